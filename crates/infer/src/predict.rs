@@ -1,0 +1,110 @@
+//! Labels of texts.
+
+use crate::batches::WINDOW;
+use crate::encoder::values;
+use crate::fill::head_name;
+use crate::{Encoder, Error, Result, TextPair};
+use polyseme_models::HeadKind;
+use polyseme_tensor::Mode;
+use polyseme_text::Encoding;
+
+/// A classifier's answer.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Prediction {
+    /// The most probable label.
+    pub label: String,
+    /// Its probability.
+    pub score: f32,
+    /// All probabilities in label order.
+    pub scores: Vec<f32>,
+}
+
+impl Encoder {
+    /// The labels a classifier chooses from, in order.
+    ///
+    /// # Errors
+    /// No classification head.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        match self.model.head() {
+            HeadKind::Classify(labels) => Ok(labels),
+            other => Err(Error::NoClassifier { found: head_name(&other) }),
+        }
+    }
+
+    /// Class of each text or pair, in order.
+    ///
+    /// # Errors
+    /// No classification head, a tokenizer that is not the model's.
+    pub fn predict(&self, texts: &[TextPair]) -> Result<Vec<Prediction>> {
+        self.predict_cut(texts, None)
+    }
+
+    /// The same with inputs cut at `max_length` tokens.
+    ///
+    /// # Errors
+    /// As [`Encoder::predict`], or a length the model cannot take.
+    pub fn predict_cut(&self, texts: &[TextPair], max_length: Option<usize>) -> Result<Vec<Prediction>> {
+        self.labels()?; // before anything is encoded
+        let mut predictions = Vec::with_capacity(texts.len());
+        for window in texts.chunks(WINDOW) {
+            predictions.extend(self.predict_encoded(&self.encode(window, max_length)?)?);
+        }
+        Ok(predictions)
+    }
+
+    /// The same for texts that are encoded already.
+    ///
+    /// # Errors
+    /// No classification head.
+    pub fn predict_encoded(&self, encodings: &[Encoding]) -> Result<Vec<Prediction>> {
+        let labels = self.labels()?;
+        let mut found: Vec<Option<Prediction>> = vec![None; encodings.len()];
+        self.for_each_batch(encodings, |members, batch| {
+            let logits = self.model.class_logits(batch, Mode::Eval); // (sequences, labels)
+            for (row, &member) in values(logits).chunks_exact(labels.len()).zip(members) {
+                found[member] = Some(prediction(row, &labels));
+            }
+            Ok(())
+        })?;
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+fn prediction(logits: &[f32], labels: &[String]) -> Prediction {
+    let scores = softmax(logits);
+    let mut best = 0; // the first of equals
+    for (i, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = i;
+        }
+    }
+    Prediction { label: labels[best].clone(), score: scores[best], scores }
+}
+
+/// Probabilities of logits.
+pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut scores: Vec<f32> = logits.iter().map(|x| (x - max).exp()).collect();
+    let sum: f64 = scores.iter().map(|&x| f64::from(x)).sum();
+    scores.iter_mut().for_each(|x| *x = (f64::from(*x) / sum) as f32);
+    scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_sums_to_one_and_bears_large_logits() {
+        let p = softmax(&[1000.0, 1000.0, 0.0]);
+        assert_eq!(p, [0.5, 0.5, 0.0]);
+        let p = softmax(&[0.1, 0.7, -2.0, 3.0]);
+        assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_first_of_equals_is_chosen() {
+        let labels = ["a", "b", "c"].map(String::from);
+        assert_eq!(prediction(&[0.0, 2.0, 2.0], &labels).label, "b");
+    }
+}

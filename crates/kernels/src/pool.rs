@@ -1,0 +1,99 @@
+//! Buffers that are handed back instead of freed.
+//!
+//! A training step asks for the same few dozen large buffers again and again. Giving their pages
+//! to the system and faulting them in again costs a tenth of a step, so they wait here. A buffer
+//! taken from the pool holds old values: whoever takes it writes all of it before reading.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+
+static POOL: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::new(BTreeMap::new());
+
+/// A buffer of f32 with unspecified old values; returns to the pool when dropped.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    values: Vec<f32>,
+    len: usize,
+}
+
+impl Buffer {
+    /// A buffer of `len` values, whatever they are.
+    pub fn new(len: usize) -> Self {
+        let class = class_of(len);
+        let mut pool = POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let values = pool.get_mut(&class).and_then(Vec::pop);
+        drop(pool);
+        Self { values: values.unwrap_or_else(|| vec![0.0; class]), len }
+    }
+
+    /// A buffer of zeros.
+    pub fn zeros(len: usize) -> Self {
+        let mut buffer = Self::new(len);
+        buffer.fill(0.0);
+        buffer
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.values[..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.values[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let values = std::mem::take(&mut self.values);
+        if !values.is_empty() {
+            let mut pool = POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            pool.entry(values.len()).or_default().push(values);
+        }
+    }
+}
+
+/// Frees everything that waits in the pool.
+pub fn clear() {
+    POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+}
+
+/// Sizes are rounded up to a quarter of a power of two, so that batches of slightly different
+/// sizes share buffers and at most a fifth is wasted.
+fn class_of(len: usize) -> usize {
+    if len <= 64 {
+        return 64;
+    }
+    let step = (len - 1).ilog2().saturating_sub(2);
+    (((len - 1) >> step) + 1) << step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_was_asked_for_and_waste_little() {
+        for len in 0..100_000 {
+            let class = class_of(len);
+            assert!(class >= len && (len < 64 || class <= len + len / 4 + 1), "{len} -> {class}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_buffer_comes_back() {
+        let mut a = Buffer::new(123_457);
+        a[123_456] = 7.0;
+        let address = a.as_ptr();
+        drop(a);
+        let b = Buffer::new(123_450);
+        assert_eq!(b.as_ptr(), address);
+        assert_eq!(b.len(), 123_450);
+        assert!(Buffer::zeros(123_450).iter().all(|&v| v == 0.0));
+    }
+}

@@ -1,0 +1,114 @@
+//! What an encoder is, in the field's words.
+
+use crate::{Error, Result};
+pub use polyseme_tensor::ops::Activation;
+use serde::{Deserialize, Serialize};
+
+/// Layers beyond which a configuration is taken for damaged.
+const MAX_LAYERS: usize = 4096;
+/// Parameters beyond which a configuration is taken for damaged (256 GiB of f32).
+const MAX_PARAMETERS: usize = 1 << 36;
+
+/// The shape of an encoder. Field names as in Hugging Face's `BertConfig`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct EncoderConfig {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
+    pub intermediate_size: usize,
+    pub hidden_act: Activation,
+    pub max_position_embeddings: usize,
+    /// Rows of the position table before position 0 (RoBERTa: pad + 1).
+    pub position_offset: usize,
+    /// 0: no segment embeddings (DistilBERT).
+    pub type_vocab_size: usize,
+    /// Width of the embeddings; other than `hidden_size` in ELECTRA, with a projection.
+    pub embedding_size: usize,
+    pub layer_norm_eps: f64,
+    pub hidden_dropout_prob: f64,
+    pub attention_probs_dropout_prob: f64,
+    /// Dropout before the classifier.
+    pub classifier_dropout: f64,
+    pub initializer_range: f64,
+    pub pad_token_id: u32,
+    pub tie_word_embeddings: bool,
+}
+
+impl EncoderConfig {
+    /// Longest sequence, special tokens included.
+    pub fn max_length(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.position_offset)
+    }
+
+    /// Errors unless a tokenizer with this many ids fits the embeddings.
+    pub fn check_vocabulary(&self, tokens: usize) -> Result<()> {
+        if tokens > self.vocab_size {
+            return Err(Error::VocabularyTooLarge { tokens, embeddings: self.vocab_size });
+        }
+        Ok(())
+    }
+
+    /// Errors on settings no encoder can have: a size of 0, heads that do not divide the width, a
+    /// rate that is no probability, sizes beyond all memory.
+    pub fn check(&self) -> Result<()> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("intermediate_size", self.intermediate_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("embedding_size", self.embedding_size),
+        ];
+        if let Some((key, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::setting(key, 0, "at least 1"));
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(Error::HeadsDoNotDivide { heads: self.num_attention_heads, hidden: self.hidden_size });
+        }
+        if self.num_hidden_layers > MAX_LAYERS {
+            return Err(Error::setting("num_hidden_layers", self.num_hidden_layers, format!("at most {MAX_LAYERS}")));
+        }
+        if self.position_offset >= self.max_position_embeddings {
+            let least = format!("more than the {} rows before position 0", self.position_offset);
+            return Err(Error::setting("max_position_embeddings", self.max_position_embeddings, least));
+        }
+        if self.pad_token_id as usize >= self.vocab_size {
+            let below = format!("below the vocabulary's size, {}", self.vocab_size);
+            return Err(Error::setting("pad_token_id", self.pad_token_id, below));
+        }
+        self.check_rates()?;
+        match self.parameters() {
+            Some(count) if count <= MAX_PARAMETERS => Ok(()),
+            _ => Err(Error::TooLarge { limit: MAX_PARAMETERS }),
+        }
+    }
+
+    fn check_rates(&self) -> Result<()> {
+        let rates = [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+            ("classifier_dropout", self.classifier_dropout),
+        ];
+        if let Some((key, rate)) = rates.iter().find(|(_, rate)| !(0.0..1.0).contains(rate)) {
+            return Err(Error::setting(key, rate, "from 0 to less than 1"));
+        }
+        let positive = [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)];
+        match positive.iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
+            Some((key, value)) => Err(Error::setting(key, value, "a number that is not negative")),
+            None => Ok(()),
+        }
+    }
+
+    /// Numbers in the encoder's matrices; `None` beyond what a word can count.
+    fn parameters(&self) -> Option<usize> {
+        let rows = self.vocab_size.checked_add(self.max_position_embeddings)?.checked_add(self.type_vocab_size)?;
+        let embeddings = rows.checked_mul(self.embedding_size.max(self.hidden_size))?;
+        let attention = self.hidden_size.checked_mul(self.hidden_size)?.checked_mul(4)?;
+        let feed_forward = self.hidden_size.checked_mul(self.intermediate_size)?.checked_mul(2)?;
+        let layers = attention.checked_add(feed_forward)?.checked_mul(self.num_hidden_layers)?;
+        embeddings.checked_add(layers)
+    }
+}

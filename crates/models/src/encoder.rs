@@ -1,0 +1,78 @@
+//! The one encoder: embeddings, then layers.
+
+use crate::EncoderConfig;
+use crate::families::EncoderNames;
+use crate::layers::Layer;
+use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
+use polyseme_tensor::ops::{EmbeddingSettings, EmbeddingWeights, embed_norm, linear};
+use polyseme_tensor::{Mode, PackedBatch, Tensor};
+
+/// Embeddings and layers, as numbers of parameters.
+pub(crate) struct Encoder {
+    /// The word embeddings, which a tied head uses too.
+    pub word: ParamId,
+    position: ParamId,
+    token_type: Option<ParamId>,
+    norm: NormIds,
+    /// ELECTRA, where embeddings are narrower than layers.
+    projection: Option<LinearIds>,
+    layers: Vec<Layer>,
+}
+
+impl Encoder {
+    /// Declares all parameters, in the order of the forward pass.
+    pub fn declare(builder: &mut Builder, names: &EncoderNames, config: &EncoderConfig) -> Self {
+        let width = config.embedding_size;
+        let inside = |name: &str| format!("~{name}");
+        let pad_position = config.position_offset.checked_sub(1);
+        Self {
+            word: builder.table(&inside(names.word), [config.vocab_size, width], Some(config.pad_token_id as usize)),
+            position: builder.table(&inside(names.position), [config.max_position_embeddings, width], pad_position),
+            token_type: (config.type_vocab_size > 0)
+                .then(|| builder.table(&inside(names.token_type), [config.type_vocab_size, width], None)),
+            norm: builder.norm(&inside(names.norm), width, config.layer_norm_eps, ParamGroup::Embeddings),
+            projection: (width != config.hidden_size).then(|| {
+                builder.linear(&inside(names.projection), [config.hidden_size, width], ParamGroup::Embeddings)
+            }),
+            layers: (0..config.num_hidden_layers)
+                .map(|index| Layer::declare(builder, &names.layer, config, index))
+                .collect(),
+        }
+    }
+
+    /// Runs the encoder and shows `see` the embeddings and the output of each layer, in order; the
+    /// last is returned. `(tokens, hidden)` each
+    pub fn forward(
+        &self,
+        params: View<'_>,
+        batch: &PackedBatch,
+        config: &EncoderConfig,
+        mode: Mode,
+        mut see: impl FnMut(&Tensor<2>),
+    ) -> Tensor<2> {
+        let mut x = self.embed(params, batch, config, mode);
+        see(&x);
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(x, params, batch, config, mode.named("layer").at(index));
+            see(&x);
+        }
+        x
+    }
+
+    /// Embeddings of tokens, positions and segments. `(tokens, hidden)`
+    fn embed(&self, params: View<'_>, batch: &PackedBatch, config: &EncoderConfig, mode: Mode) -> Tensor<2> {
+        let weights = EmbeddingWeights {
+            word: params.matrix(self.word),
+            position: params.matrix(self.position),
+            token_type: self.token_type.map(|id| params.matrix(id)),
+            norm: params.norm(self.norm),
+        };
+        let settings =
+            EmbeddingSettings { position_offset: config.position_offset, dropout: config.hidden_dropout_prob };
+        let x = embed_norm(batch, weights, settings, mode);
+        match self.projection {
+            Some(projection) => linear(x, params.linear(projection)),
+            None => x,
+        }
+    }
+}

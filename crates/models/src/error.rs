@@ -1,0 +1,182 @@
+//! What can be wrong with a model folder or a model's settings.
+
+use polyseme_formats::Fault;
+use std::path::PathBuf;
+
+/// What went wrong, where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the folder.
+    #[error(transparent)]
+    Format(#[from] polyseme_formats::Error),
+    /// `config.json` does not say what kind of model it is.
+    #[error("{}: no `model_type`; expected one of {known}", path.display())]
+    NoModelType {
+        /// The configuration file.
+        path: PathBuf,
+        /// The families there are.
+        known: String,
+    },
+    /// A model of another kind.
+    #[error("{}: model_type is `{found}`; expected one of {known}", path.display())]
+    AlienModelType {
+        /// The configuration file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// The families there are.
+        known: String,
+    },
+    /// An activation nobody knows.
+    #[error("{}: {key} is `{found}`; expected one of {known}", path.display())]
+    UnknownActivation {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        found: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A key whose value has the wrong form.
+    #[error("{}: {key} is {found}; expected {expected}", path.display())]
+    BadKey {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        found: String,
+        /// What it may say.
+        expected: String,
+    },
+    /// Weights of a training that went wrong.
+    #[error("{}: `{name}` holds {found}; expected finite numbers", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The first such value.
+        found: f32,
+    },
+    /// A setting no encoder can have.
+    #[error("{key} is {found}; expected {expected}")]
+    BadSetting {
+        /// The setting's name in `config.json` of BERT.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// The width cannot be shared among the heads.
+    #[error("{heads} attention heads do not divide the hidden size {hidden}")]
+    HeadsDoNotDivide {
+        /// Number of heads.
+        heads: usize,
+        /// Width.
+        hidden: usize,
+    },
+    /// Sizes beyond all memory.
+    #[error("the sizes make more than {limit} parameters")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The tokenizer knows more ids than the model has embeddings.
+    #[error("the tokenizer has {tokens} ids, the model embeddings for {embeddings}")]
+    VocabularyTooLarge {
+        /// Ids of the tokenizer.
+        tokens: usize,
+        /// Rows of the embedding table.
+        embeddings: usize,
+    },
+    /// A sequence the model cannot take.
+    #[error("sequence {index}: {what} is {found}; the model takes {limit} at most")]
+    BadSequence {
+        /// Number of the sequence, from 0.
+        index: usize,
+        /// Length, greatest token id or greatest segment.
+        what: &'static str,
+        /// What it is.
+        found: usize,
+        /// What it may be.
+        limit: usize,
+    },
+    /// A head without labels, or with one twice.
+    #[error("labels {labels:?}; expected at least one, each once")]
+    BadLabels {
+        /// What was given.
+        labels: Vec<String>,
+    },
+    /// A part of the encoder is not in the file.
+    #[error("{}: no tensor `{name}`{}", path.display(), did_you_mean(nearest))]
+    MissingTensor {
+        /// The model folder.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The unused tensor whose name is nearest.
+        nearest: Option<String>,
+    },
+    /// `config.json` says that two tensors are one, and the file has them different.
+    #[error(
+        "{}: `{name}` differs from `{of}`, but tie_word_embeddings says that they are one",
+        path.display()
+    )]
+    TiedDiffer {
+        /// The model folder.
+        path: PathBuf,
+        /// The copy.
+        name: String,
+        /// What it should equal.
+        of: String,
+    },
+}
+
+/// `; did you mean …?` where there is something to mean.
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+impl Error {
+    pub(crate) fn setting(key: &str, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self::BadSetting { key: key.into(), found: found.to_string(), expected: expected.into() }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Format(error) => error.fault(),
+            _ => Fault::Input,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Format(error) => return error.hint(),
+            Self::NoModelType { .. } => "add `model_type` if you know the family of this checkpoint",
+            Self::AlienModelType { .. } => "only encoders of these families can be opened",
+            Self::UnknownActivation { .. } => "the file may be damaged, or the model computes something we do not",
+            Self::BadKey { .. } => "compare the file with the one the checkpoint was published with",
+            Self::BadSetting { .. } => "change this setting",
+            Self::NotFinite { .. } => "the training that wrote it had diverged; take an earlier checkpoint",
+            Self::HeadsDoNotDivide { .. } => {
+                "choose a number of heads that divides the hidden size; 64 per head is usual"
+            }
+            Self::TooLarge { .. } => "the configuration may be damaged; check vocabulary, width and number of layers",
+            Self::VocabularyTooLarge { .. } => "use the tokenizer the model was trained with",
+            Self::BadSequence { .. } => "shorten the text, or use the tokenizer the model was trained with",
+            Self::BadLabels { .. } => "give each class one name",
+            Self::MissingTensor { .. } => "the file may be incomplete or of another family than `model_type` says",
+            Self::TiedDiffer { .. } => "set `tie_word_embeddings` to false in config.json to use both",
+        };
+        Some(hint.into())
+    }
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

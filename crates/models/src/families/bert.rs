@@ -1,0 +1,66 @@
+//! BERT (Devlin et al. 2019); reference: transformers `models/bert/modeling_bert.py`.
+//!
+//! Deviations: none. Positions other than absolute and decoders are refused.
+
+use super::keys::{object, only, read_bert_like, write_bert_like};
+use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm};
+use crate::{EncoderConfig, Result};
+use polyseme_tensor::ops::Activation;
+use serde_json::json;
+
+/// Names that BERT, RoBERTa and ELECTRA share.
+pub(crate) const ENCODER: EncoderNames = EncoderNames {
+    word: "embeddings.word_embeddings",
+    position: "embeddings.position_embeddings",
+    token_type: "embeddings.token_type_embeddings",
+    norm: "embeddings.LayerNorm",
+    projection: "embeddings_project",
+    layer: LayerNames {
+        prefix: "encoder.layer",
+        query: "attention.self.query",
+        key: "attention.self.key",
+        value: "attention.self.value",
+        attention_output: "attention.output.dense",
+        attention_norm: "attention.output.LayerNorm",
+        intermediate: "intermediate.dense",
+        output: "output.dense",
+        output_norm: "output.LayerNorm",
+    },
+};
+
+/// What BERT is.
+pub(crate) const FORM: Form = Form {
+    model_type: "bert",
+    prefix: "bert.",
+    encoder: ENCODER,
+    masked_lm: MaskedLmForm {
+        dense: "cls.predictions.transform.dense",
+        activation: None,
+        norm: "cls.predictions.transform.LayerNorm",
+        bias: "cls.predictions.bias",
+        decoder: "cls.predictions.decoder",
+    },
+    // The pooler, which stands inside the encoder, is the head's dense layer.
+    classifier: ClassifierForm {
+        dense: "~pooler.dense",
+        activation: Activation::Tanh,
+        dropout_before: false,
+        output: "classifier",
+    },
+    pooler: Some("~pooler.dense"),
+    architectures: Architectures {
+        base: "BertModel",
+        masked_lm: "BertForMaskedLM",
+        classify: "BertForSequenceClassification",
+    },
+    read: |config| read_bert_like(config, 0),
+    write: write_bert_like,
+    extra: || object(json!({ "use_cache": true, "is_decoder": false, "add_cross_attention": false })),
+    check,
+};
+
+fn check(config: &EncoderConfig) -> Result<()> {
+    only("embedding_size", config.embedding_size, config.hidden_size, "BERT")?;
+    only("position_offset", config.position_offset, 0, "BERT")?;
+    only("type_vocab_size above 0", config.type_vocab_size > 0, true, "BERT")
+}

@@ -1,0 +1,65 @@
+//! ELECTRA (Clark et al. 2020), generator and encoder; reference: transformers
+//! `models/electra/modeling_electra.py`.
+//!
+//! Deviations: none. The discriminator's head is not read.
+
+use super::keys::{object, only, read_bert_like, write_bert_like};
+use super::{Architectures, ClassifierForm, Form, MaskedLmForm, bert};
+use crate::{EncoderConfig, Result};
+use polyseme_formats::ConfigJson;
+use polyseme_tensor::ops::Activation;
+use serde_json::{Map, Value, json};
+
+/// What ELECTRA is.
+pub(crate) const FORM: Form = Form {
+    model_type: "electra",
+    prefix: "electra.",
+    encoder: bert::ENCODER,
+    masked_lm: MaskedLmForm {
+        dense: "generator_predictions.dense",
+        // Always the exact one, whatever `hidden_act` says.
+        activation: Some(Activation::Gelu),
+        norm: "generator_predictions.LayerNorm",
+        bias: "generator_lm_head.bias",
+        decoder: "generator_lm_head",
+    },
+    classifier: ClassifierForm {
+        dense: "classifier.dense",
+        activation: Activation::Gelu,
+        dropout_before: true,
+        output: "classifier.out_proj",
+    },
+    pooler: None,
+    architectures: Architectures {
+        base: "ElectraModel",
+        masked_lm: "ElectraForMaskedLM",
+        classify: "ElectraForSequenceClassification",
+    },
+    read,
+    write,
+    extra: || {
+        object(json!({
+            "use_cache": true, "is_decoder": false, "add_cross_attention": false,
+            "summary_type": "first", "summary_use_proj": true,
+            "summary_activation": "gelu", "summary_last_dropout": 0.1,
+        }))
+    },
+    check,
+};
+
+fn read(json: &mut ConfigJson) -> Result<EncoderConfig> {
+    let mut config = read_bert_like(json, 0)?;
+    config.embedding_size = json.usize_or("embedding_size", 128)?;
+    Ok(config)
+}
+
+fn write(config: &EncoderConfig) -> Map<String, Value> {
+    let mut keys = write_bert_like(config);
+    keys.insert("embedding_size".into(), config.embedding_size.into());
+    keys
+}
+
+fn check(config: &EncoderConfig) -> Result<()> {
+    only("position_offset", config.position_offset, 0, "ELECTRA")?;
+    only("type_vocab_size above 0", config.type_vocab_size > 0, true, "ELECTRA")
+}

@@ -1,0 +1,19 @@
+//! Layers, the one encoder, its heads, the families and their registry.
+
+pub mod config;
+mod encoder;
+mod error;
+mod families;
+mod heads;
+mod layers;
+mod load;
+mod model;
+mod params;
+pub mod registry;
+mod save;
+
+pub use config::{Activation, EncoderConfig};
+pub use error::{Error, Result};
+pub use model::{HeadKind, Model};
+pub use params::{ParamGroup, ParamInfo};
+pub use registry::Family;

@@ -1,0 +1,267 @@
+//! From a model folder to parameters, with a report of what happened to each tensor.
+
+use crate::families::Form;
+use crate::model::{HeadKind, Parts};
+use crate::params::{ParamGroup, Spec};
+use crate::{EncoderConfig, Error, Family, Result};
+use polyseme_formats::tensors::{TensorFile, TensorRef};
+use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
+use polyseme_tensor::Stream;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What [`load`] gives.
+pub(crate) struct Loaded {
+    pub family: Family,
+    pub config: EncoderConfig,
+    pub parts: Parts,
+    pub values: Vec<(Spec, Vec<f32>)>,
+    pub json: ConfigJson,
+    pub report: LoadReport,
+}
+
+/// Reads configuration and tensors of a folder. What an absent head needs is made from `stream`.
+pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Result<Loaded> {
+    let mut json = folder.config()?;
+    let family = family_of(&mut json)?;
+    let form = family.form();
+    let config = (form.read)(&mut json)?;
+    config.check()?;
+    (form.check)(&config)?;
+    let said = Said::read(&mut json, form)?;
+    let file = folder.tensors()?;
+    let names: BTreeSet<String> = file.names().into_iter().collect();
+    let (head, head_is_new) = choose_head(wanted, &said, form, &names)?;
+
+    let pooler = form.pooler.is_some_and(|pooler| {
+        let bare = pooler.trim_start_matches('~');
+        names.contains(&format!("{bare}.weight")) || names.contains(&format!("{}{bare}.weight", form.prefix))
+    });
+    let (parts, specs) = Parts::declare(family, &config, &head, pooler);
+    let mut reader = Reader { path: &folder.path, form, file: &file, names: &names, report: LoadReport::default() };
+    let mut values = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let own_head = spec.info.group == ParamGroup::Head && spec.bare.is_none();
+        let found = if own_head && head_is_new { None } else { reader.read(&spec)? };
+        let value = match found {
+            Some(value) => value,
+            None if spec.info.group == ParamGroup::Head => {
+                reader.report.missing.push(spec.info.name.clone());
+                spec.initial(stream, config.initializer_range)
+            }
+            None => return Err(reader.missing(&spec)),
+        };
+        values.push((spec, value));
+    }
+    reader.sort_the_rest(&config)?;
+    let report = reader.report;
+    Ok(Loaded { family, config, parts, values, json, report })
+}
+
+/// The family that `model_type` names.
+fn family_of(json: &mut ConfigJson) -> Result<Family> {
+    let known = || Family::ALL.map(|family| format!("`{}`", family.model_type())).join(", ");
+    let found = json.str_or("model_type", "")?;
+    if found.is_empty() {
+        return Err(Error::NoModelType { path: json.path.clone(), known: known() });
+    }
+    Family::from_model_type(&found).ok_or_else(|| Error::AlienModelType {
+        path: json.path.clone(),
+        found,
+        known: known(),
+    })
+}
+
+/// What `config.json` says of heads.
+struct Said {
+    path: std::path::PathBuf,
+    masked_lm: bool,
+    classify: bool,
+    labels: Vec<String>,
+    problem_type: Option<String>,
+}
+
+impl Said {
+    fn read(json: &mut ConfigJson, form: &Form) -> Result<Self> {
+        let architectures = match json.take("architectures") {
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        let says = |name: &str| architectures.iter().any(|found: &String| found == name);
+        // These say nothing that is computed; they are written anew or kept.
+        for key in ["dtype", "torch_dtype", "transformers_version", "use_cache", "label2id"] {
+            json.take(key);
+        }
+        Ok(Self {
+            path: json.path.clone(),
+            masked_lm: says(form.architectures.masked_lm)
+                || says(&form.architectures.base.replace("Model", "ForPreTraining")),
+            classify: says(form.architectures.classify),
+            labels: labels(json)?,
+            problem_type: Some(json.str_or("problem_type", "")?).filter(|problem| !problem.is_empty()),
+        })
+    }
+
+    /// Labels of the classification head of the folder, if it is one of one label of several.
+    fn labels_of_head(&self) -> Result<Vec<String>> {
+        let bad = |key, found: String, expected: &str| {
+            Err(Error::BadKey { path: self.path.clone(), key, found, expected: expected.into() })
+        };
+        match self.problem_type.as_deref() {
+            None | Some("single_label_classification") => {}
+            Some(other) => {
+                return bad("problem_type", format!("`{other}`"), "`single_label_classification` or null");
+            }
+        }
+        let distinct: BTreeSet<_> = self.labels.iter().collect();
+        if self.labels.len() < 2 {
+            return bad("id2label", "one label".into(), "two or more (a head with one output is a regression)");
+        }
+        if distinct.len() < self.labels.len() {
+            return bad("id2label", format!("{:?}", self.labels), "each label once");
+        }
+        Ok(self.labels.clone())
+    }
+}
+
+/// `id2label` in the order of its numbers; `LABEL_0`, … where there is none, as the reference does.
+fn labels(json: &mut ConfigJson) -> Result<Vec<String>> {
+    let count = json.usize_or("num_labels", 2)?;
+    let Some(value) = json.take("id2label").filter(|value| !value.is_null()) else {
+        return Ok((0..count.min(1 << 20)).map(|i| format!("LABEL_{i}")).collect());
+    };
+    let bad = || Error::BadKey {
+        path: json.path.clone(),
+        key: "id2label",
+        found: value.to_string().chars().take(200).collect(),
+        expected: "an object with a label for each of \"0\", \"1\", …".into(),
+    };
+    let object = value.as_object().ok_or_else(bad)?;
+    (0..object.len())
+        .map(|i| match object.get(&i.to_string()) {
+            Some(Value::String(label)) => Ok(label.clone()),
+            Some(Value::Number(label)) => Ok(label.to_string()),
+            _ => Err(bad()),
+        })
+        .collect()
+}
+
+/// The head the model gets, and whether its own tensors begin anew.
+fn choose_head(wanted: HeadKind, said: &Said, form: &Form, names: &BTreeSet<String>) -> Result<(HeadKind, bool)> {
+    let has_masked_lm = names.contains(&format!("{}.weight", form.masked_lm.dense));
+    let has_classify = names.contains(&format!("{}.weight", form.classifier.output));
+    Ok(match wanted {
+        HeadKind::None => (HeadKind::None, false),
+        // The tensors decide; where both heads are there, what the configuration says.
+        HeadKind::AsFound if has_masked_lm && (said.masked_lm || !said.classify || !has_classify) => {
+            (HeadKind::MaskedLm, false)
+        }
+        HeadKind::AsFound if has_classify => (HeadKind::Classify(said.labels_of_head()?), false),
+        HeadKind::AsFound => (HeadKind::None, false),
+        HeadKind::MaskedLm => (HeadKind::MaskedLm, !has_masked_lm),
+        HeadKind::Classify(labels) => {
+            let same = has_classify && said.labels == labels;
+            (HeadKind::Classify(labels), !same)
+        }
+    })
+}
+
+/// Looks tensors up in a file.
+struct Reader<'a> {
+    path: &'a Path,
+    form: &'a Form,
+    file: &'a TensorFile,
+    names: &'a BTreeSet<String>,
+    report: LoadReport,
+}
+
+impl Reader<'_> {
+    /// A parameter's values, if the file has it under one of its names.
+    fn read(&mut self, spec: &Spec) -> Result<Option<Vec<f32>>> {
+        let Some(name) = names_of(spec, self.form).into_iter().find(|name| self.names.contains(name)) else {
+            return Ok(None);
+        };
+        let values = values(&self.file.require(&name)?, spec)?;
+        self.report.applied.push(name);
+        self.report.ignored.extend(spec.also.iter().filter(|also| self.names.contains(*also)).cloned());
+        Ok(Some(values))
+    }
+
+    /// The error for a missing part of the encoder, with the nearest tensor that is left.
+    fn missing(&self, spec: &Spec) -> Error {
+        let applied: BTreeSet<_> = self.report.applied.iter().collect();
+        let unused = self.names.iter().filter(|name| !applied.contains(name)).cloned().collect();
+        let name = spec.info.name.clone();
+        let nearest = LoadReport { unused, ..LoadReport::default() }.did_you_mean(&name).map(str::to_owned);
+        Error::MissingTensor { path: self.path.to_owned(), name, nearest }
+    }
+
+    /// Sorts what no parameter took into ignored and unused. Copies of tied tensors must be copies.
+    fn sort_the_rest(&mut self, config: &EncoderConfig) -> Result<()> {
+        let taken: BTreeSet<String> = self.report.applied.iter().chain(&self.report.ignored).cloned().collect();
+        let decoder = self.form.masked_lm.decoder;
+        for name in self.names.difference(&taken) {
+            let tied = if !config.tie_word_embeddings {
+                None
+            } else if *name == format!("{decoder}.weight") {
+                self.report.applied.iter().find(|applied| applied.ends_with("word_embeddings.weight"))
+            } else if *name == format!("{decoder}.bias") {
+                self.report.applied.iter().find(|applied| *applied == self.form.masked_lm.bias)
+            } else {
+                None
+            };
+            if let Some(of) = tied {
+                self.check_copy(name, of)?;
+            }
+            // Position and segment numbers that old versions saved as tensors.
+            let numbers = name.ends_with("embeddings.position_ids") || name.ends_with("embeddings.token_type_ids");
+            let list = if tied.is_some() || numbers { &mut self.report.ignored } else { &mut self.report.unused };
+            list.push(name.clone());
+        }
+        Ok(())
+    }
+
+    fn check_copy(&self, name: &str, of: &str) -> Result<()> {
+        let bytes = |name: &str| self.file.get(name).map(|tensor| tensor.bytes);
+        if bytes(name) == bytes(of) {
+            return Ok(());
+        }
+        Err(Error::TiedDiffer { path: self.path.to_owned(), name: name.into(), of: of.into() })
+    }
+}
+
+/// The names a parameter may have in a file, the usual one first: with and without the family's
+/// prefix, and with the norms' old `gamma` and `beta`.
+fn names_of(spec: &Spec, form: &Form) -> Vec<String> {
+    let mut names = vec![spec.info.name.clone()];
+    if let Some(bare) = &spec.bare {
+        names.extend([format!("{}{bare}", form.prefix), bare.clone()]);
+    }
+    names.extend(spec.also.iter().cloned());
+    let old: Vec<String> = names
+        .iter()
+        .filter_map(|name| {
+            let stem = |suffix| name.strip_suffix(suffix).filter(|stem| stem.ends_with("LayerNorm"));
+            let weight = stem(".weight").map(|stem| format!("{stem}.gamma"));
+            weight.or_else(|| stem(".bias").map(|stem| format!("{stem}.beta")))
+        })
+        .collect();
+    names.extend(old);
+    names
+}
+
+/// All parameters from a checkpoint, each under its own name.
+pub(crate) fn checkpoint<'a>(specs: impl Iterator<Item = &'a Spec>, file: &TensorFile) -> Result<Vec<Vec<f32>>> {
+    specs.map(|spec| values(&file.require(&spec.info.name)?, spec)).collect()
+}
+
+/// A tensor's values, if it has the shape that the configuration wants.
+fn values(tensor: &TensorRef<'_>, spec: &Spec) -> Result<Vec<f32>> {
+    tensor.expect_shape(&spec.info.shape)?;
+    let values = tensor.to_f32()?;
+    match values.iter().find(|v| !v.is_finite()) {
+        Some(&found) => Err(Error::NotFinite { path: tensor.file.to_owned(), name: tensor.name.into(), found }),
+        None => Ok(values),
+    }
+}

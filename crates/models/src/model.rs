@@ -1,0 +1,283 @@
+//! An encoder with at most one head, opened from a folder or made anew.
+
+use crate::encoder::Encoder;
+use crate::heads::{ClassifierHead, MaskedLmHead};
+use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
+use crate::{EncoderConfig, Error, Family, Result, load, save};
+use polyseme_formats::tensors::{TensorFile, TensorOut};
+use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
+use polyseme_tensor::packed::row_tensor;
+use polyseme_tensor::{Device, Gradients, Mode, PackedBatch, Sequence, Stream, Tensor};
+use std::path::Path;
+
+/// Which head a model gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeadKind {
+    /// The encoder alone.
+    None,
+    /// Whatever the folder's `architectures` and tensors say; the encoder alone if no known head.
+    AsFound,
+    /// Masked language modelling: from the folder, or new where it has none.
+    MaskedLm,
+    /// Sequence classification with these labels: from the folder if it has this head with these
+    /// labels, else new.
+    Classify(Vec<String>),
+}
+
+/// An encoder with its head. All lists of parameters are in one fixed order; tied ones stand once.
+pub struct Model {
+    family: Family,
+    config: EncoderConfig,
+    parts: Parts,
+    params: Params,
+    /// The folder's own `config.json`, so that keys nobody knows are written back.
+    json: Option<ConfigJson>,
+}
+
+/// The parts of a model, as numbers of parameters.
+pub(crate) struct Parts {
+    encoder: Encoder,
+    head: Head,
+    /// Kept for whoever reads the folder next; nothing here computes with it.
+    #[allow(dead_code)]
+    pooler: Option<LinearIds>,
+}
+
+enum Head {
+    None,
+    MaskedLm(MaskedLmHead),
+    Classify(ClassifierHead, Vec<String>),
+}
+
+impl Parts {
+    /// Declares all parameters of a model, in order: embeddings, layers, head. An encoder alone has
+    /// names without the family's prefix, as the reference writes them.
+    pub fn declare(family: Family, config: &EncoderConfig, head: &HeadKind, pooler: bool) -> (Self, Vec<Spec>) {
+        let form = family.form();
+        let alone = matches!(head, HeadKind::None | HeadKind::AsFound);
+        let mut builder = Builder::new(if alone { String::new() } else { form.prefix.to_owned() });
+        let encoder = Encoder::declare(&mut builder, &form.encoder, config);
+        let pooler = form
+            .pooler
+            .filter(|_| alone && pooler)
+            .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head));
+        let head = match head {
+            HeadKind::None | HeadKind::AsFound => Head::None,
+            HeadKind::MaskedLm => {
+                Head::MaskedLm(MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word))
+            }
+            HeadKind::Classify(labels) => Head::Classify(
+                ClassifierHead::declare(&mut builder, &form.classifier, config, labels.len()),
+                labels.clone(),
+            ),
+        };
+        (Self { encoder, head, pooler }, builder.specs)
+    }
+}
+
+impl Model {
+    /// A new model with weights from `stream` (normal, `initializer_range`; biases 0, norms 1).
+    /// Errors on impossible settings (heads that do not divide the width, …).
+    pub fn new(family: Family, config: EncoderConfig, head: HeadKind, stream: Stream, device: &Device) -> Result<Self> {
+        config.check()?;
+        (family.form().check)(&config)?;
+        check_labels(&head)?;
+        let (parts, specs) = Parts::declare(family, &config, &head, false);
+        let values = specs.into_iter().map(|spec| {
+            let values = spec.initial(stream, config.initializer_range);
+            (spec, values)
+        });
+        let params = Params::new(values.collect(), device);
+        Ok(Self { family, config, parts, params, json: None })
+    }
+
+    /// Opens a folder. A part of the encoder that is missing is an error; a missing head is made
+    /// new from `stream` and reported.
+    pub fn open(folder: &ModelFolder, head: HeadKind, stream: Stream, device: &Device) -> Result<(Self, LoadReport)> {
+        check_labels(&head)?;
+        let loaded = load::load(folder, head, stream)?;
+        let params = Params::new(loaded.values, device);
+        let model =
+            Self { family: loaded.family, config: loaded.config, parts: loaded.parts, params, json: Some(loaded.json) };
+        Ok((model, loaded.report))
+    }
+
+    /// Writes `config.json` and `model.safetensors` under Hugging Face names.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        save::save(self, folder)
+    }
+
+    /// Family.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Shape.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The device its parameters are on; batches for it must be made there.
+    pub fn device(&self) -> &Device {
+        self.params.device()
+    }
+
+    /// The head it has; for `Classify` with its labels. Never `AsFound`.
+    pub fn head(&self) -> HeadKind {
+        match &self.parts.head {
+            Head::None => HeadKind::None,
+            Head::MaskedLm(_) => HeadKind::MaskedLm,
+            Head::Classify(_, labels) => HeadKind::Classify(labels.clone()),
+        }
+    }
+
+    /// All parameters, in order.
+    pub fn parameters(&self) -> Vec<ParamInfo> {
+        self.params.specs().map(|spec| spec.info.clone()).collect()
+    }
+
+    /// Chooses what is trained.
+    pub fn set_trainable(&mut self, trained: &dyn Fn(&ParamInfo) -> bool) {
+        self.params.set_trainable(trained);
+    }
+
+    /// Values of the trainable parameters, flat, taken out (the model must get them back with
+    /// [`Model::put`] before it is used again), so that the optimizer may work in place.
+    pub fn take(&mut self) -> Vec<Tensor<1>> {
+        self.params.take()
+    }
+
+    /// Puts values of the trainable parameters back, in the order of `take`. Panics if they are not
+    /// as many and as long as those taken.
+    pub fn put(&mut self, values: Vec<Tensor<1>>) {
+        self.params.put(values);
+    }
+
+    /// Gradients of the trainable parameters, flat, in the order of `take`; zeros where the loss
+    /// did not depend on one.
+    pub fn gradients(&self, grads: &mut Gradients) -> Vec<Tensor<1>> {
+        self.params.gradients(grads)
+    }
+
+    /// All parameters as they would be written, for checkpoints.
+    pub fn to_tensors(&self) -> Vec<TensorOut> {
+        save::to_tensors(&self.params)
+    }
+
+    /// Reads all parameters back from a file written with [`Model::to_tensors`]; bytes are kept.
+    pub fn load_tensors(&mut self, file: &TensorFile) -> Result<()> {
+        let values = load::checkpoint(self.params.specs(), file)?;
+        self.params.replace(values);
+        Ok(())
+    }
+
+    /// Errors if a sequence is longer than the position table or has an id or a segment beyond the
+    /// embeddings. To be asked before a batch is made of input one does not know.
+    pub fn check_sequences(&self, sequences: &[Sequence]) -> Result<()> {
+        let config = &self.config;
+        for (index, sequence) in sequences.iter().enumerate() {
+            let bad = |what, found: usize, limit: usize| Err(Error::BadSequence { index, what, found, limit });
+            let greatest = |values: &[u32]| values.iter().copied().max().unwrap_or(0) as usize;
+            if sequence.ids.len() > config.max_length() {
+                return bad("its length", sequence.ids.len(), config.max_length());
+            }
+            if greatest(&sequence.ids) >= config.vocab_size {
+                return bad("a token id", greatest(&sequence.ids), config.vocab_size - 1);
+            }
+            if config.type_vocab_size > 0 && greatest(&sequence.type_ids) >= config.type_vocab_size {
+                return bad("a segment", greatest(&sequence.type_ids), config.type_vocab_size - 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Last hidden state. `(tokens, hidden)`
+    pub fn hidden(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
+        self.hidden_layers_in(batch, mode, |_, _| ())
+    }
+
+    /// All hidden states: embeddings first, then each layer. `(tokens, hidden)` each
+    pub fn hidden_layers(&self, batch: &PackedBatch) -> Vec<Tensor<2>> {
+        let mut states = Vec::new();
+        self.hidden_layers_in(batch, Mode::Eval, |_, state| states.push(state.clone()));
+        states
+    }
+
+    /// Shows `see` the number and the state of the embeddings (0) and of each layer (from 1) as
+    /// they are computed, and returns the last. `(tokens, hidden)` each
+    pub fn hidden_layers_in(
+        &self,
+        batch: &PackedBatch,
+        mode: Mode,
+        mut see: impl FnMut(usize, &Tensor<2>),
+    ) -> Tensor<2> {
+        let numbers = &mut (0..);
+        let see = |state: &Tensor<2>| see(numbers.next().expect("without end"), state);
+        self.parts.encoder.forward(self.params.view(mode), batch, &self.config, mode, see)
+    }
+
+    /// Mean cross-entropy over masked `rows` (packed row numbers) with their true ids, and the
+    /// number predicted right. The vocabulary projection runs over these rows only.
+    /// Panics without an MLM head, or without rows.
+    pub fn masked_lm_loss(
+        &self,
+        batch: &PackedBatch,
+        rows: &[usize],
+        labels: &[u32],
+        mode: Mode,
+    ) -> (Tensor<1>, Tensor<1>) {
+        assert_eq!(rows.len(), labels.len(), "a label for each masked row");
+        assert!(!rows.is_empty(), "a mean over at least one masked row");
+        let (x, params) = self.rows(batch, rows, mode);
+        self.masked_lm_head().loss(x, params, labels)
+    }
+
+    /// Logits of some rows. `(rows, vocabulary)` Panics without an MLM head.
+    pub fn masked_lm_logits(&self, batch: &PackedBatch, rows: &[usize]) -> Tensor<2> {
+        let (x, params) = self.rows(batch, rows, Mode::Eval);
+        self.masked_lm_head().logits(x, params)
+    }
+
+    /// Class logits, in the caller's order of sequences. `(sequences, labels)`
+    /// Panics without a classification head.
+    pub fn class_logits(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
+        let Head::Classify(head, _) = &self.parts.head else {
+            panic!("class logits need a model with a classification head");
+        };
+        let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
+        let (x, params) = self.rows(batch, &first_tokens, mode);
+        head.logits(x, params, self.config.classifier_dropout, mode)
+    }
+
+    /// Some rows of the last hidden state, and the parameters for what follows. `(rows, hidden)`
+    fn rows(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> (Tensor<2>, View<'_>) {
+        let hidden = self.hidden(batch, mode);
+        let rows = row_tensor(rows, &hidden.device());
+        (hidden.select(0, rows), self.params.view(mode))
+    }
+
+    fn masked_lm_head(&self) -> &MaskedLmHead {
+        match &self.parts.head {
+            Head::MaskedLm(head) => head,
+            _ => panic!("masked language modelling needs a model with that head"),
+        }
+    }
+
+    pub(crate) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    pub(crate) fn json(&self) -> Option<&ConfigJson> {
+        self.json.as_ref()
+    }
+}
+
+/// Errors unless there are two labels or more, each once.
+fn check_labels(head: &HeadKind) -> Result<()> {
+    let HeadKind::Classify(labels) = head else { return Ok(()) };
+    let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
+    if labels.len() < 2 || distinct.len() < labels.len() {
+        return Err(Error::BadLabels { labels: labels.clone() });
+    }
+    Ok(())
+}

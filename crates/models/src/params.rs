@@ -1,0 +1,295 @@
+//! The parameters of a model: one list in one fixed order, each value a flat tensor.
+//!
+//! Layers hold numbers into this list, not tensors. So a tied parameter stands once, and freezing,
+//! taking values out and collecting gradients are loops over one list.
+
+use polyseme_tensor::ops::{Linear, Norm};
+use polyseme_tensor::{Device, Gradients, Mode, Stream, Tensor, TensorData};
+
+/// Where a parameter stands, for freezing and decay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamGroup {
+    /// Embeddings and their norm and projection.
+    Embeddings,
+    /// Encoder layer, from 0.
+    Layer(usize),
+    /// Pooler and task head.
+    Head,
+}
+
+/// What is known of a parameter without its values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamInfo {
+    /// Its Hugging Face name.
+    pub name: String,
+    /// Dimensions.
+    pub shape: Vec<usize>,
+    /// Where it stands.
+    pub group: ParamGroup,
+    /// Whether weight decay applies (not to norms and biases).
+    pub decay: bool,
+    /// Whether it is trained.
+    pub trainable: bool,
+}
+
+impl ParamInfo {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Where a parameter stands in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ParamId(usize);
+
+/// Numbers of a linear map's weight and bias.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinearIds {
+    pub weight: ParamId,
+    pub bias: ParamId,
+}
+
+/// Numbers of a norm's weight and bias, and its epsilon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NormIds {
+    pub weight: ParamId,
+    pub bias: ParamId,
+    pub epsilon: f64,
+}
+
+/// How a new parameter begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Init {
+    /// Normal with the configuration's deviation.
+    Normal,
+    /// The same, and one row of zeros (padding).
+    NormalButRow(usize),
+    Zeros,
+    Ones,
+}
+
+/// A parameter before it has a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub info: ParamInfo,
+    pub init: Init,
+    /// Name without the encoder's prefix, when the prefix may be left out in a file.
+    pub bare: Option<String>,
+    /// Further names under which the value is written (RoBERTa's and BERT's second bias).
+    pub also: Vec<String>,
+}
+
+impl Spec {
+    /// A new value. The stream is named by the bare name, so that an encoder begins the same with
+    /// any head.
+    pub fn initial(&self, stream: Stream, deviation: f64) -> Vec<f32> {
+        let elements = self.info.elements();
+        let stream = stream.named(self.bare.as_ref().unwrap_or(&self.info.name));
+        match self.init {
+            Init::Zeros => vec![0.0; elements],
+            Init::Ones => vec![1.0; elements],
+            Init::Normal => stream.normals(elements, deviation),
+            Init::NormalButRow(row) => {
+                let mut values = stream.normals(elements, deviation);
+                let width = elements / self.info.shape[0];
+                values[row * width..(row + 1) * width].fill(0.0);
+                values
+            }
+        }
+    }
+}
+
+/// Collects the parameters of a model, in order.
+pub(crate) struct Builder {
+    /// What a name inside the encoder begins with, with its dot; empty for an encoder alone.
+    pub prefix: String,
+    pub specs: Vec<Spec>,
+}
+
+impl Builder {
+    pub fn new(prefix: String) -> Self {
+        Self { prefix, specs: Vec::new() }
+    }
+
+    /// An embedding table. `(rows, width)`
+    pub fn table(&mut self, name: &str, [rows, width]: [usize; 2], zero_row: Option<usize>) -> ParamId {
+        let init = zero_row.map_or(Init::Normal, Init::NormalButRow);
+        self.add(format!("{name}.weight"), vec![rows, width], ParamGroup::Embeddings, init, true)
+    }
+
+    /// A linear map. Weight `(out, in)`, bias `(out)`.
+    pub fn linear(&mut self, name: &str, [out, input]: [usize; 2], group: ParamGroup) -> LinearIds {
+        LinearIds {
+            weight: self.add(format!("{name}.weight"), vec![out, input], group, Init::Normal, true),
+            bias: self.bias(&format!("{name}.bias"), out, group),
+        }
+    }
+
+    /// A layer norm. Weight and bias `(width)`.
+    pub fn norm(&mut self, name: &str, width: usize, epsilon: f64, group: ParamGroup) -> NormIds {
+        NormIds {
+            weight: self.add(format!("{name}.weight"), vec![width], group, Init::Ones, false),
+            bias: self.bias(&format!("{name}.bias"), width, group),
+            epsilon,
+        }
+    }
+
+    /// A bias by its whole name. `(width)`
+    pub fn bias(&mut self, name: &str, width: usize, group: ParamGroup) -> ParamId {
+        self.add(name.to_owned(), vec![width], group, Init::Zeros, false)
+    }
+
+    /// A matrix by its whole name. `(rows, width)`
+    pub fn matrix(&mut self, name: &str, [rows, width]: [usize; 2], group: ParamGroup) -> ParamId {
+        self.add(name.to_owned(), vec![rows, width], group, Init::Normal, true)
+    }
+
+    /// Writes a parameter under a further name.
+    pub fn also(&mut self, id: ParamId, name: &str) {
+        self.specs[id.0].also.push(name.to_owned());
+    }
+
+    /// Adds a parameter; a name that begins with `~` stands inside the encoder.
+    fn add(&mut self, name: String, shape: Vec<usize>, group: ParamGroup, init: Init, decay: bool) -> ParamId {
+        let (name, bare) = match name.strip_prefix('~') {
+            Some(bare) => (format!("{}{bare}", self.prefix), Some(bare.to_owned())),
+            None => (name, None),
+        };
+        let info = ParamInfo { name, shape, group, decay, trainable: true };
+        self.specs.push(Spec { info, init, bare, also: Vec::new() });
+        ParamId(self.specs.len() - 1)
+    }
+}
+
+/// A parameter with its value, which is out while the optimizer has it.
+struct Param {
+    spec: Spec,
+    value: Option<Tensor<1>>,
+}
+
+/// All parameters of a model.
+pub(crate) struct Params {
+    list: Vec<Param>,
+    device: Device,
+}
+
+impl Params {
+    /// Puts values on a device; gradients are recorded if the device does so.
+    pub fn new(values: Vec<(Spec, Vec<f32>)>, device: &Device) -> Self {
+        let list = values.into_iter().map(|(spec, values)| {
+            let data = flat(values, device);
+            Param { value: Some(tracked(data, device, spec.info.trainable)), spec }
+        });
+        Self { list: list.collect(), device: device.clone() }
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub fn specs(&self) -> impl Iterator<Item = &Spec> {
+        self.list.iter().map(|param| &param.spec)
+    }
+
+    pub fn set_trainable(&mut self, trained: &dyn Fn(&ParamInfo) -> bool) {
+        for param in &mut self.list {
+            param.spec.info.trainable = trained(&param.spec.info);
+            let value = param.value.take().expect(PUT_BACK).inner();
+            param.value = Some(tracked(value, &self.device, param.spec.info.trainable));
+        }
+    }
+
+    pub fn take(&mut self) -> Vec<Tensor<1>> {
+        self.trained().map(|param| param.value.take().expect(PUT_BACK).inner()).collect()
+    }
+
+    pub fn put(&mut self, values: Vec<Tensor<1>>) {
+        let device = self.device.clone();
+        let mut values = values.into_iter();
+        for param in self.trained() {
+            let value = values.next().expect("as many values as were taken");
+            assert_eq!(value.dims()[0], param.spec.info.elements(), "values in the order they were taken");
+            param.value = Some(tracked(value, &device, true));
+        }
+        assert!(values.next().is_none(), "as many values as were taken");
+    }
+
+    pub fn gradients(&self, grads: &mut Gradients) -> Vec<Tensor<1>> {
+        let trained = self.list.iter().filter(|param| param.spec.info.trainable);
+        trained
+            .map(|param| {
+                let value = param.value.as_ref().expect(PUT_BACK);
+                value.grad_remove(grads).unwrap_or_else(|| {
+                    Tensor::zeros([param.spec.info.elements()], &self.device.clone().without_autodiff())
+                })
+            })
+            .collect()
+    }
+
+    /// Values of all parameters on the host, in order.
+    pub fn values(&self) -> impl Iterator<Item = (&Spec, Vec<f32>)> {
+        self.list.iter().map(|param| {
+            let value = param.value.as_ref().expect(PUT_BACK).clone().inner();
+            let values = value.into_data_as::<f32>().try_into_vec().expect("f32 was asked for");
+            (&param.spec, values)
+        })
+    }
+
+    /// Replaces all values.
+    pub fn replace(&mut self, values: Vec<Vec<f32>>) {
+        assert_eq!(values.len(), self.list.len(), "a value for each parameter");
+        for (param, values) in self.list.iter_mut().zip(values) {
+            param.value = Some(tracked(flat(values, &self.device), &self.device, param.spec.info.trainable));
+        }
+    }
+
+    /// The parameters as a forward pass in this mode sees them.
+    pub fn view(&self, mode: Mode) -> View<'_> {
+        View { params: self, record: matches!(mode, Mode::Train(_)) }
+    }
+
+    fn trained(&mut self) -> impl Iterator<Item = &mut Param> {
+        self.list.iter_mut().filter(|param| param.spec.info.trainable)
+    }
+}
+
+/// Said when a model is used while its values are out.
+const PUT_BACK: &str = "values that were taken are put back before the model is used";
+
+fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), &device.clone().without_autodiff())
+}
+
+/// A value that records gradients if it is trained and the device records any.
+fn tracked(value: Tensor<1>, device: &Device, trainable: bool) -> Tensor<1> {
+    if trainable && device.is_autodiff() { value.autodiff().require_grad() } else { value }
+}
+
+/// Parameters in their shapes, with gradients recorded in training only.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    params: &'a Params,
+    record: bool,
+}
+
+impl View<'_> {
+    pub fn vector(&self, id: ParamId) -> Tensor<1> {
+        let value = self.params.list[id.0].value.as_ref().expect(PUT_BACK).clone();
+        if self.record { value } else { value.inner() }
+    }
+
+    pub fn matrix(&self, id: ParamId) -> Tensor<2> {
+        let shape = &self.params.list[id.0].spec.info.shape;
+        self.vector(id).reshape([shape[0], shape[1]])
+    }
+
+    pub fn linear(&self, ids: LinearIds) -> Linear {
+        Linear { weight: self.matrix(ids.weight), bias: self.vector(ids.bias) }
+    }
+
+    pub fn norm(&self, ids: NormIds) -> Norm {
+        Norm { weight: self.vector(ids.weight), bias: self.vector(ids.bias), epsilon: ids.epsilon }
+    }
+}

@@ -1,0 +1,40 @@
+//! The only place that lists families.
+
+use crate::families::{Form, bert, distilbert, electra, roberta};
+use serde::{Deserialize, Serialize};
+
+/// A family of checkpoints. All share one encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Family {
+    Bert,
+    Roberta,
+    DistilBert,
+    Electra,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bert, Self::Roberta, Self::DistilBert, Self::Electra];
+
+    /// The family whose `config.json` has this `model_type`.
+    pub fn from_model_type(model_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.form().model_type == model_type)
+    }
+
+    /// `model_type` in `config.json`.
+    pub fn model_type(self) -> &'static str {
+        self.form().model_type
+    }
+
+    /// What this family is.
+    pub(crate) fn form(self) -> &'static Form {
+        match self {
+            Self::Bert => &bert::FORM,
+            Self::Roberta => &roberta::FORM,
+            Self::DistilBert => &distilbert::FORM,
+            Self::Electra => &electra::FORM,
+        }
+    }
+}

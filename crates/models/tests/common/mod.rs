@@ -1,0 +1,152 @@
+//! What the tests of this crate share: golden cases, tiny models, batches.
+
+#![allow(dead_code)]
+
+use polyseme_formats::ModelFolder;
+use polyseme_formats::tensors::{DType, TensorFile};
+use polyseme_models::{Activation, EncoderConfig, Family, HeadKind, Model};
+use polyseme_tensor::{Device, PackedBatch, Sequence, Stream, device};
+use std::path::{Path, PathBuf};
+
+/// All golden cases; a test of its own sees that no folder is left out.
+pub const CASES: [&str; 9] = [
+    "bert-mlm",
+    "bert-mlm-untied",
+    "bert-classify",
+    "roberta-mlm",
+    "roberta-classify",
+    "distilbert-mlm",
+    "distilbert-classify",
+    "electra-mlm",
+    "electra-classify",
+];
+
+/// A CPU without gradients.
+pub fn cpu() -> Device {
+    device::parse("cpu").expect("there is always a CPU")
+}
+
+/// Where the golden cases are.
+pub fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+/// A golden case: a folder of the reference library and its values.
+pub struct Golden {
+    pub folder: ModelFolder,
+    pub values: TensorFile,
+    pub record: serde_json::Value,
+    pub sequences: Vec<Sequence>,
+}
+
+impl Golden {
+    pub fn open(case: &str) -> Self {
+        let path = goldens().join(case);
+        let values = TensorFile::open(&path.join("golden.safetensors")).expect("golden values");
+        let record = std::fs::read_to_string(path.join("golden.json")).expect("golden.json");
+        let mut golden = Self {
+            folder: ModelFolder::open(&path).expect("a model folder"),
+            values,
+            record: serde_json::from_str(&record).expect("JSON"),
+            sequences: Vec::new(),
+        };
+        let (ids, type_ids) = (golden.ints("ids"), golden.ints("type_ids"));
+        let mut start = 0;
+        for length in golden.ints("lengths") {
+            let rows = start..start + length as usize;
+            golden
+                .sequences
+                .push(Sequence { ids: ids[rows.clone()].to_vec(), type_ids: type_ids[rows.clone()].to_vec() });
+            start = rows.end;
+        }
+        golden
+    }
+
+    /// The model, with its head as found.
+    pub fn model(&self, device: &Device) -> Model {
+        let (model, report) = Model::open(&self.folder, HeadKind::AsFound, Stream::new(0), device).expect("it opens");
+        assert!(report.missing.is_empty() && report.unused.is_empty(), "{report:?}");
+        model
+    }
+
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        self.values.require(name).and_then(|tensor| tensor.to_f32()).expect("golden value")
+    }
+
+    pub fn ints(&self, name: &str) -> Vec<u32> {
+        let tensor = self.values.require(name).expect("golden value");
+        assert_eq!(tensor.dtype, DType::I64);
+        let numbers = tensor.bytes.chunks_exact(8).map(|bytes| i64::from_le_bytes(bytes.try_into().expect("8 bytes")));
+        numbers.map(|number| u32::try_from(number).expect("a small number")).collect()
+    }
+
+    /// Packed rows of the tokens in the caller's order.
+    pub fn rows(&self, batch: &PackedBatch) -> Vec<usize> {
+        caller_rows(batch)
+    }
+}
+
+/// Packed rows in the caller's order of sequences and tokens.
+pub fn caller_rows(batch: &PackedBatch) -> Vec<usize> {
+    (0..batch.sequences()).flat_map(|i| batch.rows(i)).collect()
+}
+
+/// Rows of a matrix `(rows, width)` in another order.
+pub fn pick(values: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+    rows.iter().flat_map(|&row| values[row * width..(row + 1) * width].iter().copied()).collect()
+}
+
+/// A small BERT without dropout.
+pub fn tiny() -> EncoderConfig {
+    EncoderConfig {
+        vocab_size: 41,
+        hidden_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 3,
+        intermediate_size: 20,
+        hidden_act: Activation::Gelu,
+        max_position_embeddings: 16,
+        position_offset: 0,
+        type_vocab_size: 2,
+        embedding_size: 12,
+        layer_norm_eps: 1e-6,
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        classifier_dropout: 0.0,
+        // Wide enough that attention is not even.
+        initializer_range: 0.4,
+        pad_token_id: 0,
+        tie_word_embeddings: true,
+    }
+}
+
+/// The settings of a family nearest to [`tiny`].
+pub fn tiny_of(family: Family) -> EncoderConfig {
+    let config = tiny();
+    match family {
+        Family::Bert => config,
+        Family::Roberta => EncoderConfig { pad_token_id: 1, position_offset: 2, type_vocab_size: 1, ..config },
+        Family::DistilBert => EncoderConfig { type_vocab_size: 0, layer_norm_eps: 1e-12, ..config },
+        Family::Electra => EncoderConfig { embedding_size: 8, ..config },
+    }
+}
+
+/// A new model from [`tiny_of`].
+pub fn tiny_model(family: Family, head: HeadKind, device: &Device) -> Model {
+    Model::new(family, tiny_of(family), head, Stream::new(1).named("init"), device).expect("possible settings")
+}
+
+/// Labels for a classification head.
+pub fn three_labels() -> HeadKind {
+    HeadKind::Classify(["sad", "merry", "so-so"].map(str::to_owned).to_vec())
+}
+
+/// Sequences of these lengths with random ids, none of them padding, all of segment 0.
+pub fn sequences(lengths: &[usize], stream: Stream) -> Vec<Sequence> {
+    let make = |(i, &length): (usize, &usize)| {
+        let stream = stream.at(i as u64);
+        let ids = (0..length as u64).map(|t| 2 + stream.below(t, 39) as u32).collect();
+        Sequence { ids, type_ids: vec![0; length] }
+    };
+    lengths.iter().enumerate().map(make).collect()
+}

@@ -1,0 +1,77 @@
+//! Words of `polyseme finetune`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Examples:
+  polyseme finetune encoder --task classify --train train.csv --valid valid.csv --out classifier
+  polyseme finetune encoder --task classify --train rows.jsonl --text body --label topic --seeds 5 --out classifier
+  polyseme finetune encoder --task classify --train pairs.tsv --text premise --pair hypothesis --out nli
+  polyseme finetune --out classifier --resume";
+
+/// Words of `polyseme finetune`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct FinetuneArgs {
+    /// Model folder to begin with
+    #[arg(value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// What is learned: classify, one label of several
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// Labelled rows to learn from: .csv, .tsv, .jsonl or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub train: Option<PathBuf>,
+    /// Labelled rows to choose the epoch by [default: a tenth of --train]
+    #[arg(long, value_name = "FILE")]
+    pub valid: Option<PathBuf>,
+    /// Folder for the model and, in DIR/run, for all that is needed to go on
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Column of the text [default: guessed from the header]
+    #[arg(long, value_name = "COL")]
+    pub text: Option<String>,
+    /// Column of the second text of a pair
+    #[arg(long, value_name = "COL")]
+    pub pair: Option<String>,
+    /// Column of the label [default: guessed from the header]
+    #[arg(long, value_name = "COL")]
+    pub label: Option<String>,
+    /// Leave this as it is: nothing, embeddings, a number of layers (with the embeddings), encoder
+    #[arg(long, value_name = "WHAT")]
+    pub freeze: Option<String>,
+    /// Passes over the training rows at most
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Stop after this many epochs without a better validation metric; 0: never
+    #[arg(long, value_name = "N")]
+    pub patience: Option<u64>,
+    /// What chooses the best epoch: accuracy, macro_f1 or loss
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// Rows an optimizer step
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<u64>,
+    /// Peak learning rate
+    #[arg(long, value_name = "F")]
+    pub learning_rate: Option<f64>,
+    /// Longest input in tokens; longer ones are cut
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<u64>,
+    /// Train with this many seeds, keep the median one, report the spread
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// Begin with random weights of the same shape: what the pre-training is worth
+    #[arg(long)]
+    pub from_scratch: bool,
+    /// Set any key of the settings, such as optimizer.warmup=0.2 (may be given several times)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on with the run in --out, with the settings it was begun with
+    #[arg(long)]
+    pub resume: bool,
+    /// Print the resolved settings and stop
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+}

@@ -1,0 +1,141 @@
+//! Words of the commands that use a model: eval, predict, embed, fill.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+const EVAL_HELP: &str = "\
+Examples:
+  polyseme eval classifier --data test.csv
+  polyseme eval classifier --data test.jsonl --text body --label topic --json";
+
+/// Words of `polyseme eval`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EVAL_HELP)]
+pub struct EvalArgs {
+    /// Fine-tuned model folder
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Labelled rows: .csv, .tsv, .jsonl or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Column of the text [default: guessed from the header]
+    #[arg(long, value_name = "COL")]
+    pub text: Option<String>,
+    /// Column of the second text of a pair
+    #[arg(long, value_name = "COL")]
+    pub pair: Option<String>,
+    /// Column of the label [default: guessed from the header]
+    #[arg(long, value_name = "COL")]
+    pub label: Option<String>,
+    /// Longest input in tokens; longer ones are cut
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+}
+
+const PREDICT_HELP: &str = "\
+One JSON object a text, in order: text, label, score, scores (a probability for each label).
+
+Examples:
+  polyseme predict classifier new.csv --text body > labels.jsonl
+  echo 'the delivery was late' | polyseme predict classifier";
+
+/// Words of `polyseme predict`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = PREDICT_HELP)]
+pub struct PredictArgs {
+    /// Fine-tuned model folder
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Texts: .txt (one a line), .jsonl, .csv, .tsv or .parquet; - is standard input, one a line
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// Column of the text [default: guessed from the header]
+    #[arg(long, value_name = "COL")]
+    pub text: Option<String>,
+    /// Column of the second text of a pair
+    #[arg(long, value_name = "COL")]
+    pub pair: Option<String>,
+    /// Longest input in tokens; longer ones are cut
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+}
+
+/// How token vectors become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)] // a doc comment here would make --help three times as long
+pub enum PoolingArg {
+    Auto,
+    Mean,
+    Cls,
+    Max,
+}
+
+const EMBED_HELP: &str = "\
+Without --out: JSON lines on stdout with the keys text and embedding; with --tokens text, words,
+ranges (bytes) and embeddings. The order is that of the input, and memory stays the same however
+long the input is.
+
+Examples:
+  polyseme embed encoder texts.txt --out vectors.npy
+  polyseme embed encoder rows.csv --text body --out vectors.parquet
+  echo 'the bank of the river' | polyseme embed encoder --tokens";
+
+/// Words of `polyseme embed`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EMBED_HELP)]
+pub struct EmbedArgs {
+    /// Model folder
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Texts: .txt (one a line), .jsonl, .csv, .tsv or .parquet; - is standard input, one a line
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// File to write: .npy, .parquet or .jsonl [default: JSON lines on stdout]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How token vectors become one: auto is what the model folder says, else mean
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = PoolingArg::Auto)]
+    pub pooling: PoolingArg,
+    /// Layer to take: 0 is the embeddings, 1 the first layer [default: the last]
+    #[arg(long, value_name = "N")]
+    pub layer: Option<usize>,
+    /// One vector a word instead of one a text: the mean of the word's pieces
+    #[arg(long, conflicts_with_all = ["pooling"])]
+    pub tokens: bool,
+    /// Longest input in tokens; longer ones are cut [default: what the model folder says]
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// Scale vectors to length 1, or not [default: what the model folder says, else not]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub normalize: Option<bool>,
+    /// Column of the text in a table [default: guessed from the header]
+    #[arg(long, value_name = "COL")]
+    pub text: Option<String>,
+}
+
+const FILL_HELP: &str = "\
+Example:
+  polyseme fill encoder 'The [MASK] sat on the mat.' --top 3";
+
+/// Words of `polyseme fill`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = FILL_HELP)]
+pub struct FillArgs {
+    /// Pre-trained model folder
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// A text with one or more masks
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// Candidates for each mask
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = parse_top)]
+    pub top: usize,
+}
+
+fn parse_top(s: &str) -> Result<usize, String> {
+    match s.parse() {
+        Ok(0) => Err("at least one candidate must be asked for".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a whole number".into()),
+    }
+}

@@ -1,0 +1,68 @@
+//! `polyseme finetune`: a plan, the run, the seeds' results and what to do next.
+
+use crate::args::FinetuneArgs;
+use crate::commands::{Context, Interrupted};
+use crate::render::table::table;
+use crate::report;
+use crate::settings::resolve_finetune;
+use polyseme_train::{FinetuneOutcome, FinetuneSettings};
+
+/// Resolves the plan and runs it.
+pub fn run(args: &FinetuneArgs, context: &Context) -> anyhow::Result<()> {
+    let plan = resolve_finetune(args, context.seed)?;
+    if args.dry_run {
+        return context.result(&plan.settings, &toml::to_string(&plan.settings)?);
+    }
+    let settings = &plan.settings;
+    context.note(&describe(settings, plan.resume));
+    let mut progress = context.progress();
+    let outcome = polyseme_train::finetune(settings, plan.resume, &context.device, &mut progress, &context.stop)?;
+    progress.finish();
+    drop(progress);
+    if outcome.interrupted {
+        if context.json {
+            context.result(&outcome, "")?;
+        }
+        eprintln!("stopped and saved");
+        eprintln!("hint: go on with `polyseme finetune --out {} --resume`", settings.out.display());
+        return Err(Interrupted.into());
+    }
+    context.reported(report::write_finetune(settings, &outcome, &context.made()));
+    context.result(&outcome, &summary(&outcome, settings))
+}
+
+fn describe(s: &FinetuneSettings, resume: bool) -> String {
+    let what = if resume { "going on with fine-tuning" } else { "fine-tuning" };
+    let scratch = if s.from_scratch { ", from random weights" } else { "" };
+    let seeds = if s.seeds > 1 { format!(", {} seeds", s.seeds) } else { String::new() };
+    format!(
+        "{what} {} on {}{scratch}{seeds}\nsettings: {}",
+        s.model.display(),
+        s.train.display(),
+        s.out.join("run").join("settings.toml").display()
+    )
+}
+
+fn summary(o: &FinetuneOutcome, settings: &FinetuneSettings) -> String {
+    let rows: Vec<Vec<String>> = o
+        .results
+        .iter()
+        .map(|r| {
+            let kept = if r.seed == o.chosen && o.results.len() > 1 { " (kept)" } else { "" };
+            vec![
+                format!("{}{kept}", r.seed),
+                r.epoch.to_string(),
+                format!("{:.4}", r.valid.accuracy),
+                format!("{:.4}", r.valid.macro_f1),
+                format!("{:.4}", r.valid.loss),
+            ]
+        })
+        .collect();
+    let mut text = table(&["seed", "best epoch", "accuracy", "macro_f1", "loss"], &rows);
+    if o.results.len() > 1 {
+        let (low, high) = o.spread;
+        text += &format!("\nmedian {} {:.4} (from {low:.4} to {high:.4})\n", settings.metric, o.median);
+    }
+    let model = o.model.display();
+    text + &format!("\nmodel  {model}\nnext:  polyseme eval {model} --data FILE, or polyseme predict {model} FILE\n")
+}

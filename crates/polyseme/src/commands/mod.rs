@@ -1,0 +1,15 @@
+//! What each command does: open, run, show. One file a command; none of them computes anything.
+
+pub mod completions;
+mod context;
+pub mod embed;
+pub mod eval;
+pub mod fill;
+pub mod finetune;
+pub mod man;
+pub mod predict;
+pub mod pretrain;
+mod stream;
+pub mod tour;
+
+pub use context::{Context, Interrupted};

@@ -1,0 +1,70 @@
+//! `polyseme pretrain`: a plan, the run, what came out and what to do next.
+
+use crate::args::PretrainArgs;
+use crate::commands::{Context, Interrupted};
+use crate::render::numbers::group;
+use crate::report;
+use crate::settings::{resolve_pretrain, spell_duration, spell_length};
+use polyseme_train::{PretrainOutcome, PretrainSettings};
+
+/// Resolves the plan and runs it.
+pub fn run(args: &PretrainArgs, context: &Context) -> anyhow::Result<()> {
+    let plan = resolve_pretrain(args, context.seed)?;
+    if args.dry_run {
+        return context.result(&plan.settings, &toml::to_string(&plan.settings)?);
+    }
+    context.note(&describe(&plan.settings, plan.resume));
+    let mut progress = context.progress();
+    let run = polyseme_train::pretrain(&plan.settings, plan.resume, &context.device, &mut progress, &context.stop);
+    let outcome = run?;
+    progress.finish();
+    drop(progress);
+    if outcome.interrupted {
+        if context.json {
+            context.result(&outcome, "")?;
+        }
+        eprintln!("stopped and saved after step {}", group(outcome.steps));
+        eprintln!("hint: go on with `polyseme pretrain --out {} --resume`", plan.settings.out.display());
+        return Err(Interrupted.into());
+    }
+    context.reported(report::write_pretrain(&plan.settings, &outcome, &context.made()));
+    context.result(&outcome, &summary(&outcome))
+}
+
+/// The plan in two lines.
+fn describe(s: &PretrainSettings, resume: bool) -> String {
+    let corpus: Vec<String> = s.corpus.iter().map(|p| p.display().to_string()).collect();
+    let what = if resume { "going on with pre-training" } else { "pre-training" };
+    let model = match &s.from {
+        Some(from) => format!("from {}", from.display()),
+        None => {
+            let c = &s.model.config;
+            format!("{} layers × {}, {} pieces", c.num_hidden_layers, c.hidden_size, group(c.vocab_size as u64))
+        }
+    };
+    format!(
+        "{what} on {} ({model}; {}; seed {})\nsettings: {}",
+        corpus.join(" "),
+        spell_length(s.length),
+        s.seed,
+        s.out.join("run").join("settings.toml").display()
+    )
+}
+
+fn summary(o: &PretrainOutcome) -> String {
+    let share = 100.0 * o.valid_accuracy;
+    let mut text = format!(
+        "model       {}\nsteps       {}\ntokens      {}\ntime        {}\n\
+         valid loss  {:.4} nats (word frequencies alone: {:.4})\naccuracy    {share:.1} % of masked tokens\n",
+        o.model.display(),
+        group(o.steps),
+        group(o.tokens),
+        spell_duration(o.seconds),
+        o.valid_loss,
+        o.unigram_entropy,
+    );
+    if o.valid_loss >= o.unigram_entropy {
+        text += "The model has not learned more than word frequencies yet: train longer, or with smaller steps.\n";
+    }
+    text + &format!("\nnext: polyseme finetune {} --task classify --train FILE --out DIR\n", o.model.display())
+}

@@ -1,0 +1,158 @@
+//! Resolves the plan of a fine-tuning run.
+
+use super::layers::{Override, agree, apply, parse_set, table_of, typed};
+use super::pretrain::{same_folder, stored};
+use super::{Error, Plan, Result};
+use crate::args::FinetuneArgs;
+use polyseme_train::FinetuneSettings;
+use polyseme_train::finetune::Freeze;
+use toml::{Table, Value};
+
+const PLACE: &str = "the settings of finetune";
+
+fn defaults() -> Table {
+    table_of(&FinetuneSettings::classify("", "", ""))
+}
+
+fn known_keys() -> Table {
+    let mut table = defaults();
+    for optional in ["valid", "text", "pair", "label"] {
+        table.insert(optional.into(), "".into());
+    }
+    table
+}
+
+/// The plan that the words come to. With `--resume` it is the run's own, and any flag that says
+/// something else is an error.
+pub fn resolve_finetune(args: &FinetuneArgs, seed: Option<u64>) -> Result<Plan<FinetuneSettings>> {
+    check_task(args)?;
+    let overrides = overrides(args, seed)?;
+    if args.resume {
+        let out = args.out.as_deref().ok_or(Error::Missing { what: "--out", hint: "name the folder of the run" })?;
+        let (path, stored) = stored(out)?;
+        agree(&stored, &overrides, &known_keys(), &path)?;
+        let mut settings: FinetuneSettings = typed(&path.display().to_string(), &stored)?;
+        settings.out = out.into();
+        return Ok(Plan { settings, resume: true });
+    }
+    let mut table = defaults();
+    apply(&mut table, &overrides, &known_keys())?;
+    let settings: FinetuneSettings = typed(PLACE, &table)?;
+    if !args.dry_run {
+        require(args)?;
+        settings.check()?;
+    }
+    if same_folder(&settings.model, &settings.out) {
+        return Err(Error::Contradiction {
+            first: "MODEL".into(),
+            second: "--out".into(),
+            why: "the model would be written over".into(),
+        });
+    }
+    Ok(Plan { settings, resume: false })
+}
+
+fn check_task(args: &FinetuneArgs) -> Result<()> {
+    match args.task.as_deref() {
+        None | Some("classify") => Ok(()),
+        Some(later @ ("multilabel" | "regress" | "tag" | "qa")) => Err(Error::NotYet {
+            what: format!("fine-tuning for the task `{later}`"),
+            instead: "this version has --task classify, one label of several",
+        }),
+        Some(other) => Err(Error::UnknownValue { what: "task", found: other.into(), expected: "`classify`".into() }),
+    }
+}
+
+fn require(args: &FinetuneArgs) -> Result<()> {
+    let missing = |what, hint| Err(Error::Missing { what, hint });
+    if args.model.is_none() {
+        return missing("MODEL", "name the model folder to begin with");
+    }
+    if args.task.is_none() {
+        return missing("--task", "say what is to be learned: --task classify");
+    }
+    if args.train.is_none() {
+        return missing("--train", "name the file with labelled rows to learn from");
+    }
+    if args.out.is_none() {
+        return missing("--out", "name the folder to write, as in `--out classifier`");
+    }
+    Ok(())
+}
+
+fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
+    let freeze = args.freeze.as_deref().map(parse_freeze).transpose()?;
+    let out = args.out.as_ref().filter(|_| !args.resume);
+    let mut all: Vec<Override> = [
+        Override::given("MODEL", "model", args.model.as_ref())?,
+        Override::given("--task", "task", args.task.as_ref())?,
+        Override::given("--train", "train", args.train.as_ref())?,
+        Override::given("--valid", "valid", args.valid.as_ref())?,
+        Override::given("--out", "out", out)?,
+        Override::given("--text", "text", args.text.as_ref())?,
+        Override::given("--pair", "pair", args.pair.as_ref())?,
+        Override::given("--label", "label", args.label.as_ref())?,
+        Override::given("--freeze", "freeze", freeze)?,
+        Override::given("--epochs", "epochs", args.epochs)?,
+        Override::given("--patience", "patience", args.patience)?,
+        Override::given("--metric", "metric", args.metric.as_ref())?,
+        Override::given("--batch-size", "batch_size", args.batch_size)?,
+        Override::given("--learning-rate", "optimizer.learning_rate", args.learning_rate)?,
+        Override::given("--max-length", "max_length", args.max_length)?,
+        Override::given("--seeds", "seeds", args.seeds)?,
+        Override::given("--from-scratch", "from_scratch", args.from_scratch.then_some(true))?,
+        Override::given("--seed", "seed", seed)?,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    all.extend(parse_set(&args.set)?);
+    Ok(all)
+}
+
+fn parse_freeze(given: &str) -> Result<Value> {
+    let freeze = match given {
+        "nothing" => Freeze::Nothing,
+        "embeddings" => Freeze::Embeddings,
+        "encoder" => Freeze::Encoder,
+        n => Freeze::Layers(n.parse().map_err(|_| Error::UnknownValue {
+            what: "--freeze",
+            found: given.into(),
+            expected: "`nothing`, `embeddings`, a number of layers, or `encoder`".into(),
+        })?),
+    };
+    Ok(Value::try_from(freeze).expect("freeze is plain data"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+
+    fn resolve(words: &str) -> Result<Plan<FinetuneSettings>> {
+        let cli = Cli::try_parse_from(["polyseme", "finetune"].into_iter().chain(words.split_whitespace())).unwrap();
+        let Command::Finetune(args) = cli.command else { unreachable!() };
+        resolve_finetune(&args, cli.global.seed)
+    }
+
+    const WHOLE: &str = "m --task classify --train t.csv --out o ";
+
+    #[test]
+    fn flags_lie_over_the_defaults() {
+        let s =
+            resolve(&format!("{WHOLE} --freeze 2 --seeds 5 --label y --set optimizer.warmup=0.2")).unwrap().settings;
+        assert_eq!(s.freeze, Freeze::Layers(2));
+        assert_eq!((s.seeds, s.label.as_deref(), s.optimizer.warmup), (5, Some("y"), 0.2));
+        assert_eq!(resolve(&format!("{WHOLE} --freeze encoder")).unwrap().settings.freeze, Freeze::Encoder);
+    }
+
+    #[test]
+    fn other_tasks_say_that_they_are_not_there_yet() {
+        let e = resolve("m --task tag --train t --out o").unwrap_err();
+        assert_eq!(e.to_string(), "fine-tuning for the task `tag` is not there yet");
+        assert!(matches!(resolve("m --task nonsense --train t --out o"), Err(Error::UnknownValue { .. })));
+        assert!(matches!(resolve("m --train t --out o"), Err(Error::Missing { what: "--task", .. })));
+        assert!(matches!(resolve(&format!("{WHOLE} --freeze head")), Err(Error::UnknownValue { .. })));
+    }
+}

@@ -1,0 +1,23 @@
+//! From words to a plan: a recipe or file with flags over it, resolved once, then immutable.
+
+mod duration;
+mod error;
+mod finetune;
+mod layers;
+mod pretrain;
+mod recipe;
+
+pub use duration::{parse_duration, spell_duration};
+pub use error::{Error, Result};
+pub use finetune::resolve_finetune;
+pub use pretrain::{resolve_pretrain, spell_length};
+pub use recipe::{RECIPES, recipe};
+
+/// A plan and whether it goes on with an earlier run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan<T> {
+    /// The resolved settings.
+    pub settings: T,
+    /// Whether they were read from a run that is to be gone on with.
+    pub resume: bool,
+}

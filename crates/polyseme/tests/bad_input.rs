@@ -1,0 +1,76 @@
+//! Malformed inputs through the real binary: each is refused in words that help, with the right exit
+//! code, without a panic and without anything half-written.
+
+#[path = "bad_input/check.rs"]
+mod check;
+#[path = "bad_input/corpora.rs"]
+mod corpora;
+#[path = "bad_input/fixture.rs"]
+mod fixture;
+#[path = "bad_input/models.rs"]
+mod models;
+#[path = "bad_input/settings.rs"]
+mod settings;
+#[path = "bad_input/system.rs"]
+mod system;
+#[path = "bad_input/tables.rs"]
+mod tables;
+#[path = "bad_input/tokenizers.rs"]
+mod tokenizers;
+#[path = "bad_input/weights.rs"]
+mod weights;
+
+#[test]
+fn weights() {
+    check::refused(weights::CASES);
+}
+
+#[test]
+fn model_folders() {
+    check::refused(models::CASES);
+}
+
+#[test]
+fn tokenizers() {
+    check::refused(tokenizers::CASES);
+}
+
+#[test]
+fn tables() {
+    check::refused(tables::CASES);
+    check::accepted(tables::ODD_BUT_FINE);
+}
+
+#[test]
+fn corpora() {
+    check::refused(corpora::CASES);
+    check::accepted(corpora::ODD_BUT_FINE);
+}
+
+#[test]
+fn settings() {
+    check::refused(settings::CASES);
+}
+
+#[test]
+fn the_system() {
+    check::refused(system::CASES);
+    check::accepted(system::ODD_BUT_FINE);
+}
+
+#[test]
+fn there_are_forty_and_none_twice() {
+    let all = [
+        weights::CASES,
+        models::CASES,
+        tokenizers::CASES,
+        tables::CASES,
+        corpora::CASES,
+        settings::CASES,
+        system::CASES,
+    ];
+    let names: Vec<_> = all.iter().flat_map(|cases| cases.iter().map(|c| c.name)).collect();
+    let different: std::collections::BTreeSet<_> = names.iter().collect();
+    assert!(names.len() >= 40, "only {} malformed inputs", names.len());
+    assert_eq!(different.len(), names.len(), "two cases have the same name");
+}

@@ -1,0 +1,110 @@
+//! A small world of text for tests, and the real program run on it.
+
+#![allow(dead_code)] // not every test file uses all of it
+
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Three topics that share their grammar and no nouns.
+const TOPICS: [(&str, [&str; 6], [&str; 4]); 3] = [
+    ("sea", ["ship", "sailor", "harbour", "wave", "anchor", "island"], ["sails", "drifts", "sinks", "floats"]),
+    ("farm", ["cow", "barn", "farmer", "field", "tractor", "horse"], ["grazes", "ploughs", "feeds", "grows"]),
+    ("music", ["violin", "song", "drummer", "choir", "piano", "melody"], ["plays", "sings", "rings", "echoes"]),
+];
+
+/// Numbers that look random and are always the same.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// One of `n`.
+    pub fn roll(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 33) as usize) % n
+    }
+}
+
+/// A sentence of a topic.
+pub fn sentence(topic: usize, dice: &mut Dice) -> String {
+    let (_, nouns, verbs) = TOPICS[topic];
+    let adjectives = ["old", "small", "quiet", "bright"];
+    let (a, b) = (nouns[dice.roll(6)], nouns[dice.roll(6)]);
+    format!("the {} {a} {} near the {} {b} .", adjectives[dice.roll(4)], verbs[dice.roll(4)], adjectives[dice.roll(4)])
+}
+
+/// Documents of one topic each, a blank line between them.
+pub fn corpus(documents: usize) -> String {
+    let mut dice = Dice(7);
+    let mut text = String::new();
+    for d in 0..documents {
+        for _ in 0..6 {
+            text += &sentence(d % 3, &mut dice);
+            text.push(' ');
+        }
+        text += "\n\n";
+    }
+    text
+}
+
+/// Labelled rows with a header.
+pub fn labelled(rows: usize, seed: u64) -> String {
+    let mut dice = Dice(seed);
+    let mut text = "text,label\n".to_owned();
+    for r in 0..rows {
+        _ = writeln!(text, "{},{}", sentence(r % 3, &mut dice), TOPICS[r % 3].0);
+    }
+    text
+}
+
+/// The program with these words, in this folder.
+pub fn command(dir: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_polyseme"));
+    command.current_dir(dir).args(words).stdin(Stdio::null());
+    command
+}
+
+/// Runs it.
+pub fn run(dir: &Path, words: &[&str]) -> Output {
+    command(dir, words).output().expect("the program starts")
+}
+
+/// Runs it, wants exit code 0, and gives back stdout.
+pub fn ok(dir: &Path, words: &[&str]) -> String {
+    let output = run(dir, words);
+    assert!(output.status.success(), "{words:?} ended with {}:\n{}", output.status, stderr(&output));
+    String::from_utf8(output.stdout).expect("stdout is UTF-8")
+}
+
+/// Runs it with `--json`, wants exit code 0, and gives back the result.
+pub fn json(dir: &Path, words: &[&str]) -> Value {
+    let text = ok(dir, &[words, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{words:?} printed no JSON ({e}):\n{text}"))
+}
+
+/// Runs it, wants this exit code, and gives back stderr.
+pub fn fails(dir: &Path, code: i32, words: &[&str]) -> String {
+    let output = run(dir, words);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{words:?}:\n{text}");
+    assert!(output.stdout.is_empty(), "{words:?} failed and yet wrote to stdout");
+    assert!(!text.contains("panicked"), "{words:?} panicked:\n{text}");
+    text
+}
+
+/// What it said.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// JSON lines as values.
+pub fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
+}
+
+/// Writes a file of a test.
+pub fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("the test's folder can be written");
+    path
+}

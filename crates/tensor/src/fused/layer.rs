@@ -1,0 +1,203 @@
+//! The encoder layer as one operation: 17 tensors in, one out.
+
+use super::{tensor, values};
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+use polyseme_kernels::layer::{self, COUNT, LayerDropout, LayerSaved, LayerShape};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Everything that is not a tensor.
+#[derive(Clone, Debug)]
+pub struct LayerPlan {
+    pub(crate) shape: LayerShape,
+    pub(crate) starts: Arc<[usize]>,
+    pub(crate) dropout: LayerDropout,
+}
+
+/// The layer on the back ends that have it. The weights are in the order of
+/// [`polyseme_kernels::layer::WEIGHTS`].
+#[backend_extension(Flex, Autodiff)]
+#[allow(clippy::too_many_arguments)]
+pub trait LayerBackend: Backend {
+    /// `x`, result: `(tokens, hidden)`
+    fn encoder_layer(
+        x: FloatTensor<Self>,
+        w0: FloatTensor<Self>,
+        w1: FloatTensor<Self>,
+        w2: FloatTensor<Self>,
+        w3: FloatTensor<Self>,
+        w4: FloatTensor<Self>,
+        w5: FloatTensor<Self>,
+        w6: FloatTensor<Self>,
+        w7: FloatTensor<Self>,
+        w8: FloatTensor<Self>,
+        w9: FloatTensor<Self>,
+        w10: FloatTensor<Self>,
+        w11: FloatTensor<Self>,
+        w12: FloatTensor<Self>,
+        w13: FloatTensor<Self>,
+        w14: FloatTensor<Self>,
+        w15: FloatTensor<Self>,
+        plan: LayerPlan,
+    ) -> FloatTensor<Self>;
+}
+
+/// Defines the operation over an array, since the trait cannot take one.
+macro_rules! over_array {
+    ($array:path) => {
+        fn encoder_layer(
+            x: FloatTensor<Self>,
+            w0: FloatTensor<Self>,
+            w1: FloatTensor<Self>,
+            w2: FloatTensor<Self>,
+            w3: FloatTensor<Self>,
+            w4: FloatTensor<Self>,
+            w5: FloatTensor<Self>,
+            w6: FloatTensor<Self>,
+            w7: FloatTensor<Self>,
+            w8: FloatTensor<Self>,
+            w9: FloatTensor<Self>,
+            w10: FloatTensor<Self>,
+            w11: FloatTensor<Self>,
+            w12: FloatTensor<Self>,
+            w13: FloatTensor<Self>,
+            w14: FloatTensor<Self>,
+            w15: FloatTensor<Self>,
+            plan: LayerPlan,
+        ) -> FloatTensor<Self> {
+            $array(x, [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15], plan)
+        }
+    };
+}
+
+impl LayerBackend for Flex {
+    over_array!(infer);
+}
+
+impl<C: CheckpointStrategy> LayerBackend for Autodiff<Flex, C> {
+    over_array!(train::<C>);
+}
+
+/// Runs the layer where nothing is differentiated.
+fn infer(x: FlexTensor, weights: [FlexTensor; COUNT], plan: LayerPlan) -> FlexTensor {
+    run(&x, &weights, &plan, false).0
+}
+
+/// The forward pass on primitives.
+fn run(
+    x: &FlexTensor,
+    weights: &[FlexTensor; COUNT],
+    plan: &LayerPlan,
+    save: bool,
+) -> (FlexTensor, Option<LayerSaved>) {
+    let weights = weights.each_ref().map(values);
+    let (y, saved) = layer::forward(plan.shape, &slices(&weights), &values(x), &plan.starts, plan.dropout, save);
+    let rows = y.len() / plan.shape.hidden;
+    (tensor(y, [rows, plan.shape.hidden]), saved)
+}
+
+fn slices<'a>(weights: &'a [Cow<'a, [f32]>; COUNT]) -> [&'a [f32]; COUNT] {
+    std::array::from_fn(|i| &*weights[i])
+}
+
+/// What the backward pass needs; cheap to clone.
+#[derive(Clone, Debug)]
+struct State {
+    x: FlexTensor,
+    weights: [FlexTensor; COUNT],
+    plan: LayerPlan,
+    saved: Arc<LayerSaved>,
+}
+
+#[derive(Debug)]
+struct LayerBackward;
+
+impl Backward<Flex, 17> for LayerBackward {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 17>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let State { x, weights, plan, saved } = ops.state;
+        let dy = grads.consume::<Flex>(&ops.node);
+        let shapes = weights.each_ref().map(|w| w.shape());
+        let weights = weights.each_ref().map(values);
+        let (dx, dw) = layer::backward(
+            plan.shape,
+            &slices(&weights),
+            &values(&x),
+            &plan.starts,
+            plan.dropout,
+            &saved,
+            &values(&dy),
+        );
+        let mut parents = ops.parents.into_iter();
+        if let Some(parent) = parents.next().flatten() {
+            grads.register::<Flex>(parent.id, tensor(dx, x.shape().dims::<2>()));
+        }
+        for ((parent, dw), shape) in parents.zip(dw).zip(shapes) {
+            if let Some(parent) = parent {
+                let data = burn::tensor::TensorData::new(dw, shape);
+                grads.register::<Flex>(parent.id, FlexTensor::from_data(data));
+            }
+        }
+    }
+}
+
+/// Runs the layer and records its backward pass.
+fn train<C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<Flex, C>>,
+    weights: [FloatTensor<Autodiff<Flex, C>>; COUNT],
+    plan: LayerPlan,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let nodes: [_; 17] = std::array::from_fn(|i| if i == 0 { x.node() } else { weights[i - 1].node() });
+    let x = x.into_primitive();
+    let weights = weights.map(|w| w.into_primitive());
+    match LayerBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let (y, saved) = run(&x, &weights, &plan, true);
+            let saved = Arc::new(saved.expect("asked to save"));
+            prep.finish(State { x, weights, plan, saved }, y)
+        }
+        OpsKind::UnTracked(prep) => {
+            let (y, _) = run(&x, &weights, &plan, false);
+            prep.finish(y)
+        }
+    }
+}
+
+/// The fused layer. `x`, result: `(tokens, hidden)`; matrices keep their two dimensions.
+pub(crate) fn encoder_layer(
+    x: Tensor<2>,
+    maps: [(Tensor<2>, Tensor<1>); 6],
+    norms: [(Tensor<1>, Tensor<1>); 2],
+    plan: LayerPlan,
+) -> Tensor<2> {
+    let [(w0, w1), (w2, w3), (w4, w5), (w6, w7), (w10, w11), (w12, w13)] =
+        maps.map(|(weight, bias)| (weight.into_dispatch(), bias.into_dispatch()));
+    let [(w8, w9), (w14, w15)] = norms.map(|(weight, bias)| (weight.into_dispatch(), bias.into_dispatch()));
+    Tensor::from_dispatch(<Dispatch as LayerBackend>::encoder_layer(
+        x.into_dispatch(),
+        w0,
+        w1,
+        w2,
+        w3,
+        w4,
+        w5,
+        w6,
+        w7,
+        w8,
+        w9,
+        w10,
+        w11,
+        w12,
+        w13,
+        w14,
+        w15,
+        plan,
+    ))
+}

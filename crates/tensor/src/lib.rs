@@ -1,0 +1,18 @@
+//! The operations an encoder is made of, on Burn tensors.
+//!
+//! Every operation that a fused kernel may take over has one entry point here; what stands behind
+//! it now is the *plain twin*: readable, true on any device. Only this crate names devices and
+//! Burn's back ends; above it, [`Device`] is a value.
+
+pub mod closeness;
+pub mod device;
+mod error;
+mod fused;
+pub mod ops;
+pub mod packed;
+pub mod random;
+
+pub use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+pub use error::{Error, Result};
+pub use packed::{PackedBatch, Sequence};
+pub use random::{Mode, Stream};

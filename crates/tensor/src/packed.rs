@@ -1,0 +1,109 @@
+//! Packed batches: sequences of different lengths laid end to end, no padding anywhere.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// One sequence of a batch, special tokens included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sequence {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Segment of each token.
+    pub type_ids: Vec<u32>,
+}
+
+/// Sequences on a device. Inside, they are sorted by length (stable), so that equal lengths lie
+/// side by side and attention runs over each run of equal lengths without padding or gathering.
+/// [`PackedBatch::order`] leads back to the caller's order.
+#[derive(Clone, Debug)]
+pub struct PackedBatch {
+    /// `(tokens)`
+    pub ids: Tensor<1, Int>,
+    /// `(tokens)`
+    pub type_ids: Tensor<1, Int>,
+    /// Position of each token in its sequence, from 0. `(tokens)`
+    pub positions: Tensor<1, Int>,
+    /// Where each packed sequence begins; one more than there are sequences.
+    pub starts: Vec<usize>,
+    /// Runs of equal length: `(first packed sequence, count, length)`.
+    pub runs: Vec<(usize, usize, usize)>,
+    /// `order[packed] = index the caller gave`.
+    pub order: Vec<usize>,
+    /// `place[index the caller gave] = packed`.
+    place: Vec<usize>,
+}
+
+impl PackedBatch {
+    /// Packs sequences. Panics on an empty batch, an empty sequence, or segments that are not as
+    /// many as the ids: callers never make one.
+    pub fn new(sequences: &[Sequence], device: &Device) -> Self {
+        assert!(!sequences.is_empty(), "a batch has at least one sequence");
+        let mut order: Vec<usize> = (0..sequences.len()).collect();
+        order.sort_by_key(|&i| sequences[i].ids.len());
+        let mut place = vec![0; order.len()];
+        let (mut ids, mut type_ids, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut starts = vec![0];
+        let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+        for (packed, &given) in order.iter().enumerate() {
+            let sequence = &sequences[given];
+            let length = sequence.ids.len();
+            assert!(length > 0, "a sequence has at least one token");
+            assert_eq!(length, sequence.type_ids.len(), "a segment for each token");
+            place[given] = packed;
+            ids.extend_from_slice(&sequence.ids);
+            type_ids.extend_from_slice(&sequence.type_ids);
+            positions.extend(0..length as u32);
+            starts.push(ids.len());
+            match runs.last_mut() {
+                Some((_, count, of_length)) if *of_length == length => *count += 1,
+                _ => runs.push((packed, 1, length)),
+            }
+        }
+        Self {
+            ids: int_tensor(&ids, device),
+            type_ids: int_tensor(&type_ids, device),
+            positions: int_tensor(&positions, device),
+            starts,
+            runs,
+            order,
+            place,
+        }
+    }
+
+    /// Number of tokens.
+    pub fn tokens(&self) -> usize {
+        *self.starts.last().expect("never empty")
+    }
+
+    /// Number of sequences.
+    pub fn sequences(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The row of token `t` of the sequence the caller gave as number `i`.
+    pub fn row(&self, i: usize, t: usize) -> usize {
+        let packed = self.place[i];
+        let row = self.starts[packed] + t;
+        debug_assert!(row < self.starts[packed + 1], "token {t} of sequence {i} is not there");
+        row
+    }
+
+    /// Rows of the tokens of the sequence the caller gave as number `i`.
+    pub fn rows(&self, i: usize) -> std::ops::Range<usize> {
+        let packed = self.place[i];
+        self.starts[packed]..self.starts[packed + 1]
+    }
+}
+
+/// Whole numbers on a device. `(values)`
+pub fn int_tensor(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = values.iter().map(|&value| i64::from(value)).collect();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}
+
+/// Row numbers on a device. `(rows)`
+pub fn row_tensor(rows: &[usize], device: &Device) -> Tensor<1, Int> {
+    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let count = rows.len();
+    Tensor::from_data(TensorData::new(rows, [count]), device)
+}

@@ -1,0 +1,180 @@
+//! Our kernels against their plain twins: the same values, the same gradients, the same ten steps,
+//! on random shapes, with and without dropout.
+
+use polyseme_tensor::closeness::{Level, assert_close, values};
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, adamw_step, adamw_step_plain};
+use polyseme_tensor::ops::{
+    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerSettings,
+    LayerWeights, Linear, Norm, encoder_layer, encoder_layer_plain, masked_lm_loss, masked_lm_loss_plain,
+};
+use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, device};
+
+/// Sizes of one random case.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    heads: usize,
+    per_head: usize,
+    inner: usize,
+    sequences: usize,
+    longest: usize,
+    activation: Activation,
+    dropout: f64,
+}
+
+fn cases() -> Vec<Case> {
+    let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
+    let pick = |i: u64, n: u64| Stream::new(17).at(i).below(0, n) as usize;
+    (0..12)
+        .map(|i| Case {
+            heads: 1 + pick(10 * i, 5),
+            per_head: 1 + pick(10 * i + 1, 17),
+            inner: 1 + pick(10 * i + 2, 70),
+            sequences: 1 + pick(10 * i + 3, 9),
+            longest: 1 + pick(10 * i + 4, 90),
+            activation: activations[i as usize % 4],
+            dropout: [0.0, 0.1, 0.4][i as usize % 3],
+        })
+        .collect()
+}
+
+fn cpu() -> Device {
+    device::parse("cpu").expect("always there").autodiff()
+}
+
+/// Random values; leaves of the graph.
+fn leaf<const D: usize>(stream: Stream, shape: [usize; D], deviation: f64) -> Tensor<D> {
+    let values = stream.normals(shape.iter().product(), deviation);
+    Tensor::from_data(TensorData::new(values, shape), &cpu()).require_grad()
+}
+
+/// The 16 weights in one order, so that both ways can be asked for all gradients.
+struct Weights {
+    maps: Vec<(Tensor<2>, Tensor<1>)>,
+    norms: Vec<(Tensor<1>, Tensor<1>)>,
+}
+
+impl Weights {
+    fn new(case: Case, stream: Stream) -> Self {
+        let (h, f) = (case.heads * case.per_head, case.inner);
+        let shapes = [[h, h], [h, h], [h, h], [h, h], [f, h], [h, f]];
+        let maps = shapes.into_iter().enumerate().map(|(i, shape)| {
+            let stream = stream.named("map").at(i as u64);
+            (leaf(stream.at(0), shape, 0.3), leaf(stream.at(1), [shape[0]], 0.3))
+        });
+        let norms = (0..2).map(|i| {
+            let stream = stream.named("norm").at(i);
+            (leaf(stream.at(0), [h], 0.8), leaf(stream.at(1), [h], 0.3))
+        });
+        Self { maps: maps.collect(), norms: norms.collect() }
+    }
+
+    fn layer(&self, epsilon: f64) -> LayerWeights {
+        let map = |i: usize| Linear { weight: self.maps[i].0.clone(), bias: self.maps[i].1.clone() };
+        let norm = |i: usize| Norm { weight: self.norms[i].0.clone(), bias: self.norms[i].1.clone(), epsilon };
+        LayerWeights {
+            attention: AttentionWeights { query: map(0), key: map(1), value: map(2), output: map(3), norm: norm(0) },
+            feed_forward: FeedForwardWeights { intermediate: map(4), output: map(5), norm: norm(1) },
+        }
+    }
+}
+
+#[test]
+fn the_layer_equals_its_twin_with_all_gradients() {
+    for (number, case) in cases().into_iter().enumerate() {
+        let stream = Stream::new(5).at(number as u64);
+        let h = case.heads * case.per_head;
+        let lengths: Vec<usize> = (0..case.sequences)
+            .map(|i| 1 + stream.named("length").below(i as u64, case.longest as u64) as usize)
+            .collect();
+        let sequences: Vec<Sequence> =
+            lengths.iter().map(|&n| Sequence { ids: vec![0; n], type_ids: vec![0; n] }).collect();
+        let batch = PackedBatch::new(&sequences, &cpu());
+        let settings = LayerSettings {
+            attention: AttentionSettings {
+                heads: case.heads,
+                attention_dropout: case.dropout,
+                hidden_dropout: case.dropout / 2.0,
+            },
+            feed_forward: FeedForwardSettings { activation: case.activation, dropout: case.dropout / 2.0 },
+        };
+        let mode = Mode::Train(stream.named("dropout"));
+        let upstream = leaf(stream.named("upstream"), [batch.tokens(), h], 1.0).detach();
+        let run = |fused: bool| {
+            let weights = Weights::new(case, stream);
+            let x = leaf(stream.named("x"), [batch.tokens(), h], 1.0);
+            let layer = if fused { encoder_layer } else { encoder_layer_plain };
+            let y = layer(x.clone(), weights.layer(1e-5), &batch, settings, mode);
+            let mut grads = (y.clone() * upstream.clone()).sum().backward();
+            let mut all = vec![
+                ("output".to_owned(), values(&y)),
+                ("x".to_owned(), values(&x.grad_remove(&mut grads).expect("x"))),
+            ];
+            for (i, (weight, bias)) in weights.maps.iter().enumerate() {
+                // Together, since the gradient of a key's bias is zero but for rounding.
+                let mut both = values(&weight.grad_remove(&mut grads).expect("weight"));
+                both.extend(values(&bias.grad_remove(&mut grads).expect("bias")));
+                all.push((format!("map {i}"), both));
+            }
+            for (i, (weight, bias)) in weights.norms.iter().enumerate() {
+                all.push((format!("weight of norm {i}"), values(&weight.grad_remove(&mut grads).expect("weight"))));
+                all.push((format!("bias of norm {i}"), values(&bias.grad_remove(&mut grads).expect("bias"))));
+            }
+            all
+        };
+        for ((name, got), (_, want)) in run(true).iter().zip(&run(false)) {
+            assert_close(&format!("{case:?} {name}"), got, want, Level::Twin);
+        }
+    }
+}
+
+#[test]
+fn the_masked_loss_equals_its_twin_with_all_gradients() {
+    for (number, (rows, width, vocabulary)) in [(1, 1, 2), (7, 5, 31), (300, 12, 97)].into_iter().enumerate() {
+        let stream = Stream::new(6).at(number as u64);
+        let labels: Vec<u32> =
+            (0..rows).map(|i| stream.named("labels").below(i as u64, vocabulary as u64) as u32).collect();
+        let run = |fused: bool| {
+            let x = leaf(stream.named("x"), [rows, width], 1.0);
+            let weight = leaf(stream.named("weight"), [vocabulary, width], 0.7);
+            let bias = leaf(stream.named("bias"), [vocabulary], 0.5);
+            let decoder = Linear { weight: weight.clone(), bias: bias.clone() };
+            let loss = if fused { masked_lm_loss } else { masked_lm_loss_plain };
+            let (loss, right) = loss(x.clone(), decoder, &labels);
+            // A factor shows that what comes from above is heeded.
+            let mut grads = (loss.clone() * 3.0).backward();
+            let mut of = |t: &Tensor<2>| values(&t.grad_remove(&mut grads).expect("a gradient"));
+            let (x, weight) = (of(&x), of(&weight));
+            [values(&loss), values(&right), x, weight, values(&bias.grad_remove(&mut grads).expect("bias"))]
+        };
+        for (i, (got, want)) in run(true).iter().zip(&run(false)).enumerate() {
+            assert_close(&format!("{rows} rows, result {i}"), got, want, Level::Twin);
+        }
+    }
+}
+
+#[test]
+fn ten_steps_of_the_optimizer_equal_its_twin() {
+    let sizes = [1usize, 77, 70_000];
+    let run = |fused: bool| {
+        let start = |i: usize| leaf(Stream::new(7).at(i as u64), [sizes[i]], 0.5).inner();
+        let mut params: Vec<Tensor<1>> = (0..3).map(start).collect();
+        let mut state = AdamWState::default();
+        for step in 0..10u64 {
+            let grads = (0..3).map(|i| leaf(Stream::new(8).at(step).at(i), [sizes[i as usize]], 1.0).inner()).collect();
+            let numbers = AdamWStep {
+                learning_rate: 1e-2 / (step + 1) as f64,
+                beta1: 0.9,
+                beta2: 0.98,
+                epsilon: 1e-6,
+                weight_decay: 0.1,
+                gradient_scale: if step % 2 == 0 { 1.0 } else { 0.3 },
+            };
+            let one = if fused { adamw_step } else { adamw_step_plain };
+            params = one(params, grads, &[true, false, true], &mut state, numbers);
+        }
+        params.into_iter().chain(state.m).chain(state.v).map(|t| values(&t)).collect::<Vec<_>>()
+    };
+    for (i, (got, want)) in run(true).iter().zip(&run(false)).enumerate() {
+        assert_close(&format!("tensor {i}"), got, want, Level::Rounding);
+    }
+}

@@ -1,0 +1,419 @@
+//! What can be wrong with text, tables and tokenizers.
+
+use polyseme_formats::Fault;
+use std::path::PathBuf;
+
+/// What went wrong, where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of ours or of a model folder.
+    #[error(transparent)]
+    Format(#[from] polyseme_formats::Error),
+
+    // Files.
+    /// No file or folder was named at all.
+    #[error("no file or folder of text was given")]
+    NothingGiven,
+    /// There is nothing at this path.
+    #[error("there is no file or folder {}", path.display())]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refused to open or read it.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// The system refused to write it.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// A file without a byte, or with nothing but white space.
+    #[error("{} is empty: it holds no text", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder in which no file has a known ending.
+    #[error("the folder {} holds no file that can be read as text ({files} other files)", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Files seen whose ending is not known.
+        files: usize,
+    },
+    /// A file whose ending says nothing about how to read it.
+    #[error("cannot tell how to read {}: its ending is `{found}`", path.display())]
+    UnknownExtension {
+        /// The file.
+        path: PathBuf,
+        /// Its ending, compression included; empty when it has none.
+        found: String,
+        /// The endings that would do.
+        known: &'static str,
+    },
+    /// A folder where a file was expected.
+    #[error("{} is a folder; a file was expected", path.display())]
+    IsFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Compressed data that cannot be unpacked.
+    #[error(
+        "{} is not whole {kind} data: it breaks off or is damaged after {position} bytes of text: {source}",
+        path.display()
+    )]
+    CorruptCompression {
+        /// The file.
+        path: PathBuf,
+        /// `gzip` or `zstd`.
+        kind: &'static str,
+        /// Bytes that could be unpacked before.
+        position: u64,
+        /// The decoder's words.
+        source: std::io::Error,
+    },
+    /// Parquet data that cannot be read.
+    #[error("{} is not readable Parquet ({}): {what}", path.display(), place(*row_group))]
+    CorruptParquet {
+        /// The file.
+        path: PathBuf,
+        /// The row group, when the footer could be read.
+        row_group: Option<usize>,
+        /// The decoder's words.
+        what: String,
+    },
+    /// A file in UTF-16, by its first two bytes.
+    #[error("{} is UTF-16 text; UTF-8 was expected", path.display())]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Bytes that are not UTF-8 in a labelled table.
+    #[error("{} line {line}: bytes that are not UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+    },
+    /// A NUL byte in a labelled table.
+    #[error("{} line {line}: a NUL byte; text was expected", path.display())]
+    NulByte {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+    },
+    /// A line too long to be held in memory.
+    #[error("{} line {line} is longer than {limit} bytes", path.display())]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// The longest line allowed.
+        limit: usize,
+    },
+
+    // Tables.
+    /// A table with a header and no row.
+    #[error("{} has a header but no row", path.display())]
+    HeaderOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A row with more or fewer cells than the header.
+    #[error("{} line {line}: {found} cells, but the header has {expected}", path.display())]
+    RaggedRow {
+        /// The file.
+        path: PathBuf,
+        /// The line the row begins at, counted from 1.
+        line: u64,
+        /// Cells in this row.
+        found: u64,
+        /// Cells in the header.
+        expected: u64,
+    },
+    /// Two columns of one name.
+    #[error("{} has two columns named `{name}`", path.display())]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A line that is not JSON.
+    #[error("{} line {line}: not valid JSON: {source}", path.display())]
+    BadJsonLine {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// The parser's words.
+        source: serde_json::Error,
+    },
+    /// A line that is JSON but not an object.
+    #[error("{} line {line}: {found}; an object such as {{\"text\": \"…\"}} was expected", path.display())]
+    NotAnObject {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// What it is: "a list", "a number", …
+        found: &'static str,
+    },
+    /// A column that the user named is not there.
+    #[error("{} has no column `{wanted}`; it has {}", path.display(), names(columns))]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column asked for.
+        wanted: String,
+        /// The columns there are.
+        columns: Vec<String>,
+        /// The one with the most similar name.
+        nearest: Option<String>,
+    },
+    /// A JSON line without the key of the text.
+    #[error("{} line {line}: no key `{wanted}`; it has {}", path.display(), names(keys))]
+    MissingKey {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// The key asked for.
+        wanted: String,
+        /// The keys there are.
+        keys: Vec<String>,
+    },
+    /// No column looks like text and the user named none.
+    #[error("cannot tell which column of {} holds the text; it has {}", path.display(), names(columns))]
+    NoTextColumn {
+        /// The file.
+        path: PathBuf,
+        /// The columns there are.
+        columns: Vec<String>,
+    },
+    /// No column looks like a label and the user named none.
+    #[error("cannot tell which column of {} holds the label; it has {}", path.display(), names(columns))]
+    NoLabelColumn {
+        /// The file.
+        path: PathBuf,
+        /// The columns there are.
+        columns: Vec<String>,
+    },
+
+    // Corpora and training.
+    /// Files were read, and no document came out of them.
+    #[error("no document in {files} files: the corpus is empty")]
+    EmptyCorpus {
+        /// How many files were read.
+        files: usize,
+    },
+    /// A vocabulary that cannot even hold the special tokens and the alphabet.
+    #[error("a vocabulary of {wanted} is too small: {least} are needed for {what}")]
+    VocabularyTooSmall {
+        /// The size asked for.
+        wanted: usize,
+        /// The least that works.
+        least: usize,
+        /// What needs them.
+        what: &'static str,
+    },
+    /// The tokenizer's trainer gave up.
+    #[error("the tokenizer could not be trained: {what}")]
+    Training {
+        /// Its words.
+        what: String,
+    },
+
+    // Tokenizers.
+    /// A folder without any file of a tokenizer.
+    #[error("{} holds no tokenizer: neither tokenizer.json nor vocab.txt nor vocab.json with merges.txt", folder.display())]
+    NoTokenizer {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A tokenizer file that is not JSON, or not of the form expected.
+    #[error("{} cannot be read as a tokenizer: {what}", path.display())]
+    BadTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A settings file beside a tokenizer that is not a JSON object.
+    #[error("{} is not a JSON object: {what}", path.display())]
+    BadTokenizerConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A tokenizer of a kind that is not known here.
+    #[error("{}: {key} is `{found}`, which is not supported", path.display())]
+    UnsupportedTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+    },
+    /// A vocabulary file with a bad line.
+    #[error("{} line {line}: {what}", path.display())]
+    BadVocabulary {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A special token that every encoder needs was not found.
+    #[error("the tokenizer in {} has no {role} token; looked for {looked}", folder.display())]
+    NoSpecialToken {
+        /// The folder.
+        folder: PathBuf,
+        /// `pad`, `cls` or `sep`.
+        role: &'static str,
+        /// Where it was looked for and what was found there.
+        looked: String,
+    },
+    /// A length that has no room for the special tokens.
+    #[error("a length of {max_len} ids is too short: {least} are needed for the special tokens and one more")]
+    LengthTooShort {
+        /// The length asked for.
+        max_len: usize,
+        /// The least that works.
+        least: usize,
+    },
+    /// The tokenizer failed on a text.
+    #[error("the tokenizer failed on a text that begins with {begins:?}: {what}")]
+    Encode {
+        /// The first characters of the text.
+        begins: String,
+        /// The tokenizer's words.
+        what: String,
+    },
+    /// Ids that could not be turned into text.
+    #[error("the tokenizer could not turn {count} ids into text: {what}")]
+    Decode {
+        /// How many ids.
+        count: usize,
+        /// The tokenizer's words.
+        what: String,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+        match self {
+            Self::Format(e) => e.fault(),
+            Self::Unreadable { source, .. } => match source.kind() {
+                NotFound | PermissionDenied | NotADirectory => Fault::Input,
+                _ => Fault::System,
+            },
+            Self::Unwritable { .. } | Self::Training { .. } | Self::Decode { .. } => Fault::System,
+            _ => Fault::Input,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Format(e) => return e.hint(),
+            Self::NothingGiven => "name one or more files or folders of text".into(),
+            Self::NotFound { .. } => "check the spelling, and the folder you are in".into(),
+            Self::Unreadable { .. } => "check that the file may be read and that the disk is in order".into(),
+            Self::Unwritable { .. } => "check that the folder may be written to and that the disk is not full".into(),
+            Self::EmptyFile { .. } => "leave it out, or check how it was made".into(),
+            Self::EmptyFolder { .. } => format!("files that can be read end in {}", crate::source::ENDINGS),
+            Self::UnknownExtension { known, found, .. } => unknown_extension(known, found),
+            Self::IsFolder { .. } => "name one file in it".into(),
+            Self::CorruptCompression { kind, .. } => {
+                format!("copy or download it again; `{} -t` tells whether it is whole", tool(kind))
+            }
+            Self::CorruptParquet { .. } => "copy or download it again, or write it again with another tool".into(),
+            Self::Utf16 { .. } => "convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW".into(),
+            Self::NotUtf8 { .. } => {
+                "convert it: iconv -f LATIN1 -t UTF-8 OLD > NEW, with the encoding it was written in".into()
+            }
+            Self::NulByte { .. } => "remove them: tr -d '\\000' < OLD > NEW".into(),
+            Self::LineTooLong { .. } => "JSON lines need one object on a line of its own".into(),
+            Self::HeaderOnly { .. } => "add rows below the header".into(),
+            Self::RaggedRow { .. } => {
+                "a cell with a separator or line break in it needs \"double quotes\" around it".into()
+            }
+            Self::DuplicateColumn { .. } => "give each column a name of its own".into(),
+            Self::BadJsonLine { .. } | Self::NotAnObject { .. } => {
+                "JSON lines hold one whole object on each line; to convert a JSON list: jq -c '.[]' OLD > NEW".into()
+            }
+            Self::MissingColumn { nearest: Some(near), .. } => format!("did you mean `{near}`?"),
+            Self::MissingColumn { .. } | Self::NoTextColumn { .. } => {
+                "name one of them as the text column (`--text`)".into()
+            }
+            Self::MissingKey { .. } => "every line needs that key; its value may be null".into(),
+            Self::NoLabelColumn { .. } => "name one of them as the label column (`--label`)".into(),
+            Self::EmptyCorpus { .. } => "check that the files hold text, in the column that is read".into(),
+            Self::VocabularyTooSmall { least, .. } => format!("ask for {least} or more; 8000 is a usual small size"),
+            Self::Training { .. } => "try another kind of tokenizer or a smaller vocabulary".into(),
+            Self::NoTokenizer { .. } => "copy the tokenizer's files from the place the model came from".into(),
+            Self::BadTokenizer { .. } | Self::BadTokenizerConfig { .. } | Self::BadVocabulary { .. } => {
+                "copy the tokenizer's files again from the place the model came from".into()
+            }
+            Self::UnsupportedTokenizer { .. } => {
+                "save the model's tokenizer with transformers as tokenizer.json and use that".into()
+            }
+            Self::NoSpecialToken { role, .. } => format!("name it in special_tokens_map.json as \"{role}_token\""),
+            Self::LengthTooShort { least, .. } => format!("allow {least} ids or more"),
+            Self::Encode { .. } => "the tokenizer's vocabulary may lack its unknown token".into(),
+            Self::Decode { .. } => return None,
+        })
+    }
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+fn place(row_group: Option<usize>) -> String {
+    row_group.map_or_else(|| "its footer".into(), |g| format!("row group {g}"))
+}
+
+fn tool(kind: &str) -> &'static str {
+    if kind == "zstd" { "zstd" } else { "gzip" }
+}
+
+fn unknown_extension(known: &str, found: &str) -> String {
+    if found.trim_start_matches('.').starts_with("json") && !found.contains("jsonl") {
+        return format!("a JSON list can be made into JSON lines: jq -c '.[]' OLD.json > NEW.jsonl; known: {known}");
+    }
+    format!("rename it so that it ends in one of {known}")
+}
+
+/// `` `a`, `b` and `c` ``, at most twenty of them.
+fn names(list: &[String]) -> String {
+    const SHOWN: usize = 20;
+    if list.is_empty() {
+        return "none".into();
+    }
+    let mut out: Vec<String> = list.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
+    if list.len() > SHOWN {
+        out.push(format!("{} more", list.len() - SHOWN));
+    }
+    match out.len() {
+        1 => out.remove(0),
+        n => format!("{} and {}", out[..n - 1].join(", "), out[n - 1]),
+    }
+}

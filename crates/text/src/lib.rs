@@ -1,0 +1,28 @@
+//! Text in: tokenizers, corpora, labelled tables and the building of token stores.
+//!
+//! Knows no tensors. Everything is ordered: the same files give the same documents, the same
+//! tokenizer and the same store on any number of threads.
+
+pub mod corpus;
+mod error;
+mod names;
+mod rows;
+mod source;
+pub mod store_builder;
+pub mod table;
+pub mod tokenizer;
+pub mod train_tokenizer;
+
+pub use corpus::{CorpusReader, CorpusWarning, Document};
+pub use error::{Error, Result};
+pub use table::{Column, Table};
+pub use tokenizer::{Encoding, SpecialTokens, Tokenizer};
+
+/// Bytes as hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut out, b| {
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}

@@ -1,0 +1,281 @@
+//! What can go wrong while learning.
+
+use polyseme_formats::Fault;
+use std::path::PathBuf;
+
+/// What went wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file.
+    #[error(transparent)]
+    Format(#[from] polyseme_formats::Error),
+    /// Text, a table, a tokenizer.
+    #[error(transparent)]
+    Text(#[from] polyseme_text::Error),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] polyseme_models::Error),
+    /// Using it.
+    #[error(transparent)]
+    Infer(#[from] polyseme_infer::Error),
+    /// A setting has a value that cannot be.
+    #[error("setting `{key}` is {found}, expected {expected}")]
+    Setting {
+        /// Dotted key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// No such objective.
+    #[error("no objective `{found}`; there is: {known}")]
+    UnknownObjective {
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such task.
+    #[error("no task `{found}`; there is: {known}")]
+    UnknownTask {
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such metric to choose the best epoch by.
+    #[error("no metric `{found}`; there is: {known}")]
+    UnknownMetric {
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+    /// A resumed run was given other settings than it began with.
+    #[error("the run in {} began with {key} = {saved}, now {key} = {found}", run.display())]
+    SettingsChanged {
+        /// The run folder.
+        run: PathBuf,
+        /// Dotted key.
+        key: String,
+        /// Value the run began with.
+        saved: String,
+        /// Value it was given now.
+        found: String,
+    },
+    /// A resumed run finds other data than it began with.
+    #[error("{what} changed since the run in {} began", run.display())]
+    DataChanged {
+        /// The run folder.
+        run: PathBuf,
+        /// "the corpus or its tokenizer", "the training rows".
+        what: &'static str,
+    },
+    /// There are too few documents to keep one for validation.
+    #[error("the corpus has {documents} document(s), expected at least 2: one to learn from and one to validate on")]
+    NothingToHoldOut {
+        /// Distinct documents found.
+        documents: u64,
+    },
+    /// There is too little text.
+    #[error(
+        "the corpus has {found} tokens to learn from, expected at least {expected}: \
+         one sequence of {expected} tokens (data.seq_len)"
+    )]
+    CorpusTooSmall {
+        /// Tokens found, held-out documents not counted.
+        found: u64,
+        /// Tokens needed.
+        expected: u64,
+    },
+    /// The held-out documents hold no token that could be masked.
+    #[error("none of the {tokens} held-out tokens can be masked: all are special or unknown tokens")]
+    NothingToMask {
+        /// Tokens of held-out documents.
+        tokens: u64,
+    },
+    /// The tokenizer cannot be used for masked language modelling.
+    #[error("the tokenizer in {} has no mask token", folder.display())]
+    NoMaskToken {
+        /// The model folder.
+        folder: PathBuf,
+    },
+    /// The tokenizer gives ids that the model has no embedding for.
+    #[error(
+        "the tokenizer in {} has {tokenizer} ids, but the model beside it has embeddings for {model}",
+        folder.display()
+    )]
+    VocabularyMismatch {
+        /// The model folder.
+        folder: PathBuf,
+        /// Ids of the tokenizer.
+        tokenizer: usize,
+        /// `vocab_size` of the model.
+        model: usize,
+    },
+    /// Sequences are asked for that the checkpoint cannot take.
+    #[error("`{key}` is {found}, but the model in {} takes at most {longest} tokens", folder.display())]
+    TooLongForModel {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        found: usize,
+        /// The model folder.
+        folder: PathBuf,
+        /// What it takes.
+        longest: usize,
+    },
+    /// The loss or a gradient was not finite several times in a row.
+    #[error("step {step}: {what} was not finite in {in_a_row} steps in a row; training cannot go on")]
+    Diverged {
+        /// Last step.
+        step: u64,
+        /// "the loss" or "the gradient".
+        what: &'static str,
+        /// How many.
+        in_a_row: u64,
+    },
+    /// A table without rows.
+    #[error("{} has no rows", file.display())]
+    NoRows {
+        /// The file.
+        file: PathBuf,
+    },
+    /// All rows have one label.
+    #[error("column `{column}` of {} has one label only (`{label}`), expected at least two", file.display())]
+    OneClass {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// The label.
+        label: String,
+    },
+    /// A label that the model does not know.
+    #[error("{}, row {row}: label `{label}` is unknown; known labels: {known}", file.display())]
+    UnseenLabel {
+        /// The file.
+        file: PathBuf,
+        /// Row, counted from 1 without the header.
+        row: usize,
+        /// The label.
+        label: String,
+        /// Known ones, shortened.
+        known: String,
+    },
+    /// A row without a value.
+    #[error("{}, row {row}: column `{column}` is empty ({count} such row(s) in all)", file.display())]
+    MissingValue {
+        /// The file.
+        file: PathBuf,
+        /// First such row, counted from 1 without the header.
+        row: usize,
+        /// The column.
+        column: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// One column was named for two purposes.
+    #[error("column `{column}` of {} was named both as {first} and as {second}", file.display())]
+    SameColumn {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// "text".
+        first: &'static str,
+        /// "label".
+        second: &'static str,
+    },
+    /// No class has two rows, so that none can be kept for validation.
+    #[error("{} has {rows} rows and no label twice: nothing can be kept for validation", file.display())]
+    NothingToValidate {
+        /// The file.
+        file: PathBuf,
+        /// Rows.
+        rows: usize,
+    },
+    /// More layers to freeze than there are.
+    #[error("cannot freeze {found} layers: the model in {} has {depth}", folder.display())]
+    TooManyFrozen {
+        /// Asked for.
+        found: usize,
+        /// What the model has.
+        depth: usize,
+        /// The model folder.
+        folder: PathBuf,
+    },
+    /// The model does not classify.
+    #[error("the model has no classification head")]
+    NoClassifier,
+    /// A checkpoint lacks a tensor or holds one of another shape.
+    #[error("checkpoint {}: tensor `{tensor}` {found}, expected {expected}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// "is missing", "has 12 values".
+        found: String,
+        /// What the model has.
+        expected: String,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Format(e) => e.fault(),
+            Self::Text(e) => e.fault(),
+            Self::Model(e) => e.fault(),
+            Self::Infer(e) => e.fault(),
+            Self::Checkpoint { .. } => Fault::System,
+            _ => Fault::Input,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Format(e) => return e.hint(),
+            Self::Text(e) => return e.hint(),
+            Self::Model(e) => return e.hint(),
+            Self::Infer(e) => return e.hint(),
+            Self::Setting { .. } => "change the setting in the recipe or on the command line",
+            Self::UnknownObjective { .. } | Self::UnknownTask { .. } | Self::UnknownMetric { .. } => {
+                "choose one of those named"
+            }
+            Self::SettingsChanged { .. } => {
+                "resume with the settings in settings.toml of the run, or begin a new run in another folder"
+            }
+            Self::DataChanged { .. } => "put the files back as they were, or begin a new run in another folder",
+            Self::NothingToHoldOut { .. } => "documents are parted by blank lines or stand one a row; give more text",
+            Self::CorpusTooSmall { .. } => "give more text, or make data.seq_len smaller",
+            Self::NothingToMask { .. } => "use a tokenizer made for this text, or leave out --from to train one",
+            Self::NoMaskToken { .. } => "begin from a checkpoint of an encoder (BERT, RoBERTa, …), or leave out --from",
+            Self::VocabularyMismatch { .. } => {
+                "the folder mixes files of two models; put the right tokenizer beside the weights"
+            }
+            Self::TooLongForModel { .. } => "make it at most what the model takes",
+            Self::Diverged { .. } => {
+                "lower the learning rate (half of it is a good try), lengthen the warm-up, \
+                 and go on from the last checkpoint in a new run with --from"
+            }
+            Self::NoRows { .. } => "check that the right file was given",
+            Self::OneClass { .. } => "check that the right label column was named",
+            Self::UnseenLabel { .. } => "correct the label, or add rows with it to the training data",
+            Self::MissingValue { .. } => "fill the value in or remove the row",
+            Self::SameColumn { .. } => "name different columns",
+            Self::NothingToValidate { .. } => "give a validation file (`--valid`), or more rows for each label",
+            Self::TooManyFrozen { .. } => "freeze fewer layers, or `encoder` for everything but the head",
+            Self::NoClassifier => "fine-tune it first with --task classify",
+            Self::Checkpoint { .. } => "remove this checkpoint; an older one will be used",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,202 @@
+//! Fine-tuning a classifier on labelled rows, over one or several seeds.
+
+pub mod data;
+mod seed;
+pub mod settings;
+
+use crate::error::{Error, Result};
+use crate::objective::classify::Rows;
+use crate::observer::{Event, Observer, Stop};
+use crate::run_setup::{self, Before};
+use data::{Columns, Labelled};
+use polyseme_formats::ModelFolder;
+use polyseme_formats::run::RunFolder;
+use polyseme_models::{HeadKind, Model};
+use polyseme_tensor::{Device, Stream};
+use polyseme_text::{Table, Tokenizer};
+pub use settings::{FinetuneOutcome, FinetuneSettings, Freeze, METRICS, SeedResult};
+use std::path::{Path, PathBuf};
+
+/// Settings that a resumed run may have otherwise than at its beginning.
+const MAY_CHANGE: [&str; 2] = ["out", "seeds"];
+
+/// Everything the seeds share.
+struct Task<'a> {
+    settings: &'a FinetuneSettings,
+    tokenizer: Tokenizer,
+    labels: Vec<String>,
+    train: Rows,
+    valid: Rows,
+    device: Device,
+    /// Names rows and model.
+    fingerprint: String,
+}
+
+/// Runs (or, with `resume`, goes on with) a fine-tuning.
+///
+/// In `settings.out` it leaves a model folder with `id2label`, the tokenizer's files, and
+/// `run/results.json`; each seed has `run/seed-<n>/`, a model folder with a run of its own.
+/// Stages reported: "encode", "fine-tune, seed n".
+///
+/// # Errors
+/// Contradicting settings, a model or a table that cannot be read, rows that lack something, labels
+/// that do not fit, an output folder that cannot be written: all before anything is left there.
+pub fn finetune(
+    settings: &FinetuneSettings,
+    resume: bool,
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<FinetuneOutcome> {
+    settings.check()?;
+    let device = device.clone().autodiff();
+    let task = prepare(settings, &device, observer)?;
+    let before = Before::look(&settings.out);
+    let probe = seed::model(&task, settings.seed)?;
+    let parameters: usize = probe.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    drop(probe);
+    // Of one seed at a time checkpoints with moments and best weights; of each seed a model.
+    let need = (11 + settings.seeds) * 4 * parameters as u64;
+    let mut folder = run_setup::open(&settings.out, settings, resume, need, &MAY_CHANGE)?;
+    let mut results = Vec::new();
+    for n in settings.seed..settings.seed + settings.seeds {
+        observer.event(Event::Stage(&format!("fine-tune, seed {n}")));
+        let found = seed::run(&task, n, resume, &seed_folder(&folder, n), observer, stop);
+        match found {
+            Ok(Some(result)) => results.push(result),
+            Ok(None) => return Ok(outcome(settings, results, true)),
+            Err(error) => {
+                drop(folder);
+                if !resume && results.is_empty() && !matches!(error, Error::Diverged { .. }) {
+                    before.restore();
+                }
+                return Err(error);
+            }
+        }
+    }
+    let outcome = outcome(settings, results, false);
+    publish(&task, &mut folder, &outcome)?;
+    Ok(outcome)
+}
+
+fn seed_folder(folder: &RunFolder, n: u64) -> PathBuf {
+    folder.path().join(format!("seed-{n}"))
+}
+
+/// Reads model folder and tables, and encodes the rows.
+fn prepare<'a>(settings: &'a FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Task<'a>> {
+    let tokenizer = Tokenizer::open(&settings.model)?;
+    let source = ModelFolder::open(&settings.model)?;
+    let stream = Stream::new(settings.seed);
+    let (model, _) = Model::open(&source, HeadKind::None, stream, device)?;
+    check_model(settings, &tokenizer, &model)?;
+    let longest = settings.max_length.min(model.config().max_length());
+    drop(model);
+
+    let columns = Columns { text: settings.text.clone(), pair: settings.pair.clone(), label: settings.label.clone() };
+    let train = Labelled::new(&Table::read(&settings.train)?, &columns)?;
+    let labels = like_the_model(train.label_set()?, &source)?;
+    let (train, valid) = match &settings.valid {
+        // The names found in the training file hold for the validation file, guessed or not.
+        Some(file) => {
+            let valid = Labelled::new(&Table::read(file)?, &train.columns)?;
+            (train, valid)
+        }
+        None => {
+            let (train, valid) = train.split(stream)?;
+            observer.event(Event::Note(&format!(
+                "no validation file was given: {} of {} rows, a tenth of each label, are kept for validation",
+                valid.rows.len(),
+                valid.rows.len() + train.rows.len()
+            )));
+            (train, valid)
+        }
+    };
+    observer.event(Event::Stage("encode"));
+    let encode = |rows: &Labelled| rows.encode(&tokenizer, &labels, longest);
+    let (train, valid) = (encode(&train)?, encode(&valid)?);
+    let cut = train.truncated + valid.truncated;
+    if cut > 0 {
+        let all = train.len() + valid.len();
+        let whose = if longest < settings.max_length { "the most this model takes" } else { "max_length" };
+        observer.event(Event::Note(&format!("{cut} of {all} texts were cut to {longest} tokens ({whose})")));
+    }
+    let fingerprint = format!("{:016x} {:016x} {}", train.hash(), valid.hash(), labels.join("\u{1f}"));
+    Ok(Task { settings, tokenizer, labels, train, valid, device: device.clone(), fingerprint })
+}
+
+/// What of the settings the model cannot do.
+fn check_model(settings: &FinetuneSettings, tokenizer: &Tokenizer, model: &Model) -> Result<()> {
+    let folder = settings.model.clone();
+    let config = model.config();
+    if tokenizer.vocab_size() > config.vocab_size {
+        return Err(Error::VocabularyMismatch { folder, tokenizer: tokenizer.vocab_size(), model: config.vocab_size });
+    }
+    match settings.freeze {
+        Freeze::Layers(found) if found > config.num_hidden_layers => {
+            Err(Error::TooManyFrozen { found, depth: config.num_hidden_layers, folder })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The labels in the order of the model's `id2label`, if they are the same set, so that its head is
+/// kept; else in their own order.
+fn like_the_model(labels: Vec<String>, source: &ModelFolder) -> Result<Vec<String>> {
+    let known = source.config()?.take("id2label");
+    let Some(serde_json::Value::Object(known)) = known else { return Ok(labels) };
+    let mut known: Vec<(usize, String)> =
+        known.iter().filter_map(|(id, l)| Some((id.parse().ok()?, l.as_str()?.to_owned()))).collect();
+    known.sort();
+    let known: Vec<String> = known.into_iter().map(|(_, label)| label).collect();
+    let sorted = |mut l: Vec<String>| {
+        l.sort();
+        l
+    };
+    Ok(if sorted(known.clone()) == sorted(labels.clone()) { known } else { labels })
+}
+
+/// Median, spread and the seed in the middle.
+fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: bool) -> FinetuneOutcome {
+    let metric = |r: &SeedResult| r.valid.get(&settings.metric).expect("checked with the settings");
+    let mut order: Vec<&SeedResult> = results.iter().collect();
+    order.sort_by(|a, b| metric(a).total_cmp(&metric(b)).then(a.seed.cmp(&b.seed)));
+    let n = order.len();
+    let (median, spread, chosen) = if n == 0 {
+        (f64::NAN, (f64::NAN, f64::NAN), settings.seed)
+    } else {
+        let middle = 0.5 * (metric(order[(n - 1) / 2]) + metric(order[n / 2]));
+        (middle, (metric(order[0]), metric(order[n - 1])), order[(n - 1) / 2].seed)
+    };
+    FinetuneOutcome { model: settings.out.clone(), results, chosen, median, spread, interrupted }
+}
+
+/// Copies the chosen seed's model and rows to the output folder and writes the results.
+fn publish(task: &Task<'_>, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
+    let chosen = seed_folder(folder, outcome.chosen);
+    let out = &task.settings.out;
+    for name in ["config.json", "model.safetensors"] {
+        copy(&chosen.join(name), &out.join(name))?;
+    }
+    task.tokenizer.save(out)?;
+    let rows = RunFolder::resume(&chosen)?.rows()?;
+    folder.truncate_log(0)?;
+    rows.iter().try_for_each(|row| folder.log(row))?;
+    write_json(&folder.path().join("results.json"), outcome)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = std::fs::File::open(from).map_err(|source| polyseme_formats::Error::Io {
+        action: "read",
+        path: from.to_owned(),
+        source,
+    })?;
+    Ok(polyseme_formats::atomic::write(to, |file| std::io::copy(&mut source, file).map(drop))?)
+}
+
+fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
+    Ok(polyseme_formats::atomic::write(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    })?)
+}

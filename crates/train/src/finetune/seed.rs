@@ -1,0 +1,136 @@
+//! One seed of a fine-tuning run: a model folder with a run of its own.
+
+use super::{Freeze, SeedResult, Task, write_json};
+use crate::error::Result;
+use crate::objective::classify::{Classify, Steps};
+use crate::observer::{Event, Observer, Stop};
+use crate::state::{self, RunState};
+use crate::training_loop::{End, Plan, Selection, Training, best_path};
+use polyseme_formats::ModelFolder;
+use polyseme_formats::run::RunFolder;
+use polyseme_formats::tensors::TensorFile;
+use polyseme_models::{HeadKind, Model, ParamGroup, ParamInfo};
+use polyseme_tensor::Stream;
+use std::path::Path;
+
+/// For a resumed run whose data are not those it began with.
+const WHAT_CHANGED: &str = "the labelled rows, their labels or the tokenizer";
+
+/// The model a seed begins with: the folder's encoder (or one like it with random weights) and a
+/// head, with what is frozen.
+pub(super) fn model(task: &Task<'_>, seed: u64) -> Result<Model> {
+    let settings = task.settings;
+    let init = Stream::new(seed).named("init");
+    let head = HeadKind::Classify(task.labels.clone());
+    let source = ModelFolder::open(&settings.model)?;
+    let mut model = if settings.from_scratch {
+        let (like, _) = Model::open(&source, HeadKind::None, init, &task.device)?;
+        Model::new(like.family(), like.config().clone(), head, init, &task.device)?
+    } else {
+        Model::open(&source, head, init, &task.device)?.0
+    };
+    let freeze = settings.freeze.clone();
+    model.set_trainable(&|p| is_trained(&freeze, p));
+    Ok(model)
+}
+
+fn is_trained(freeze: &Freeze, p: &ParamInfo) -> bool {
+    match (freeze, p.group) {
+        (Freeze::Nothing, _) | (_, ParamGroup::Head) => true,
+        (Freeze::Embeddings, group) => group != ParamGroup::Embeddings,
+        (Freeze::Layers(_), ParamGroup::Embeddings) | (Freeze::Encoder, _) => false,
+        (Freeze::Layers(n), ParamGroup::Layer(i)) => i >= *n,
+    }
+}
+
+/// Trains a seed, or goes on with it, or takes its result if it is there already. `None`: it was
+/// asked to stop.
+pub(super) fn run(
+    task: &Task<'_>,
+    seed: u64,
+    resume: bool,
+    out: &Path,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<Option<SeedResult>> {
+    let result_path = out.join("result.json");
+    if resume && let Some(result) = finished(&result_path) {
+        observer.event(Event::Note(&format!("seed {seed} was finished before")));
+        return Ok(Some(result));
+    }
+    let mut settings = task.settings.clone();
+    (settings.seed, settings.seeds, settings.out) = (seed, 1, out.to_owned());
+    // The run that holds all seeds has compared settings; here a run may or may not have begun.
+    let begun = resume && out.join("run").join("settings.toml").is_file();
+    let mut folder = if begun {
+        RunFolder::resume(out)?
+    } else {
+        let _ = std::fs::remove_dir_all(out);
+        let folder = RunFolder::create(out, 0)?;
+        folder.write_settings(&settings)?;
+        folder
+    };
+    let mut model = model(task, seed)?;
+    let fresh = RunState { data: task.fingerprint.clone(), ..RunState::default() };
+    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
+
+    let stream = Stream::new(seed);
+    let objective = Classify::new(&task.valid, &task.labels);
+    let order = stream.named("order");
+    let steps = Steps::new(&task.train, settings.batch_size, settings.epochs, order, state.position);
+    let per_epoch = Steps::per_epoch(task.train.len(), settings.batch_size);
+    let plan = plan(task, per_epoch, stream);
+    let mut training = Training {
+        plan: &plan,
+        saved_best: None,
+        model: &mut model,
+        optimizer,
+        state,
+        folder: &mut folder,
+        observer,
+        stop,
+        lengthen: Default::default(),
+    };
+    if training.run(&objective, steps)? == End::Interrupted {
+        return Ok(None);
+    }
+    let best = training.state.best.as_ref().expect("every run validates at its end").step;
+    model.load_tensors(&TensorFile::open(&best_path(&folder, best))?)?;
+    model.save(out)?;
+    task.tokenizer.save(out)?;
+    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.metrics(&model) };
+    write_json(&result_path, &result)?;
+    // As it is read back: a resumed run must compare the same digits.
+    let result = finished(&result_path).unwrap_or(result);
+    // The result is whole: what was kept for a resume is needed no more.
+    let _ = std::fs::remove_dir_all(folder.path().join("checkpoints"));
+    let _ = std::fs::remove_file(best_path(&folder, best));
+    Ok(Some(result))
+}
+
+/// The result of a seed that came to its end.
+fn finished(path: &Path) -> Option<SeedResult> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// What the loop is told: validate after each epoch, keep the best.
+fn plan(task: &Task<'_>, per_epoch: u64, stream: Stream) -> Plan {
+    let settings = task.settings;
+    Plan {
+        optimizer: settings.optimizer.clone(),
+        budget: None,
+        total_steps: Some(settings.epochs * per_epoch),
+        short_share: 0.0,
+        valid_every: per_epoch,
+        save_every_seconds: 300.0,
+        save_every_steps: 0,
+        keep: 2,
+        log_every: (per_epoch / 10).clamp(1, 10),
+        selection: Some(Selection {
+            metric: settings.metric.clone(),
+            more_is_better: settings.metric != "loss",
+            patience: settings.patience,
+        }),
+        stream,
+    }
+}

@@ -1,0 +1,25 @@
+//! Learning: batches, objectives, the optimizer's schedule, the one loop, checkpoints, metrics.
+
+mod error;
+pub mod evaluate;
+pub mod finetune;
+pub mod masking;
+pub mod metrics;
+pub mod objective;
+pub mod observer;
+pub mod permutation;
+mod prefetch;
+pub mod pretrain;
+mod run_setup;
+pub mod sampler;
+pub mod schedule;
+pub mod state;
+#[path = "loop.rs"]
+pub mod training_loop;
+
+pub use error::{Error, Result};
+pub use evaluate::evaluate;
+pub use finetune::data::Columns;
+pub use finetune::{FinetuneOutcome, FinetuneSettings, finetune};
+pub use observer::{Event, Observer, Stop};
+pub use pretrain::{PretrainOutcome, PretrainSettings, Recipe, pretrain};

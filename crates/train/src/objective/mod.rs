@@ -1,0 +1,47 @@
+//! What is learned: a loss over batches, and a way to measure it on data that is not learned from.
+//!
+//! To add an objective: a file here that implements [`Objective`] with an iterator of
+//! [`StepData`], its name in [`NAMES`] if `pretrain` may use it, and an arm there.
+
+pub mod classify;
+pub mod mlm;
+
+use crate::error::Result;
+use crate::sampler::Position;
+use polyseme_models::Model;
+use polyseme_tensor::{Mode, Tensor};
+use std::collections::BTreeMap;
+
+/// Objectives that `pretrain` knows.
+pub const NAMES: [&str; 1] = ["mlm"];
+
+/// The data of one optimizer step, prepared on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepData<B> {
+    /// Batches whose gradients are added up. None is without targets.
+    pub batches: Vec<B>,
+    /// Tokens in all of them.
+    pub tokens: u64,
+    /// Targets (masked tokens, rows) in all of them: the loss is the mean over these.
+    pub targets: u64,
+    /// Where in the data the run stands after this step.
+    pub after: Position,
+    /// How far the run is in the middle of this step, in 0..=1, where the data tells it; with a
+    /// budget the clock does.
+    pub progress: Option<f64>,
+}
+
+/// What a model is trained for.
+pub trait Objective {
+    /// What one forward pass takes.
+    type Batch: Send;
+
+    /// Sum of the losses of all targets of a batch, on the model's device.
+    fn loss(&self, model: &Model, batch: &Self::Batch, mode: Mode) -> Tensor<1>;
+
+    /// Measures the model on held-out data: name to value.
+    fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>>;
+
+    /// About how many seconds [`Objective::validate`] takes, from a small part of it.
+    fn validation_seconds(&self, model: &Model) -> Result<f64>;
+}

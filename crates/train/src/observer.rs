@@ -1,0 +1,53 @@
+//! How a run tells what it does. Libraries do not print: they report events.
+
+use polyseme_formats::run::StepRow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Something worth telling.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// A stage begins: "train tokenizer", "build token store", "pre-train", …
+    Stage(&'a str),
+    /// Progress inside a stage: done of total, in the stage's own unit.
+    Progress {
+        /// How much is done.
+        done: u64,
+        /// Of how much.
+        total: u64,
+    },
+    /// A row was logged.
+    Step(&'a StepRow),
+    /// A sentence for the user that is no warning.
+    Note(&'a str),
+    /// A sentence that the user should see.
+    Warning(&'a str),
+}
+
+/// Receives events.
+pub trait Observer {
+    /// Called on the training thread.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Listens to nothing.
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _event: Event<'_>) {}
+}
+
+/// A request to stop at the next step, saving a checkpoint first (Ctrl-C).
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks for the stop.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+    /// Whether it was asked for.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

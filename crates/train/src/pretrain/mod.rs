@@ -1,0 +1,167 @@
+//! Pre-training: from files of text to a model folder.
+
+mod prepare;
+pub mod settings;
+
+use crate::error::Result;
+use crate::objective::mlm;
+use crate::observer::{Event, Observer, Stop};
+use crate::run_setup::{self, Before};
+use crate::sampler::Sampler;
+use crate::state::{self, RunState};
+use crate::training_loop::{End, Plan, Training};
+use polyseme_formats::run::RunFolder;
+use polyseme_tensor::{Device, Stream};
+use prepare::{Checkpoint, Prepared};
+use serde::{Deserialize, Serialize};
+pub use settings::{
+    DataSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, PretrainSettings, Recipe,
+    TokenizerSettings,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PretrainOutcome {
+    /// The model folder.
+    pub model: PathBuf,
+    /// Steps done.
+    pub steps: u64,
+    /// Tokens seen.
+    pub tokens: u64,
+    /// Seconds spent.
+    pub seconds: f64,
+    /// Masked-token loss on held-out documents, in nats. Not a number if it was interrupted
+    /// before it was measured.
+    pub valid_loss: f64,
+    /// Masked-token accuracy there. Not a number likewise.
+    pub valid_accuracy: f64,
+    /// Entropy of the unigram distribution of the corpus in nats: what knowing only word
+    /// frequencies gives; the loss must fall below it for the model to have learned context.
+    pub unigram_entropy: f64,
+    /// Whether it was stopped before its end (`Stop`); it can be resumed.
+    pub interrupted: bool,
+}
+
+/// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
+const MAY_CHANGE: [&str; 5] =
+    ["out", "data.keep", "data.log_every", "data.save_every_seconds", "data.save_every_steps"];
+
+/// For a resumed run whose data are not those it began with.
+const WHAT_CHANGED: &str = "the corpus or its tokenizer";
+
+/// Runs (or, with `resume`, goes on with) a pre-training.
+///
+/// In `settings.out` it leaves a model folder (`config.json`, `model.safetensors`, the tokenizer's
+/// files) and in `run/` beside them settings, log, token store and checkpoints. Stages reported:
+/// "train tokenizer", "build token store", "pre-train".
+///
+/// # Errors
+/// Contradicting settings, an unreadable corpus or checkpoint, an output folder that cannot be
+/// written or holds a run already: all before anything is left there. Too little text, and a
+/// training that diverges, later.
+pub fn pretrain(
+    settings: &PretrainSettings,
+    resume: bool,
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<PretrainOutcome> {
+    settings.check()?;
+    let corpus = polyseme_text::CorpusReader::open(&settings.corpus, settings.text_column.as_deref())?;
+    let stream = Stream::new(settings.seed);
+    let device = device.clone().autodiff();
+    let from = Checkpoint::open(settings, stream.named("init"), &device)?;
+    let before = Before::look(&settings.out);
+    let need = prepare::disk_bytes(settings, from.as_ref(), corpus.bytes());
+    let folder = run_setup::open(&settings.out, settings, resume, need, &MAY_CHANGE)?;
+    match prepare::prepare(settings, resume, &corpus, from, &folder, &device, observer) {
+        Ok(prepared) => train(settings, prepared, folder, observer, stop),
+        Err(error) => {
+            // The lock goes first. A resumed run keeps what it has.
+            drop(folder);
+            if !resume {
+                before.restore();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The loop and what comes after it.
+fn train(
+    settings: &PretrainSettings,
+    prepared: Prepared,
+    mut folder: RunFolder,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<PretrainOutcome> {
+    let Prepared { tokenizer, store, held_out, masker, objective, mut model, fingerprint } = prepared;
+    let stream = Stream::new(settings.seed);
+    let data = &settings.data;
+    let short = (data.short_share > 0.0).then(|| data.short_seq_len - 2);
+    let sampler = Sampler::new(&store, &held_out, short, data.seq_len - 2, stream.named("order"));
+    let unigram_entropy = mlm::unigram_entropy(&store, &held_out, &masker.vocabulary);
+
+    let fresh = RunState { data: fingerprint, position: sampler.start(), ..RunState::default() };
+    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
+    let lengthen = Arc::new(AtomicBool::new(state.lengthened));
+    let at = (state.step, state.position);
+    let masks = stream.named("mask");
+    let steps = mlm::Steps::new(&store, &sampler, &masker, data, settings.length, masks, lengthen.clone(), at);
+    let plan = plan(settings, stream);
+    observer.event(Event::Stage("pre-train"));
+    let mut training = Training {
+        plan: &plan,
+        saved_best: None,
+        model: &mut model,
+        optimizer,
+        state,
+        folder: &mut folder,
+        observer,
+        stop,
+        lengthen,
+    };
+    let end = training.run(&objective, steps)?;
+    let state = training.state;
+    if end == End::Finished {
+        model.save(&settings.out)?;
+        tokenizer.save(&settings.out)?;
+    }
+    let measured = |name: &str| state.valid.get(name).map_or(f64::NAN, |v| *v);
+    Ok(PretrainOutcome {
+        model: settings.out.clone(),
+        steps: state.step,
+        tokens: state.tokens,
+        seconds: state.seconds,
+        valid_loss: measured("loss"),
+        valid_accuracy: measured("accuracy"),
+        unigram_entropy,
+        interrupted: end == End::Interrupted,
+    })
+}
+
+/// What the loop is told.
+fn plan(settings: &PretrainSettings, stream: Stream) -> Plan {
+    let data = &settings.data;
+    let (budget, total_steps) = match settings.length {
+        Length::Budget(seconds) => (Some(seconds), None),
+        Length::Steps(steps) => (None, Some(steps)),
+        Length::Epochs(_) => (None, None),
+    };
+    Plan {
+        optimizer: settings.optimizer.clone(),
+        budget,
+        total_steps,
+        short_share: data.short_share,
+        valid_every: data.valid_every,
+        save_every_seconds: data.save_every_seconds,
+        save_every_steps: data.save_every_steps,
+        keep: data.keep,
+        log_every: data.log_every,
+        selection: None,
+        stream,
+    }
+}

@@ -1,0 +1,220 @@
+//! From a corpus to all that the loop needs: tokenizer, token store, held-out documents, model.
+
+use super::PretrainSettings;
+use crate::error::{Error, Result};
+use crate::masking::Vocabulary;
+use crate::objective::mlm::{Masker, Mlm};
+use crate::observer::{Event, Observer};
+use crate::sampler::hold_out;
+use polyseme_formats::run::RunFolder;
+use polyseme_formats::store::TokenStore;
+use polyseme_formats::{LoadReport, ModelFolder};
+use polyseme_models::{EncoderConfig, Family, HeadKind, Model};
+use polyseme_tensor::{Device, Stream};
+use polyseme_text::train_tokenizer::{TokenizerTraining, train_tokenizer};
+use polyseme_text::{CorpusReader, Tokenizer, store_builder};
+use std::path::PathBuf;
+
+/// The checkpoint a run begins from.
+pub(super) struct Checkpoint {
+    folder: PathBuf,
+    tokenizer: Tokenizer,
+    model: Model,
+    report: LoadReport,
+}
+
+impl Checkpoint {
+    /// Opens the folder of `settings.from`, if there is one, and compares tokenizer, model and
+    /// settings.
+    pub(super) fn open(settings: &PretrainSettings, init: Stream, device: &Device) -> Result<Option<Self>> {
+        let Some(folder) = &settings.from else { return Ok(None) };
+        let tokenizer = Tokenizer::open(folder)?;
+        let (model, report) = Model::open(&ModelFolder::open(folder)?, HeadKind::MaskedLm, init, device)?;
+        let folder = folder.clone();
+        let (ids, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+        if ids > rows {
+            return Err(Error::VocabularyMismatch { folder, tokenizer: ids, model: rows });
+        }
+        let (found, longest) = (settings.data.seq_len, model.config().max_length());
+        if found > longest {
+            return Err(Error::TooLongForModel { key: "data.seq_len", found, folder, longest });
+        }
+        Ok(Some(Self { folder, tokenizer, model, report }))
+    }
+}
+
+/// What the loop needs.
+pub(super) struct Prepared {
+    pub tokenizer: Tokenizer,
+    pub store: TokenStore,
+    /// Documents not learned from, sorted.
+    pub held_out: Vec<usize>,
+    pub masker: Masker,
+    pub objective: Mlm,
+    pub model: Model,
+    /// Names tokenizer and text.
+    pub fingerprint: String,
+}
+
+/// About how many bytes a run will write: four checkpoints of weights and two moments each, the
+/// model, and a store of about half the corpus.
+pub(super) fn disk_bytes(settings: &PretrainSettings, from: Option<&Checkpoint>, corpus_bytes: u64) -> u64 {
+    let parameters = match from {
+        Some(from) => from.model.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum(),
+        None => parameters(&settings.model.config, settings.tokenizer.vocab_size),
+    };
+    (4 * 3 + 1) * 4 * parameters as u64 + corpus_bytes / 2
+}
+
+/// About how many parameters an encoder has.
+fn parameters(config: &EncoderConfig, vocab_size: usize) -> usize {
+    let (h, e) = (config.hidden_size, config.embedding_size);
+    let layer = 4 * h * h + 2 * h * config.intermediate_size + 10 * h;
+    (vocab_size + config.max_position_embeddings + 4) * e + config.num_hidden_layers * layer + 2 * h * h
+}
+
+/// Everything before the loop.
+pub(super) fn prepare(
+    settings: &PretrainSettings,
+    resume: bool,
+    corpus: &CorpusReader,
+    from: Option<Checkpoint>,
+    folder: &RunFolder,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Prepared> {
+    let tokenizer = match &from {
+        Some(from) => from.tokenizer.clone(),
+        None => tokenizer(settings, resume, corpus, observer)?,
+    };
+    // At once, so that a resumed run has it; the model folder gets it with its model.
+    tokenizer.save(&tokenizer_folder(settings))?;
+    let no_mask = || Error::NoMaskToken { folder: from.as_ref().map_or(&settings.out, |f| &f.folder).clone() };
+    let vocabulary = Vocabulary::of(&tokenizer).ok_or_else(no_mask)?;
+    let special = tokenizer.special();
+    let masker = Masker { vocabulary, how: settings.masking.clone(), cls: special.cls, sep: special.sep };
+
+    let store = store(corpus, &tokenizer, folder, observer)?;
+    let stream = Stream::new(settings.seed);
+    let held_out = held_out(settings, &store, stream)?;
+    let data = &settings.data;
+    let valid_masks = stream.named("valid mask");
+    let objective = Mlm::new(&store, &held_out, &masker, data.seq_len, data.tokens_per_batch, valid_masks);
+    if objective.targets() == 0 {
+        return Err(Error::NothingToMask { tokens: held_out.iter().map(|&i| store.doc_len(i) as u64).sum() });
+    }
+    let model = match from {
+        Some(from) => from_checkpoint(from, observer),
+        None => new_model(settings, &tokenizer, stream.named("init"), device)?,
+    };
+    let header = store.header();
+    let fingerprint = format!("{} {} {} {}", header.tokenizer, header.corpus, header.documents, header.tokens);
+    Ok(Prepared { tokenizer, store, held_out, masker, objective, model, fingerprint })
+}
+
+/// Where a run keeps its tokenizer until there is a model to go with it.
+fn tokenizer_folder(settings: &PretrainSettings) -> PathBuf {
+    settings.out.join("run").join("tokenizer")
+}
+
+/// The tokenizer that a run made before it was killed, else a new one.
+fn tokenizer(
+    settings: &PretrainSettings,
+    resume: bool,
+    corpus: &CorpusReader,
+    observer: &mut dyn Observer,
+) -> Result<Tokenizer> {
+    let made = tokenizer_folder(settings);
+    if resume
+        && made.join("tokenizer.json").is_file()
+        && let Ok(tokenizer) = Tokenizer::open(&made)
+    {
+        return Ok(tokenizer);
+    }
+    let t = &settings.tokenizer;
+    let how = TokenizerTraining {
+        kind: t.kind,
+        vocab_size: t.vocab_size,
+        lowercase: t.lowercase,
+        min_frequency: t.min_frequency,
+        max_length: settings.model.config.max_length(),
+        sample_bytes: t.sample_bytes,
+    };
+    observer.event(Event::Stage("train tokenizer"));
+    let total = corpus.bytes();
+    let tokenizer = train_tokenizer(corpus, &how, &mut |done| observer.event(Event::Progress { done, total }))?;
+    if tokenizer.vocab_size() < t.vocab_size {
+        observer.event(Event::Note(&format!(
+            "the corpus gave a vocabulary of {} pieces, {} were wanted",
+            tokenizer.vocab_size(),
+            t.vocab_size
+        )));
+    }
+    Ok(tokenizer)
+}
+
+/// The token store in the run folder, built or found.
+fn store(
+    corpus: &CorpusReader,
+    tokenizer: &Tokenizer,
+    folder: &RunFolder,
+    observer: &mut dyn Observer,
+) -> Result<TokenStore> {
+    observer.event(Event::Stage("build token store"));
+    let path = folder.path().join("tokens.store");
+    let total = corpus.bytes();
+    let report = store_builder::build_store(corpus, tokenizer, &path, &mut |done| {
+        observer.event(Event::Progress { done, total });
+    })?;
+    for warning in &report.warnings {
+        observer.event(Event::Warning(&warning.to_string()));
+    }
+    let h = &report.header;
+    let duplicates =
+        if h.duplicates > 0 { format!(", {} exact duplicates dropped", h.duplicates) } else { String::new() };
+    let found = if report.reused { " (unchanged since it was built)" } else { "" };
+    observer.event(Event::Note(&format!("{} documents, {} tokens{duplicates}{found}", h.documents, h.tokens)));
+    Ok(TokenStore::open(&path)?)
+}
+
+/// Documents to validate on, once it is sure that there is enough to learn from.
+fn held_out(settings: &PretrainSettings, store: &TokenStore, stream: Stream) -> Result<Vec<usize>> {
+    let data = &settings.data;
+    let held_out = hold_out(store.len(), data.valid_share, data.valid_documents, stream);
+    if held_out.is_empty() {
+        return Err(Error::NothingToHoldOut { documents: store.len() as u64 });
+    }
+    let kept: u64 = held_out.iter().map(|&i| store.doc_len(i) as u64).sum();
+    let found = store.header().tokens - kept;
+    if found + 2 < data.seq_len as u64 {
+        return Err(Error::CorpusTooSmall { found, expected: data.seq_len as u64 });
+    }
+    Ok(held_out)
+}
+
+/// The checkpoint's model, and a word about what was made new.
+fn from_checkpoint(from: Checkpoint, observer: &mut dyn Observer) -> Model {
+    if !from.report.missing.is_empty() {
+        observer.event(Event::Note(&format!(
+            "{} has no masked-language-modelling head: a new one was made",
+            from.folder.display()
+        )));
+    }
+    let mut model = from.model;
+    model.set_trainable(&|_| true);
+    model
+}
+
+/// A new model of the recipe's shape, fitted to the tokenizer.
+fn new_model(settings: &PretrainSettings, tokenizer: &Tokenizer, init: Stream, device: &Device) -> Result<Model> {
+    let mut config = settings.model.config.clone();
+    let longest = config.max_length();
+    config.vocab_size = tokenizer.vocab_size();
+    config.pad_token_id = tokenizer.special().pad;
+    if settings.model.family == Family::Roberta {
+        // RoBERTa counts positions from the padding id on.
+        config.position_offset = config.pad_token_id as usize + 1;
+        config.max_position_embeddings = longest + config.position_offset;
+    }
+    Ok(Model::new(settings.model.family, config, HeadKind::MaskedLm, init, device)?)
+}

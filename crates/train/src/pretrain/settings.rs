@@ -1,0 +1,393 @@
+//! The settings of a pre-training run: what a recipe holds and what a run saves.
+
+use crate::error::{Error, Result};
+use crate::schedule::Schedule;
+use polyseme_models::{EncoderConfig, Family};
+use polyseme_text::train_tokenizer::TokenizerKind;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Length {
+    /// After this many optimizer steps.
+    Steps(u64),
+    /// After this many passes over the store.
+    Epochs(f64),
+    /// After this many seconds of wall-clock (pre-training, validation and saving; not the
+    /// tokenizer and the store). The schedule ends when the time does.
+    Budget(f64),
+}
+
+/// The resolved plan of a pre-training run; a recipe is such a file, saved as `settings.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainSettings {
+    /// Files and folders.
+    pub corpus: Vec<PathBuf>,
+    /// Column or key of the text in tables.
+    pub text_column: Option<String>,
+    /// Output folder.
+    pub out: PathBuf,
+    /// Checkpoint to go on from; its tokenizer and shape are kept.
+    pub from: Option<PathBuf>,
+    /// Seed of everything.
+    pub seed: u64,
+    /// When it ends.
+    pub length: Length,
+    /// `mlm`.
+    pub objective: String,
+    /// The model.
+    pub model: ModelSettings,
+    /// The tokenizer.
+    pub tokenizer: TokenizerSettings,
+    /// Masking.
+    pub masking: MaskingSettings,
+    /// Optimizer and schedule.
+    pub optimizer: OptimizerSettings,
+    /// Batches, validation, saving.
+    pub data: DataSettings,
+}
+
+/// The model of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// Family written.
+    pub family: Family,
+    /// Shape; `vocab_size` is set from the tokenizer.
+    pub config: EncoderConfig,
+}
+
+/// The tokenizer of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct TokenizerSettings {
+    pub kind: TokenizerKind,
+    pub vocab_size: usize,
+    pub lowercase: bool,
+    pub min_frequency: u64,
+    pub sample_bytes: u64,
+}
+
+/// Which tokens are hidden, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaskingSettings {
+    /// Share of tokens chosen.
+    pub probability: f64,
+    /// Of these, shown as the mask token.
+    pub replace_mask: f64,
+    /// Of these, shown as a random piece; the rest stays as it is.
+    pub replace_random: f64,
+    /// Chosen by whole words.
+    pub whole_word: bool,
+}
+
+/// Optimizer and schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct OptimizerSettings {
+    pub learning_rate: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    pub weight_decay: f64,
+    /// Gradients are clipped to this norm; 0 turns it off.
+    pub max_grad_norm: f64,
+    pub schedule: Schedule,
+    /// Share of the run.
+    pub warmup: f64,
+}
+
+/// Batches, validation, saving.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSettings {
+    /// Longest sequence, special tokens included; long documents are cut into pieces of this, each
+    /// with its own begin and end tokens. A short document is a sequence of its own.
+    pub seq_len: usize,
+    /// For this share of the run sequences are `short_seq_len` long: short sequences first.
+    pub short_share: f64,
+    /// Length of the short ones.
+    pub short_seq_len: usize,
+    /// Tokens an optimizer step, reached by accumulation.
+    pub tokens_per_step: usize,
+    /// Tokens a forward pass at most; bounds memory.
+    pub tokens_per_batch: usize,
+    /// Share of documents held out for validation (at least one, at most `valid_documents`).
+    pub valid_share: f64,
+    /// Bound on held-out documents. Besides, validation never looks at more than 65,536 tokens
+    /// ([`crate::objective::mlm::VALID_TOKENS`]).
+    pub valid_documents: usize,
+    /// Steps between validations; 0: only at the end.
+    pub valid_every: u64,
+    /// Seconds between checkpoints.
+    pub save_every_seconds: f64,
+    /// Steps between checkpoints; 0: by time only.
+    pub save_every_steps: u64,
+    /// Checkpoints kept.
+    pub keep: usize,
+    /// Steps between rows of the log.
+    pub log_every: u64,
+}
+
+/// A recipe: a complete plan but for the corpus, the output folder and the checkpoint to begin
+/// with. The files `crates/polyseme/recipes/*.toml` and users' own have this form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// When it ends.
+    pub length: Length,
+    /// `mlm`, the default.
+    #[serde(default = "mlm")]
+    pub objective: String,
+    /// Seed of everything; 0 unless said.
+    #[serde(default)]
+    pub seed: u64,
+    /// The model.
+    pub model: ModelSettings,
+    /// The tokenizer.
+    #[serde(default)]
+    pub tokenizer: TokenizerSettings,
+    /// Masking.
+    #[serde(default)]
+    pub masking: MaskingSettings,
+    /// Optimizer and schedule.
+    #[serde(default)]
+    pub optimizer: OptimizerSettings,
+    /// Batches, validation, saving.
+    #[serde(default)]
+    pub data: DataSettings,
+}
+
+fn mlm() -> String {
+    "mlm".to_owned()
+}
+
+impl Recipe {
+    /// The plan for a corpus and an output folder.
+    pub fn plan(self, corpus: Vec<PathBuf>, out: PathBuf) -> PretrainSettings {
+        PretrainSettings {
+            corpus,
+            text_column: None,
+            out,
+            from: None,
+            seed: self.seed,
+            length: self.length,
+            objective: self.objective,
+            model: self.model,
+            tokenizer: self.tokenizer,
+            masking: self.masking,
+            optimizer: self.optimizer,
+            data: self.data,
+        }
+    }
+}
+
+impl Default for TokenizerSettings {
+    /// WordPiece as `bert-base-uncased`, with the 8,192 pieces that small budgets want.
+    fn default() -> Self {
+        Self {
+            kind: TokenizerKind::WordPiece,
+            vocab_size: 8_192,
+            lowercase: true,
+            min_frequency: 2,
+            sample_bytes: 200_000_000,
+        }
+    }
+}
+
+impl Default for MaskingSettings {
+    /// BERT's: 15 %, of these 80 % hidden, 10 % random, 10 % kept.
+    fn default() -> Self {
+        Self { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false }
+    }
+}
+
+impl Default for OptimizerSettings {
+    /// For pre-training a small model: a high rate, warm-up over 6 % of the run, a cosine.
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            schedule: Schedule::Cosine,
+            warmup: 0.06,
+        }
+    }
+}
+
+impl OptimizerSettings {
+    /// For fine-tuning a real encoder: 5e-5, warm-up over a tenth, then along a line to zero.
+    pub fn finetune() -> Self {
+        Self {
+            learning_rate: 5e-5,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            schedule: Schedule::Linear,
+            warmup: 0.1,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let key = |k: &str| format!("optimizer.{k}");
+        positive(&key("learning_rate"), self.learning_rate)?;
+        positive(&key("epsilon"), self.epsilon)?;
+        inside(&key("beta1"), self.beta1, 0.0, 1.0)?;
+        inside(&key("beta2"), self.beta2, 0.0, 1.0)?;
+        inside(&key("warmup"), self.warmup, 0.0, 1.0)?;
+        not_negative(&key("weight_decay"), self.weight_decay)?;
+        not_negative(&key("max_grad_norm"), self.max_grad_norm)
+    }
+}
+
+impl Default for DataSettings {
+    /// Many small steps of 1,024 tokens, the first third on short sequences.
+    fn default() -> Self {
+        Self {
+            seq_len: 128,
+            short_share: 0.3,
+            short_seq_len: 64,
+            tokens_per_step: 1_024,
+            tokens_per_batch: 8_192,
+            valid_share: 0.01,
+            valid_documents: 500,
+            valid_every: 0,
+            save_every_seconds: 300.0,
+            save_every_steps: 0,
+            keep: 2,
+            log_every: 10,
+        }
+    }
+}
+
+impl PretrainSettings {
+    /// Looks for values that cannot be and for contradictions, before anything is read or written.
+    pub fn check(&self) -> Result<()> {
+        let objectives = crate::objective::NAMES;
+        if !objectives.contains(&self.objective.as_str()) {
+            return Err(Error::UnknownObjective { found: self.objective.clone(), known: objectives.join(", ") });
+        }
+        if self.corpus.is_empty() {
+            return Err(setting("corpus", "no file", "at least one file or folder"));
+        }
+        self.length.check()?;
+        self.optimizer.check()?;
+        self.masking.check()?;
+        self.data.check()?;
+        seed(self.seed)?;
+        if self.from.is_none() {
+            let longest = self.model.config.max_length();
+            if self.data.seq_len > longest {
+                return Err(setting(
+                    "data.seq_len",
+                    self.data.seq_len,
+                    format!("at most {longest}, what the model takes"),
+                ));
+            }
+            if self.tokenizer.vocab_size < 16 {
+                return Err(setting("tokenizer.vocab_size", self.tokenizer.vocab_size, "at least 16"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Length {
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Steps(0) => Err(setting("length.steps", 0, "at least 1")),
+            Self::Steps(_) => Ok(()),
+            Self::Epochs(epochs) => positive("length.epochs", epochs),
+            Self::Budget(seconds) => positive("length.budget", seconds),
+        }
+    }
+}
+
+impl MaskingSettings {
+    fn check(&self) -> Result<()> {
+        if !(self.probability > 0.0 && self.probability < 1.0) {
+            return Err(setting("masking.probability", self.probability, "more than 0 and less than 1"));
+        }
+        inside("masking.replace_mask", self.replace_mask, 0.0, 1.0)?;
+        inside("masking.replace_random", self.replace_random, 0.0, 1.0)?;
+        let sum = self.replace_mask + self.replace_random;
+        if sum > 1.0 + 1e-9 {
+            return Err(setting("masking.replace_mask + masking.replace_random", sum, "at most 1"));
+        }
+        Ok(())
+    }
+}
+
+impl DataSettings {
+    fn check(&self) -> Result<()> {
+        if self.seq_len < 3 {
+            return Err(setting("data.seq_len", self.seq_len, "at least 3: one token between begin and end"));
+        }
+        inside("data.short_share", self.short_share, 0.0, 1.0)?;
+        if self.short_share > 0.0 && !(3..=self.seq_len).contains(&self.short_seq_len) {
+            return Err(setting(
+                "data.short_seq_len",
+                self.short_seq_len,
+                format!("3 to {} (data.seq_len)", self.seq_len),
+            ));
+        }
+        if self.tokens_per_step == 0 {
+            return Err(setting("data.tokens_per_step", 0, "at least 1"));
+        }
+        if self.tokens_per_batch < self.seq_len {
+            return Err(setting(
+                "data.tokens_per_batch",
+                self.tokens_per_batch,
+                format!("at least one sequence: {} (data.seq_len)", self.seq_len),
+            ));
+        }
+        if !(self.valid_share > 0.0 && self.valid_share < 1.0) {
+            return Err(setting("data.valid_share", self.valid_share, "more than 0 and less than 1"));
+        }
+        for (key, value) in [("valid_documents", self.valid_documents), ("keep", self.keep)] {
+            if value == 0 {
+                return Err(setting(&format!("data.{key}"), 0, "at least 1"));
+            }
+        }
+        if self.log_every == 0 {
+            return Err(setting("data.log_every", 0, "at least 1"));
+        }
+        positive("data.save_every_seconds", self.save_every_seconds)
+    }
+}
+
+/// An error about one setting.
+pub(crate) fn setting(key: &str, found: impl ToString, expected: impl Into<String>) -> Error {
+    Error::Setting { key: key.to_owned(), found: found.to_string(), expected: expected.into() }
+}
+
+pub(crate) fn seed(seed: u64) -> Result<()> {
+    // The settings file is TOML, whose integers have 63 bits.
+    if seed > i64::MAX as u64 {
+        return Err(setting("seed", seed, format!("at most {}", i64::MAX)));
+    }
+    Ok(())
+}
+
+fn positive(key: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() { Ok(()) } else { Err(setting(key, value, "more than 0")) }
+}
+
+fn not_negative(key: &str, value: f64) -> Result<()> {
+    if value >= 0.0 && value.is_finite() { Ok(()) } else { Err(setting(key, value, "0 or more")) }
+}
+
+fn inside(key: &str, value: f64, from: f64, to: f64) -> Result<()> {
+    if value >= from && value <= to { Ok(()) } else { Err(setting(key, value, format!("{from} to {to}"))) }
+}

@@ -1,0 +1,272 @@
+//! Fine-tuning end to end on a made-up language: resume, freezing, seeds, errors.
+
+mod common;
+
+use common::{Listener, bytes, corpus, device, finetuning, pretraining, story, table};
+use polyseme_formats::tensors::TensorFile;
+use polyseme_infer::Encoder;
+use polyseme_text::Table;
+use polyseme_train::finetune::Freeze;
+use polyseme_train::observer::Silent;
+use polyseme_train::pretrain::Length;
+use polyseme_train::{Columns, Error, FinetuneOutcome, FinetuneSettings, Result, Stop, evaluate, finetune, pretrain};
+use std::path::{Path, PathBuf};
+
+struct Bench {
+    dir: tempfile::TempDir,
+    model: PathBuf,
+    train: PathBuf,
+    valid: PathBuf,
+}
+
+impl Bench {
+    /// A model of a few steps, 40 rows to learn from and 20 to validate on.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let model = dir.path().join("model");
+        let settings = pretraining(corpus(dir.path(), 60), model.clone(), Length::Steps(5));
+        pretrain(&settings, false, &device(), &mut Silent, &Stop::default()).unwrap();
+        let (train, valid) = (dir.path().join("train.csv"), dir.path().join("valid.csv"));
+        table(&train, 40, 0);
+        table(&valid, 20, 1_000);
+        Self { dir, model, train, valid }
+    }
+    fn settings(&self, out: &str) -> FinetuneSettings {
+        let mut settings = finetuning(&self.model, &self.train, &self.dir.path().join(out));
+        settings.valid = Some(self.valid.clone());
+        settings
+    }
+}
+
+fn run(settings: &FinetuneSettings, resume: bool) -> Result<(FinetuneOutcome, Listener)> {
+    let mut listener = Listener::default();
+    finetune(settings, resume, &device(), &mut listener, &Stop::default()).map(|outcome| (outcome, listener))
+}
+
+fn tensor(folder: &Path, name: &str) -> Vec<f32> {
+    let file = TensorFile::open(&folder.join("model.safetensors")).unwrap();
+    let found = file.get(name).unwrap_or_else(|| panic!("no {name} among {:?}", file.names()));
+    found.to_f32().unwrap()
+}
+
+#[test]
+fn it_learns_and_leaves_a_folder_that_scores_the_same() {
+    let bench = Bench::new();
+    let mut settings = bench.settings("out");
+    settings.epochs = 8;
+    let (outcome, listener) = run(&settings, false).unwrap();
+    assert!(outcome.median >= 0.9, "{outcome:?}");
+    assert!(!outcome.interrupted && outcome.results.len() == 1);
+    let config = String::from_utf8(bytes(settings.out.join("config.json"))).unwrap();
+    assert!(config.contains("\"0\": \"animal\"") && config.contains("\"1\": \"thing\""), "{config}");
+    let results: FinetuneOutcome = serde_json::from_slice(&bytes(settings.out.join("run/results.json"))).unwrap();
+    assert_eq!(results.results.len(), 1);
+    assert_eq!(story(&settings.out).len(), listener.rows.len());
+
+    let encoder = Encoder::open(&settings.out).unwrap();
+    let table = Table::read(&bench.valid).unwrap();
+    let mut done = 0;
+    let cut = Some(settings.max_length);
+    let scores = evaluate(&encoder, &table, &Columns::default(), cut, &mut |n, _| done = n).unwrap();
+    let valid = &outcome.results[0].valid;
+    assert_eq!(done, 20);
+    assert_eq!((&scores.confusion, scores.accuracy), (&valid.confusion, valid.accuracy));
+    assert!((scores.loss - valid.loss).abs() < 1e-4, "{} and {}", scores.loss, valid.loss);
+}
+
+#[test]
+fn stopped_anywhere_and_resumed_ends_in_the_same_bytes() {
+    let bench = Bench::new();
+    let settings = |out: &str| FinetuneSettings { seeds: 2, ..bench.settings(out) };
+    let whole = settings("whole");
+    let (done, _) = run(&whole, false).unwrap();
+    // 5 steps an epoch, 15 a seed: inside an epoch, between two, inside the second seed.
+    for after in [3, 5, 19] {
+        let parts = settings(&format!("parts-{after}"));
+        let stop = Stop::default();
+        let mut listener = Listener::stopping(after, &stop);
+        let first = finetune(&parts, false, &device(), &mut listener, &stop).unwrap();
+        assert!(first.interrupted && first.results.len() == usize::from(after > 15));
+        assert!(!parts.out.join("model.safetensors").exists());
+        let (resumed, _) = run(&parts, true).unwrap();
+        assert_eq!(resumed.results, done.results);
+        assert_eq!((resumed.chosen, resumed.median, resumed.spread), (done.chosen, done.median, done.spread));
+        assert!(bytes(whole.out.join("model.safetensors")) == bytes(parts.out.join("model.safetensors")));
+        for seed in ["run/seed-0", "run/seed-1"] {
+            assert_eq!(story(&whole.out.join(seed)), story(&parts.out.join(seed)));
+        }
+    }
+}
+
+/// The child of the next test: runs until it is killed.
+#[test]
+#[ignore = "run by another test, which kills it"]
+fn child() {
+    let Some(folder) = std::env::var_os("POLYSEME_TEST_CHILD") else { return };
+    let folder = Path::new(&folder);
+    let _ = run(&killed_settings(folder), folder.join("out/run/settings.toml").exists());
+}
+
+fn killed_settings(folder: &Path) -> FinetuneSettings {
+    let mut settings = finetuning(&folder.join("model"), &folder.join("train.csv"), &folder.join("out"));
+    (settings.epochs, settings.patience, settings.seeds) = (15, 0, 2);
+    settings
+}
+
+#[test]
+fn killed_and_resumed_ends_in_the_same_bytes() {
+    let bench = Bench::new();
+    let settings = killed_settings(bench.dir.path());
+    let whole = FinetuneSettings { out: bench.dir.path().join("whole"), ..settings.clone() };
+    let (done, _) = run(&whole, false).unwrap();
+    for milliseconds in [60, 150, 200, 270] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--ignored"])
+            .env("POLYSEME_TEST_CHILD", bench.dir.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let begun = settings.out.join("run/settings.toml").exists();
+    let (resumed, _) = run(&settings, begun).unwrap();
+    assert_eq!(resumed.results, done.results);
+    assert!(bytes(whole.out.join("model.safetensors")) == bytes(settings.out.join("model.safetensors")));
+}
+
+#[test]
+fn what_is_frozen_keeps_its_bytes_and_the_rest_learns() {
+    let bench = Bench::new();
+    let word = "bert.embeddings.word_embeddings.weight";
+    let layer = |i: usize| format!("bert.encoder.layer.{i}.intermediate.dense.weight");
+    let begin = [tensor(&bench.model, word), tensor(&bench.model, &layer(0)), tensor(&bench.model, &layer(1))];
+    let cases = [
+        (Freeze::Nothing, [false, false, false]),
+        (Freeze::Embeddings, [true, false, false]),
+        (Freeze::Layers(0), [true, false, false]),
+        (Freeze::Layers(1), [true, true, false]),
+        (Freeze::Layers(2), [true, true, true]),
+        (Freeze::Encoder, [true, true, true]),
+    ];
+    for (i, (freeze, kept)) in cases.into_iter().enumerate() {
+        let settings = FinetuneSettings { freeze: freeze.clone(), epochs: 1, ..bench.settings(&format!("out-{i}")) };
+        run(&settings, false).unwrap();
+        let end = [tensor(&settings.out, word), tensor(&settings.out, &layer(0)), tensor(&settings.out, &layer(1))];
+        let same: Vec<bool> = begin.iter().zip(&end).map(|(a, b)| a == b).collect();
+        assert_eq!(same, kept, "{freeze:?}");
+    }
+    let settings = FinetuneSettings { freeze: Freeze::Layers(3), ..bench.settings("too-many") };
+    let error = run(&settings, false).unwrap_err();
+    assert!(matches!(error, Error::TooManyFrozen { found: 3, depth: 2, .. }), "{error}");
+}
+
+#[test]
+fn from_scratch_begins_with_other_weights_of_the_same_shape() {
+    let bench = Bench::new();
+    let name = "bert.embeddings.word_embeddings.weight";
+    let settings =
+        FinetuneSettings { from_scratch: true, freeze: Freeze::Encoder, epochs: 1, ..bench.settings("scratch") };
+    run(&settings, false).unwrap();
+    let (old, new) = (tensor(&bench.model, name), tensor(&settings.out, name));
+    assert_eq!(old.len(), new.len());
+    assert!(old.iter().zip(&new).filter(|(a, b)| a == b).count() < old.len() / 10);
+}
+
+#[test]
+fn seeds_give_a_median_and_a_spread_and_early_stopping_ends_sooner() {
+    let bench = Bench::new();
+    let mut settings = FinetuneSettings { seeds: 3, metric: "loss".into(), ..bench.settings("seeds") };
+    settings.epochs = 40;
+    settings.patience = 2;
+    // So high that it stops learning at once.
+    settings.optimizer.learning_rate = 0.5;
+    let (outcome, _) = run(&settings, false).unwrap();
+    let mut values: Vec<f64> = outcome.results.iter().map(|r| r.valid.loss).collect();
+    values.sort_by(f64::total_cmp);
+    assert_eq!((outcome.median, outcome.spread), (values[1], (values[0], values[2])));
+    let chosen = outcome.results.iter().find(|r| r.seed == outcome.chosen).unwrap();
+    assert_eq!(chosen.valid.loss, values[1]);
+    let seed = settings.out.join(format!("run/seed-{}", outcome.chosen));
+    assert!(bytes(seed.join("model.safetensors")) == bytes(settings.out.join("model.safetensors")));
+    for result in &outcome.results {
+        let rows = story(&settings.out.join(format!("run/seed-{}", result.seed)));
+        let last = rows.last().unwrap().step;
+        // 5 steps an epoch; two epochs after the best one.
+        assert!(last == 5 * (result.epoch + 2) || last == 200, "best epoch {}, last step {last}", result.epoch);
+    }
+    assert!(outcome.results.iter().any(|r| r.epoch < 38));
+}
+
+#[test]
+fn without_a_validation_file_a_part_is_kept_and_said_and_cut_texts_are_counted() {
+    let bench = Bench::new();
+    let mut settings = FinetuneSettings { valid: None, epochs: 1, ..bench.settings("split") };
+    settings.max_length = 8;
+    let (outcome, listener) = run(&settings, false).unwrap();
+    assert!(listener.said("4 of 40 rows, a tenth of each label, are kept for validation"), "{:?}", listener.notes);
+    assert!(listener.said("40 of 40 texts were cut to 8 tokens"), "{:?}", listener.notes);
+    assert_eq!(outcome.results[0].valid.classes.iter().map(|c| c.support).collect::<Vec<_>>(), [2, 2]);
+}
+
+#[test]
+fn pairs_are_classified_by_both_texts() {
+    let bench = Bench::new();
+    // Whether two sentences are about the same: neither text alone tells.
+    let row = |i: u64| {
+        let (a, b) = ((i % 2) as usize, (i / 2 % 2) as usize);
+        format!("{},{},{}\n", common::sentence(a, 5_000 + i), common::sentence(b, 6_000 + i), i32::from(a == b))
+    };
+    let pairs = bench.dir.path().join("pairs.csv");
+    std::fs::write(&pairs, format!("one,two,label\n{}", (0..64).map(row).collect::<String>())).unwrap();
+    let mut settings = FinetuneSettings { train: pairs.clone(), valid: Some(pairs.clone()), ..bench.settings("pairs") };
+    (settings.text, settings.pair) = (Some("one".into()), Some("two".into()));
+    (settings.max_length, settings.epochs, settings.patience) = (40, 30, 0);
+    let (outcome, _) = run(&settings, false).unwrap();
+    assert!(outcome.median >= 0.95, "these few rows can be learned by heart: {}", outcome.median);
+    assert_eq!(outcome.results[0].valid.labels, ["0", "1"]);
+    let columns = Columns { text: settings.text, pair: settings.pair, label: None };
+    let encoder = Encoder::open(&settings.out).unwrap();
+    let scores = evaluate(&encoder, &Table::read(&pairs).unwrap(), &columns, None, &mut |_, _| ()).unwrap();
+    assert_eq!(scores.confusion, outcome.results[0].valid.confusion);
+}
+
+#[test]
+fn errors_name_what_was_found_and_leave_nothing() {
+    let bench = Bench::new();
+    let file = |name: &str, text: &str| {
+        let path = bench.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let one = file("one.csv", "text,label\na,x\nb,x\n");
+    let hole = file("hole.csv", "text,label\na,x\n,y\n");
+    let unseen = file("unseen.csv", "text,label\na cat,animal\na rock,stone\n");
+    let pairless = bench.train.clone();
+    type Change = Box<dyn Fn(&mut FinetuneSettings)>;
+    let cases: Vec<(Change, &str)> = vec![
+        (Box::new(|s| s.task = "tag".into()), "no task `tag`; there is: classify"),
+        (Box::new(|s| s.metric = "f2".into()), "no metric `f2`; there is: accuracy, macro_f1, loss"),
+        (Box::new(|s| s.epochs = 0), "`epochs` is 0"),
+        (Box::new(|s| s.seeds = 0), "`seeds` is 0"),
+        (Box::new(|s| s.max_length = 3), "`max_length` is 3, expected at least 4"),
+        (Box::new(move |s| s.train = one.clone()), "one label only (`x`)"),
+        (Box::new(move |s| s.train = hole.clone()), "row 2: column `text` is empty"),
+        (
+            Box::new(move |s| s.valid = Some(unseen.clone())),
+            "row 2: label `stone` is unknown; known labels: `animal`, `thing`",
+        ),
+        (Box::new(|s| s.text = Some("txet".into())), "txet"),
+        (Box::new(|s| s.pair = Some("text".into())), "was named both as text and as pair"),
+        (Box::new(move |s| s.model = pairless.clone()), "train.csv"),
+    ];
+    for (change, part) in cases {
+        let mut settings = bench.settings("bad");
+        change(&mut settings);
+        let error = run(&settings, false).err().unwrap_or_else(|| panic!("no error: {part}"));
+        assert!(error.to_string().contains(part), "{error}");
+        assert!(!settings.out.exists(), "{part}: something was left");
+    }
+}

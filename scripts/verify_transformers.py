@@ -1,0 +1,308 @@
+"""Does `transformers` open what Polyseme writes, and see the same numbers? Anyone can run it:
+
+    python scripts/verify_transformers.py target/release/polyseme WORKDIR
+
+Needs torch, transformers and cargo; no network and no data. It
+
+1. pre-trains a tiny model with each kind of tokenizer and fine-tunes it, with the binary;
+2. makes a tiny random checkpoint of each of the four families with transformers, odd in every
+   setting, and lets the binary go on pre-training it and fine-tune it;
+3. opens every folder with AutoModelForMaskedLM, AutoModelForSequenceClassification and
+   AutoTokenizer, and compares keys, token ids, hidden states and logits.
+
+Everything must agree: no missing, unexpected or mismatched key, equal ids, hidden states, logits
+(up to the constant that probabilities do not show) and probabilities within 1e-5. The table goes to
+`benches/runs/<date>-transformers-opens-it/`.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import record
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+import numpy as np
+import torch
+import transformers
+
+transformers.utils.logging.disable_progress_bar()
+TOLERANCE = 1e-5
+
+SUBJECTS = {
+    "sea": "ship harbour sailor anchor tide storm island captain rope lighthouse".split(),
+    "bakery": "oven bread flour butter kitchen recipe sugar spoon dough pastry".split(),
+    "forest": "oak squirrel path moss fern hunter clearing owl mushroom brook".split(),
+}
+
+HARD = [
+    "", " ", "a", "?", "...", "  two   spaces  ", "Straße, naïve café; Ærøskøbing!", "Résumé IN CAPITALS",
+    "don't can't won't it's", "3.14159 and 1,000,000 or 2e-5", "e-mail: someone@example", "C++ / C# & F#",
+    "日本語と中文 mixed with English", "Ελληνικά и кириллица", "🙂 emoji 👩‍🔬 joined", "zero\u200bwidth and soft\u00adhyphen",
+    "non\u00a0breaking space", "tab\there", "(parentheses) [brackets] {braces} <angles>", "under_score and hy-phen",
+    "supercalifragilisticexpialidocious" * 4, "x" * 150, "[MASK] and [SEP] as words", "<mask> and </s> as words",
+    "e\u0301 composed é", "ﬁ ligature ﬀ", "½ ⅓ ² ³", "‘single’ “double” «angle»", "— – ‒ dashes", "$5 £5 €5 ¥5", "100% #1 @home",
+    "long " * 300,
+]
+
+
+def sentence(rng, subject):
+    words = SUBJECTS[subject]
+    parts = [
+        f"{rng.choice(['the', 'a', 'this', 'every'])} {rng.choice(words)} {rng.choice(['was', 'is', 'seemed'])} "
+        f"{rng.choice(['near', 'behind', 'like', 'without'])} the {rng.choice(words)}"
+        for _ in range(rng.randint(1, 3))
+    ]
+    return f"{', and '.join(parts)}{rng.choice(['.', '!', '?'])}".capitalize()
+
+
+def make_texts(work):
+    """A corpus, labelled rows, and the texts that are compared, one a line."""
+    rng = random.Random(7)
+    names = sorted(SUBJECTS)
+    (work / "corpus.txt").write_text("\n\n".join(sentence(rng, rng.choice(names)) for _ in range(3000)), encoding="utf-8")
+    for name, rows in (("train", 120), ("valid", 30)):
+        lines = [f'"{sentence(rng, names[i % 3])}",{names[i % 3]}' for i in range(rows)]
+        (work / f"{name}.csv").write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    texts = HARD + [sentence(rng, rng.choice(names)) for _ in range(300)]
+    (work / "texts.txt").write_text("".join(t + "\n" for t in texts), encoding="utf-8")
+    (work / "texts.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
+    return texts
+
+
+class Polyseme:
+    """The binary."""
+
+    def __init__(self, binary):
+        self.binary = Path(binary).resolve()
+
+    def __call__(self, *arguments):
+        return record.run([self.binary, *arguments, "--quiet", "--threads", "2"])[0]
+
+    def pretrain(self, work, out, *more):
+        self("pretrain", work / "corpus.txt", "--out", out, "--steps", "8", "--seed", "3", *more)
+
+    def finetune(self, work, model, out):
+        files = ("--train", work / "train.csv", "--valid", work / "valid.csv")
+        self("finetune", model, "--task", "classify", *files, "--out", out, "--epochs", "1", "--max-length", "32", "--seed", "3")
+
+
+def make_reference(family, tokenizer_of, folder):
+    """A tiny random checkpoint by transformers, with no setting at its default and no parameter at zero or one."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_of)
+    vocab = len(tokenizer)
+    plain = dict(vocab_size=vocab, pad_token_id=tokenizer.pad_token_id, initializer_range=0.03)
+    bert = dict(
+        plain, hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=37, max_position_embeddings=71,
+        layer_norm_eps=1e-6, hidden_dropout_prob=0.07, attention_probs_dropout_prob=0.05, classifier_dropout=0.02,
+    )
+    if family == "bert":
+        model = transformers.BertForMaskedLM(transformers.BertConfig(**bert, type_vocab_size=3, hidden_act="gelu_new"))
+    elif family == "roberta":
+        model = transformers.RobertaForMaskedLM(
+            transformers.RobertaConfig(
+                **bert, type_vocab_size=1, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
+            )
+        )
+    elif family == "electra":
+        model = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**bert, embedding_size=15, type_vocab_size=2))
+    else:
+        model = transformers.DistilBertForMaskedLM(
+            transformers.DistilBertConfig(
+                **plain, dim=24, n_layers=3, n_heads=3, hidden_dim=37, max_position_embeddings=71, dropout=0.07,
+                attention_dropout=0.05, seq_classif_dropout=0.02, activation="relu",
+            )
+        )
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            one = 1.0 if value.dim() == 1 and "norm" in name.lower() and name.endswith("weight") else 0.0
+            value.copy_(one + 0.2 * torch.randn(value.shape, generator=generator))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+class Comparison:
+    """One folder beside what transformers makes of it."""
+
+    def __init__(self, polyseme, folder, work, texts):
+        self.polyseme, self.folder, self.work, self.texts = polyseme, folder, work, texts
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        config = transformers.AutoConfig.from_pretrained(folder)
+        offset = 2 if config.model_type == "roberta" else 0
+        self.longest = config.max_position_embeddings - offset
+        self.row = {"folder": folder.name, "family": config.model_type, "tokenizer": type(self.tokenizer._tokenizer.model).__name__}
+
+    def open(self, auto):
+        model, info = auto.from_pretrained(self.folder, output_loading_info=True)
+        keys = {kind: sorted(str(k) for k in info[kind]) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+        self.row["class"] = type(model).__name__
+        self.row["wrong_keys"] = [f"{kind}: {key}" for kind, found in keys.items() for key in found]
+        return model.eval()
+
+    def encode(self, text):
+        return self.tokenizer(text, truncation=True, max_length=self.longest, return_tensors="pt")
+
+    def ids(self, example):
+        """Token ids of all texts."""
+        done = subprocess.run(
+            [*example, str(self.folder)], input=(self.work / "texts.txt").read_text(encoding="utf-8"), capture_output=True,
+            text=True, encoding="utf-8", check=True, cwd=record.ROOT,
+        )
+        ours = [json.loads(line) for line in done.stdout.splitlines()]
+        theirs = [self.tokenizer(text)["input_ids"] for text in self.texts]
+        different = [t for t, a, b in zip(self.texts, ours, theirs, strict=True) if a != b]
+        self.row["texts"] = len(self.texts)
+        self.row["texts_with_other_ids"] = [t[:60] for t in different]
+
+    def hidden(self, model):
+        """Mean last hidden state of all texts."""
+        out = self.work / "vectors.npy"
+        self.polyseme("embed", self.folder, self.work / "texts.jsonl", "--out", out, "--pooling", "mean", "--normalize=false")
+        with torch.no_grad():
+            theirs = [model.base_model(**self.encode(t)).last_hidden_state[0].mean(0).numpy() for t in self.texts]
+        self.row["hidden_difference"] = float(np.abs(np.load(out) - np.stack(theirs)).max())
+
+    def masked(self, model, count=20):
+        """All probabilities at the masks of some texts, by `fill --json`."""
+        mask, rng = self.tokenizer.mask_token, random.Random(5)
+        for text in self.texts[-count:]:
+            words = text.split(" ")
+            words[rng.randrange(len(words))] = mask
+            text = " ".join(words)
+            ours = json.loads(self.polyseme("fill", self.folder, text, "--top", str(len(self.tokenizer)), "--json"))["masks"]
+            encoded = self.encode(text)
+            with torch.no_grad():
+                theirs = model(**encoded).logits[0]
+            places = (encoded["input_ids"][0] == self.tokenizer.mask_token_id).nonzero().flatten().tolist()
+            assert [m["position"] for m in ours] == places, f"masks at {[m['position'] for m in ours]}, expected {places}: {text}"
+            for answer in ours:
+                scores = {c["token"]: c["score"] for c in answer["candidates"]}
+                row = theirs[answer["position"]]
+                named = self.tokenizer.convert_ids_to_tokens(range(len(row)))
+                if all(n in scores for n in named):
+                    self.measure([scores[n] for n in named], row)
+                else:  # pieces of bytes are shown as text, which is not theirs alone: compare by rank
+                    self.measure([c["score"] for c in answer["candidates"]], row.sort(descending=True).values)
+
+    def classes(self, model):
+        """All probabilities of all texts, by `predict`."""
+        lines = self.polyseme("predict", self.folder, self.work / "texts.jsonl").splitlines()
+        for text, line in zip(self.texts, lines, strict=True):
+            ours = json.loads(line)
+            with torch.no_grad():
+                theirs = model(**self.encode(text)).logits[0]
+            self.measure([ours["scores"][model.config.id2label[i]] for i in range(len(theirs))], theirs)
+            best = int(theirs.argmax())
+            assert ours["label"] == model.config.id2label[best], f"{text!r}: {ours['label']}, expected {model.config.id2label[best]}"
+
+    def measure(self, ours, logits):
+        """Keeps the largest difference of probabilities, and of logits around their mean."""
+        ours = torch.tensor(ours, dtype=torch.float64)
+        logits = logits.double()
+        probability = (ours - logits.softmax(-1)).abs().max().item()
+        shown = ours.clamp_min(1e-300).log()
+        logit = ((shown - shown.mean()) - (logits - logits.mean())).abs().max().item()
+        self.row["probability_difference"] = max(self.row.get("probability_difference", 0.0), probability)
+        self.row["logit_difference"] = max(self.row.get("logit_difference", 0.0), logit)
+
+    def wrong(self):
+        """What does not agree, in words."""
+        row, found = self.row, list(self.row["wrong_keys"])
+        if row["texts_with_other_ids"]:
+            found.append(f"{len(row['texts_with_other_ids'])} texts get other ids, for example {row['texts_with_other_ids'][0]!r}")
+        for what in ("hidden", "probability", "logit"):
+            if not row[f"{what}_difference"] <= TOLERANCE:
+                found.append(f"{what} difference {row[f'{what}_difference']:.2g}")
+        return found
+
+
+def make_folders(polyseme, work):
+    """Everything that is to be opened: (folder, whether it is a classifier)."""
+    kinds = {
+        "wordpiece": ("--recipe", "tiny", "--vocab-size", "300"),
+        "byte-bpe": ("--recipe", "tiny", "--vocab-size", "400", "--set", "tokenizer.kind=byte-bpe"),
+        "unigram": ("--recipe", "tiny", "--vocab-size", "300", "--set", "tokenizer.kind=unigram"),
+    }
+    made = []
+    for name, flags in kinds.items():
+        polyseme.pretrain(work, work / f"new-{name}", *flags)
+        polyseme.finetune(work, work / f"new-{name}", work / f"new-{name}-classifier")
+        made += [(work / f"new-{name}", False), (work / f"new-{name}-classifier", True)]
+        print(f"  pre-trained and fine-tuned: new-{name}", file=sys.stderr)
+    for family in ("bert", "roberta", "distilbert", "electra"):
+        reference = work / f"reference-{family}"
+        make_reference(family, work / ("new-byte-bpe" if family == "roberta" else "new-wordpiece"), reference)
+        polyseme.pretrain(work, work / f"{family}-on", "--from", reference, "--seq-len", "64", "--recipe", "tiny")
+        polyseme.finetune(work, work / f"{family}-on", work / f"{family}-classifier")
+        made += [(reference, False), (work / f"{family}-on", False), (work / f"{family}-classifier", True)]
+        print(f"  gone on with and fine-tuned: {family}", file=sys.stderr)
+    return made
+
+
+def compare(polyseme, made, work, texts):
+    """A row a folder."""
+    example = ["cargo", "run", "--release", "--quiet", "-p", "polyseme-text", "--example", "token_ids", "--"]
+    rows = []
+    for folder, classifier in made:
+        comparison = Comparison(polyseme, folder, work, texts)
+        auto = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModelForMaskedLM
+        model = comparison.open(auto)
+        comparison.ids(example)
+        comparison.hidden(model)
+        comparison.classes(model) if classifier else comparison.masked(model)
+        comparison.row["wrong"] = comparison.wrong()
+        rows.append(comparison.row)
+        print(f"  {folder.name:24} {'; '.join(comparison.row['wrong']) or 'agrees'}", file=sys.stderr)
+    return rows
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    arguments.add_argument("binary")
+    arguments.add_argument("workdir", type=Path, help="made anew; what is in it is lost")
+    arguments.add_argument("--record", help="folder for the record instead of benches/runs/<date>-transformers-opens-it")
+    given = arguments.parse_args()
+    work = given.workdir.resolve()
+    if work.exists() and any(work.iterdir()) and not (work / "corpus.txt").exists():
+        sys.exit(f"{work} is not empty and not a folder of this script")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    polyseme = Polyseme(given.binary)
+    texts = make_texts(work)
+    rows = compare(polyseme, make_folders(polyseme, work), work, texts)
+    found = record.facts(polyseme.binary, "torch", "transformers", "tokenizers", "safetensors", "numpy")
+    found["command"] = "python scripts/verify_transformers.py target/release/polyseme WORKDIR"
+    found |= {"tolerance": TOLERANCE, "rows": rows, "agrees": not any(row["wrong"] for row in rows)}
+    columns = ["folder", "opened as", "tokenizer", "wrong keys", "other ids", "hidden", "probabilities", "logits"]
+    lines = ["# transformers opens what Polyseme writes", "", *record.header(found), ""]
+    lines += [
+        f"{len(texts)} texts, hard ones among them; largest absolute differences, at most {TOLERANCE:g} allowed. `reference-*` was",
+        "written by transformers and read by Polyseme; `*-on` went on from it; `new-*` began from nothing.",
+        "",
+    ]
+    lines += record.table(
+        columns,
+        [
+            [
+                r["folder"], r["class"], r["tokenizer"], len(r["wrong_keys"]), len(r["texts_with_other_ids"]),
+                *(f"{r[f'{w}_difference']:.1e}" for w in ("hidden", "probability", "logit")),
+            ]
+            for r in rows
+        ],
+    )
+    record.write(record.run_folder("transformers-opens-it", given.record), found, lines)
+    if not found["agrees"]:
+        sys.exit("some of it does not agree; see the record")
+
+
+if __name__ == "__main__":
+    main()
