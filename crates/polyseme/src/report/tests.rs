@@ -127,7 +127,7 @@ fn pretrain_settings() -> PretrainSettings {
             min_frequency: 2,
             sample_bytes: 1 << 28,
         },
-        masking: MaskingSettings { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false },
+        masking: MaskingSettings { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false, document_words: 0 },
         optimizer: optimizer(),
         data: DataSettings {
             seq_len: 128,

@@ -1,5 +1,7 @@
-//! Masked language modelling: say which tokens are hidden.
+//! Masked language modelling: say which tokens are hidden; and, where asked, which words the
+//! document has.
 
+use super::document_words::DocumentWords;
 use super::{Objective, StepData};
 use crate::error::Result;
 use crate::masking::{self, Vocabulary};
@@ -22,7 +24,8 @@ pub const VALID_TOKENS: usize = 65_536;
 pub struct MlmBatch {
     /// What the model sees.
     pub sequences: Vec<Sequence>,
-    /// Where it is asked: `(sequence, position)`.
+    /// Where it is asked: `(sequence, position)`; the first position several times, for words of
+    /// the document.
     pub places: Vec<(usize, usize)>,
     /// The true ids there.
     pub labels: Vec<u32>,
@@ -36,6 +39,8 @@ pub struct Masker {
     pub vocabulary: Vocabulary,
     /// Shares.
     pub how: MaskingSettings,
+    /// Words of the document asked of the first token; never in validation.
+    pub words: Option<DocumentWords>,
     /// Begin token.
     pub cls: u32,
     /// End token.
@@ -57,6 +62,11 @@ impl Masker {
         let i = batch.sequences.len();
         batch.places.extend(masked.positions.iter().map(|&t| (i, t)));
         batch.labels.extend(masked.labels);
+        if let Some(words) = &self.words {
+            let words = words.draw(documents, piece, stream);
+            batch.places.extend(words.iter().map(|_| (i, 0)));
+            batch.labels.extend(words);
+        }
         batch.tokens += ids.len();
         batch.sequences.push(Sequence { type_ids: vec![0; ids.len()], ids });
     }
@@ -302,11 +312,9 @@ impl Objective for Mlm {
     }
 }
 
-/// Entropy in nats of the distribution of maskable tokens over documents that are learned from:
-/// the loss of a model that knows how frequent each token is, and nothing of context.
-///
-/// Beyond 100 million tokens every n-th document is counted.
-pub fn unigram_entropy(documents: &impl Documents, held_out: &[usize], vocabulary: &Vocabulary) -> f64 {
+/// How often each maskable token stands in the documents that are learned from. Beyond 100 million
+/// tokens every n-th document is counted.
+pub fn unigram_counts(documents: &impl Documents, held_out: &[usize], vocabulary: &Vocabulary) -> Vec<u64> {
     let total: usize = (0..documents.count()).map(|i| documents.length(i)).sum();
     let every = total.div_ceil(100_000_000).max(1);
     let mut counts = vec![0_u64; vocabulary.len()];
@@ -316,6 +324,12 @@ pub fn unigram_entropy(documents: &impl Documents, held_out: &[usize], vocabular
         documents.read(i, 0, documents.length(i), &mut ids);
         ids.iter().filter(|&&id| !vocabulary.is_special(id)).for_each(|&id| counts[id as usize] += 1);
     }
+    counts
+}
+
+/// Entropy in nats of the distribution that was counted: the loss of a model that knows how
+/// frequent each token is, and nothing of context.
+pub fn unigram_entropy(counts: &[u64]) -> f64 {
     let n = counts.iter().sum::<u64>() as f64;
     counts.iter().filter(|&&c| c > 0).map(|&c| c as f64 / n).map(|p| -p * p.ln()).sum()
 }
@@ -330,7 +344,7 @@ mod tests {
 
     fn masker() -> Masker {
         let vocabulary = Vocabulary::new(100, 4, |id| id < 5, |_| false);
-        Masker { vocabulary, how: MaskingSettings::default(), cls: 2, sep: 3 }
+        Masker { vocabulary, how: MaskingSettings::default(), words: None, cls: 2, sep: 3 }
     }
 
     fn settings() -> DataSettings {
@@ -449,7 +463,7 @@ mod tests {
     fn unigram_entropy_is_that_of_the_formula() {
         // Of four ordinary tokens one is `5` three times: 0.75 and 0.25.
         let docs = vec![vec![5, 5, 1, 6], vec![5, 2], vec![9, 9, 9]];
-        let found = unigram_entropy(&docs, &[2], &masker().vocabulary);
+        let found = unigram_entropy(&unigram_counts(&docs, &[2], &masker().vocabulary));
         let expected = -(0.75_f64 * 0.75_f64.ln() + 0.25_f64 * 0.25_f64.ln());
         assert!((found - expected).abs() < 1e-12);
     }

@@ -4,6 +4,7 @@
 //! [`StepData`], its name in [`NAMES`] if `pretrain` may use it, and an arm there.
 
 pub mod classify;
+pub mod document_words;
 pub mod mlm;
 
 use crate::error::Result;

@@ -98,12 +98,11 @@ fn train(
     observer: &mut dyn Observer,
     stop: &Stop,
 ) -> Result<PretrainOutcome> {
-    let Prepared { tokenizer, store, held_out, masker, objective, mut model, fingerprint } = prepared;
+    let Prepared { tokenizer, store, held_out, masker, objective, unigram_entropy, mut model, fingerprint } = prepared;
     let stream = Stream::new(settings.seed);
     let data = &settings.data;
     let short = (data.short_share > 0.0).then(|| data.short_seq_len - 2);
     let sampler = Sampler::new(&store, &held_out, short, data.seq_len - 2, stream.named("order"));
-    let unigram_entropy = mlm::unigram_entropy(&store, &held_out, &masker.vocabulary);
 
     let fresh = RunState { data: fingerprint, position: sampler.start(), ..RunState::default() };
     let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;

@@ -3,7 +3,8 @@
 use super::PretrainSettings;
 use crate::error::{Error, Result};
 use crate::masking::Vocabulary;
-use crate::objective::mlm::{Masker, Mlm};
+use crate::objective::document_words::DocumentWords;
+use crate::objective::mlm::{Masker, Mlm, unigram_counts, unigram_entropy};
 use crate::observer::{Event, Observer};
 use crate::sampler::hold_out;
 use polyseme_formats::run::RunFolder;
@@ -51,6 +52,7 @@ pub(super) struct Prepared {
     pub held_out: Vec<usize>,
     pub masker: Masker,
     pub objective: Mlm,
+    pub unigram_entropy: f64,
     pub model: Model,
     /// Names tokenizer and text.
     pub fingerprint: String,
@@ -92,7 +94,8 @@ pub(super) fn prepare(
     let no_mask = || Error::NoMaskToken { folder: from.as_ref().map_or(&settings.out, |f| &f.folder).clone() };
     let vocabulary = Vocabulary::of(&tokenizer).ok_or_else(no_mask)?;
     let special = tokenizer.special();
-    let masker = Masker { vocabulary, how: settings.masking.clone(), cls: special.cls, sep: special.sep };
+    let how = settings.masking.clone();
+    let mut masker = Masker { vocabulary, how, words: None, cls: special.cls, sep: special.sep };
 
     let store = store(corpus, &tokenizer, folder, observer)?;
     let stream = Stream::new(settings.seed);
@@ -103,13 +106,17 @@ pub(super) fn prepare(
     if objective.targets() == 0 {
         return Err(Error::NothingToMask { tokens: held_out.iter().map(|&i| store.doc_len(i) as u64).sum() });
     }
+    let counts = unigram_counts(&store, &held_out, &masker.vocabulary);
+    let number = settings.masking.document_words;
+    masker.words = (number > 0).then(|| DocumentWords::new(number, &counts, &masker.vocabulary));
     let model = match from {
         Some(from) => from_checkpoint(from, observer),
         None => new_model(settings, &tokenizer, stream.named("init"), device)?,
     };
     let header = store.header();
     let fingerprint = format!("{} {} {} {}", header.tokenizer, header.corpus, header.documents, header.tokens);
-    Ok(Prepared { tokenizer, store, held_out, masker, objective, model, fingerprint })
+    let unigram_entropy = unigram_entropy(&counts);
+    Ok(Prepared { tokenizer, store, held_out, masker, objective, unigram_entropy, model, fingerprint })
 }
 
 /// Where a run keeps its tokenizer until there is a model to go with it.

@@ -84,6 +84,9 @@ pub struct MaskingSettings {
     pub replace_random: f64,
     /// Chosen by whole words.
     pub whole_word: bool,
+    /// Words of its document that the first token of each sequence must name besides, so that its
+    /// vector is of use to classifiers; 0: none. Training losses count them, validation does not.
+    pub document_words: usize,
 }
 
 /// Optimizer and schedule.
@@ -204,7 +207,7 @@ impl Default for TokenizerSettings {
 impl Default for MaskingSettings {
     /// BERT's: 15 %, of these 80 % hidden, 10 % random, 10 % kept.
     fn default() -> Self {
-        Self { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false }
+        Self { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false, document_words: 0 }
     }
 }
 
