@@ -371,8 +371,8 @@ fn embedding_many_lines_takes_no_more_memory_than_few() {
     words.extend(wide.iter().flat_map(|set| ["--set", set]));
     ok(&WORLD, &words);
     let mut dice = Dice(5);
-    let rows: Vec<String> = (0..40_000).map(|i| sentence(i % 3, &mut dice)).collect();
-    write(&WORLD, "few-lines.txt", &(rows[..8_000].join("\n") + "\n"));
+    let rows: Vec<String> = (0..100_000).map(|i| sentence(i % 3, &mut dice)).collect();
+    write(&WORLD, "few-lines.txt", &(rows[..10_000].join("\n") + "\n"));
     write(&WORLD, "many-lines.txt", &(rows.join("\n") + "\n"));
     let peak = |name: &str| {
         let mut child = command(
@@ -396,9 +396,10 @@ fn embedding_many_lines_takes_no_more_memory_than_few() {
         }
     };
     let (few, many) = (peak("few-lines.txt"), peak("many-lines.txt"));
-    assert_eq!(read_npy(&WORLD.join("many.npy")).0, [40_000, 512]);
-    // Held in memory, the other 32,000 vectors would be 65,536 kB; the allocator differs by 20,000.
-    assert!(many < few + 40_000, "{few} kB for 8,000 lines, {many} kB for 40,000");
+    assert_eq!(read_npy(&WORLD.join("many.npy")).0, [100_000, 512]);
+    // Held in memory, the other 90,000 vectors would be 184,320 kB. How much the allocator keeps back
+    // depends on how the threads meet: up to 45,000 kB were seen.
+    assert!(many < few + 90_000, "{few} kB for 10,000 lines, {many} kB for 100,000");
 }
 
 #[test]
