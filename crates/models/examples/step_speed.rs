@@ -4,7 +4,7 @@
 //!     cargo run --release -p polyseme-models --example step_speed [dropout] [seconds]
 
 use polyseme_models::{Activation, EncoderConfig, Family, HeadKind, Model};
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, adamw_step, global_norm};
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
 use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream, device};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ fn measure(
 ) -> Result<(f64, f32), Box<dyn std::error::Error>> {
     let device = device::parse("cpu")?.autodiff();
     let mut model = Model::new(Family::Bert, config(dropout), HeadKind::MaskedLm, Stream::new(1), &device)?;
-    let decay: Vec<bool> = model.parameters().iter().map(|info| info.decay).collect();
+    let each: Vec<ParamRates> = model.parameters().iter().map(|info| info.decay.into()).collect();
     let mut state = AdamWState::default();
     let (mut steps, mut start) = (0u32, Instant::now());
     loop {
@@ -54,7 +54,7 @@ fn measure(
             gradient_scale: 1.0 / global_norm(&gradients).max(1.0),
         };
         let values = model.take();
-        model.put(adamw_step(values, gradients, &decay, &mut state, step));
+        model.put(adamw_step(values, gradients, &each, &mut state, step));
         steps += 1;
         if steps > 1 && start.elapsed() > time {
             let tokens = f64::from(steps - 1) * (count * length) as f64;

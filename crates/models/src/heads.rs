@@ -42,6 +42,11 @@ impl MaskedLmHead {
         layer_norm(x, params.norm(self.norm))
     }
 
+    /// Number of the decoder's bias.
+    pub fn output_bias(&self) -> ParamId {
+        self.decoder.bias
+    }
+
     fn decoder(&self, params: View<'_>) -> Linear {
         params.linear(self.decoder)
     }
@@ -74,6 +79,21 @@ impl ClassifierHead {
             dropout_before: form.dropout_before,
             output: builder.linear(form.output, [labels, hidden], ParamGroup::Head),
         }
+    }
+
+    /// Numbers of the map onto the classes.
+    pub fn output(&self) -> LinearIds {
+        self.output
+    }
+
+    /// What follows the dense layer.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Numbers of the dense layer.
+    pub fn dense(&self) -> LinearIds {
+        self.dense
     }
 
     /// First tokens `(sequences, hidden)` to `(sequences, labels)`.

@@ -6,6 +6,7 @@ use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, Vie
 use crate::{EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
+use polyseme_tensor::ops::Activation;
 use polyseme_tensor::packed::row_tensor;
 use polyseme_tensor::{Device, Gradients, Mode, PackedBatch, Sequence, Stream, Tensor};
 use std::path::Path;
@@ -171,6 +172,43 @@ impl Model {
         Ok(())
     }
 
+    /// Values of the word embeddings. `(vocabulary, width)`, row-major
+    pub fn word_embeddings(&self) -> Vec<f32> {
+        self.params.get(self.parts.encoder.word)
+    }
+
+    /// Replaces the word embeddings. `(vocabulary, width)`, row-major. Panics on another size.
+    pub fn set_word_embeddings(&mut self, values: Vec<f32>) {
+        self.params.set(self.parts.encoder.word, values);
+    }
+
+    /// Replaces the bias of the vocabulary's logits. `(vocabulary)` Panics on another size, or
+    /// without an MLM head.
+    pub fn set_output_bias(&mut self, values: Vec<f32>) {
+        let bias = self.masked_lm_head().output_bias();
+        self.params.set(bias, values);
+    }
+
+    /// Name of the weight of a classification head's dense layer. Panics without such a head.
+    pub fn classifier_dense(&self) -> &str {
+        &self.params.info(self.classifier_head().dense().weight).name
+    }
+
+    /// Replaces a classification head: its dense layer `(hidden, hidden)`, `(hidden)` and its map onto
+    /// the classes `(labels, hidden)`, `(labels)`. Panics on other sizes, or without such a head.
+    pub fn set_classifier(&mut self, dense: (Vec<f32>, Vec<f32>), output: (Vec<f32>, Vec<f32>)) {
+        let head = self.classifier_head();
+        for (ids, (weight, bias)) in [(head.dense(), dense), (head.output(), output)] {
+            self.params.set(ids.weight, weight);
+            self.params.set(ids.bias, bias);
+        }
+    }
+
+    /// What follows the dense layer of a classification head. Panics without such a head.
+    pub fn classifier_activation(&self) -> Activation {
+        self.classifier_head().activation()
+    }
+
     /// Errors if a sequence is longer than the position table or has an id or a segment beyond the
     /// embeddings. To be asked before a batch is made of input one does not know.
     pub fn check_sequences(&self, sequences: &[Sequence]) -> Result<()> {
@@ -241,9 +279,7 @@ impl Model {
     /// Class logits, in the caller's order of sequences. `(sequences, labels)`
     /// Panics without a classification head.
     pub fn class_logits(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
-        let Head::Classify(head, _) = &self.parts.head else {
-            panic!("class logits need a model with a classification head");
-        };
+        let head = self.classifier_head();
         let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
         let (x, params) = self.rows(batch, &first_tokens, mode);
         head.logits(x, params, self.config.classifier_dropout, mode)
@@ -254,6 +290,13 @@ impl Model {
         let hidden = self.hidden(batch, mode);
         let rows = row_tensor(rows, &hidden.device());
         (hidden.select(0, rows), self.params.view(mode))
+    }
+
+    fn classifier_head(&self) -> &ClassifierHead {
+        match &self.parts.head {
+            Head::Classify(head, _) => head,
+            _ => panic!("classification needs a model with that head"),
+        }
     }
 
     fn masked_lm_head(&self) -> &MaskedLmHead {

@@ -244,6 +244,24 @@ impl Params {
         }
     }
 
+    /// What is known of a parameter.
+    pub fn info(&self, id: ParamId) -> &ParamInfo {
+        &self.list[id.0].spec.info
+    }
+
+    /// A parameter's values on the host.
+    pub fn get(&self, id: ParamId) -> Vec<f32> {
+        let value = self.list[id.0].value.as_ref().expect(PUT_BACK).clone().inner();
+        value.into_data_as::<f32>().try_into_vec().expect("f32 was asked for")
+    }
+
+    /// Replaces a parameter's values.
+    pub fn set(&mut self, id: ParamId, values: Vec<f32>) {
+        let param = &mut self.list[id.0];
+        assert_eq!(values.len(), param.spec.info.elements(), "as many values as the parameter has");
+        param.value = Some(tracked(flat(values, &self.device), &self.device, param.spec.info.trainable));
+    }
+
     /// The parameters as a forward pass in this mode sees them.
     pub fn view(&self, mode: Mode) -> View<'_> {
         View { params: self, record: matches!(mode, Mode::Train(_)) }

@@ -7,7 +7,7 @@ use common::{CASES, Golden, cpu, goldens, pick};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::cross_entropy;
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, adamw_step};
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step};
 use polyseme_tensor::packed::int_tensor;
 use polyseme_tensor::{Mode, PackedBatch, Stream, Tensor};
 
@@ -86,7 +86,7 @@ fn ten_steps_of_adamw() {
         let device = cpu().autodiff();
         let mut model = golden.model(&device);
         let batch = PackedBatch::new(&golden.sequences, &device);
-        let decay: Vec<bool> = model.parameters().iter().map(|info| info.decay).collect();
+        let each: Vec<ParamRates> = model.parameters().iter().map(|info| info.decay.into()).collect();
         let mut state = AdamWState::default();
         let mut losses = Vec::new();
         for _ in 0..10 {
@@ -94,7 +94,7 @@ fn ten_steps_of_adamw() {
             losses.extend(values(&loss));
             let gradients = model.gradients(&mut loss.backward());
             let values = model.take();
-            model.put(adamw_step(values, gradients, &decay, &mut state, settings(&golden)));
+            model.put(adamw_step(values, gradients, &each, &mut state, settings(&golden)));
         }
         assert!(losses[9] < losses[0], "{case}: it learns");
         assert_close(case, &losses, &golden.floats("losses"), Level::Loss);

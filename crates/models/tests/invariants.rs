@@ -8,7 +8,7 @@ use common::{caller_rows, cpu, pick, sequences, three_labels, tiny_model, tiny_o
 use polyseme_models::{EncoderConfig, Family, HeadKind, Model, ParamGroup};
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::cross_entropy;
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, adamw_step, global_norm};
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
 use polyseme_tensor::packed::int_tensor;
 use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream, Tensor};
 
@@ -176,7 +176,7 @@ fn gradients_are_slopes() {
 
 /// Trains on one batch and gives the losses and the norms of the gradients.
 fn train(model: &mut Model, sequences: &[Sequence], steps: u64, rate: f64) -> (Vec<f32>, Vec<f64>) {
-    let decay: Vec<bool> = model.parameters().iter().filter(|p| p.trainable).map(|info| info.decay).collect();
+    let each: Vec<ParamRates> = model.parameters().iter().filter(|p| p.trainable).map(|info| info.decay.into()).collect();
     let step = AdamWStep {
         learning_rate: rate,
         beta1: 0.9,
@@ -193,7 +193,7 @@ fn train(model: &mut Model, sequences: &[Sequence], steps: u64, rate: f64) -> (V
         let gradients = model.gradients(&mut loss.backward());
         norms.push(global_norm(&gradients));
         let taken = model.take();
-        model.put(adamw_step(taken, gradients, &decay, &mut state, step));
+        model.put(adamw_step(taken, gradients, &each, &mut state, step));
     }
     (losses, norms)
 }

@@ -2,7 +2,7 @@
 //! on random shapes, with and without dropout.
 
 use polyseme_tensor::closeness::{Level, assert_close, values};
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, adamw_step, adamw_step_plain};
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, adamw_step_plain};
 use polyseme_tensor::ops::{
     Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerSettings,
     LayerWeights, Linear, Norm, encoder_layer, encoder_layer_plain, masked_lm_loss, masked_lm_loss_plain,
@@ -169,8 +169,9 @@ fn ten_steps_of_the_optimizer_equal_its_twin() {
                 weight_decay: 0.1,
                 gradient_scale: if step % 2 == 0 { 1.0 } else { 0.3 },
             };
+            let each = [true, false, true].map(|decay| ParamRates { rate: if decay { 1.0 } else { 0.2 }, decay });
             let one = if fused { adamw_step } else { adamw_step_plain };
-            params = one(params, grads, &[true, false, true], &mut state, numbers);
+            params = one(params, grads, &each, &mut state, numbers);
         }
         params.into_iter().chain(state.m).chain(state.v).map(|t| values(&t)).collect::<Vec<_>>()
     };

@@ -1,7 +1,7 @@
 //! Each operation with its gradients against PyTorch (`goldens/make.py`).
 
 use polyseme_tensor::closeness::{Level, assert_close, values};
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, adamw_step, adamw_step_plain, global_norm};
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, adamw_step_plain, global_norm};
 use polyseme_tensor::ops::{self, Activation, Linear, Norm};
 use polyseme_tensor::packed::int_tensor;
 use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, device};
@@ -140,7 +140,7 @@ fn adamw_is_pytorchs() {
         let (mut params, mut state) = (lists(&case["start"]), AdamWState::default());
         for (number, expected) in case["steps"].as_array().expect("steps").iter().enumerate() {
             let grads = lists(&expected["gradients"]).into_iter().map(|grad| grad * 10.0).collect();
-            params = step(params, grads, &[true, true, false], &mut state, settings);
+            params = step(params, grads, &[true, true, false].map(ParamRates::from), &mut state, settings);
             for (param, expected) in params.iter().zip(lists(&expected["params"])) {
                 assert_close(&format!("step {number}"), &values(param), &values(&expected), Level::Rounding);
             }

@@ -12,8 +12,8 @@ use crate::pretrain::OptimizerSettings;
 use crate::schedule::factor;
 use crate::state::{self, Best, RunState};
 use polyseme_formats::run::{RunFolder, StepRow};
-use polyseme_models::Model;
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, adamw_step, global_norm};
+use polyseme_models::{Model, ParamGroup, ParamInfo};
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
 use polyseme_tensor::{Mode, Stream, Tensor};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,9 +213,11 @@ impl Training<'_> {
             weight_decay: settings.weight_decay,
             gradient_scale,
         };
-        let decay: Vec<bool> = state::trained(self.model).iter().map(|p| p.decay).collect();
+        let rate = |group| if group == ParamGroup::Embeddings { settings.embeddings_rate } else { 1.0 };
+        let rates = |p: &ParamInfo| ParamRates { rate: rate(p.group), decay: p.decay };
+        let each: Vec<ParamRates> = state::trained(self.model).iter().map(rates).collect();
         let values = self.model.take();
-        self.model.put(adamw_step(values, grads, &decay, &mut self.optimizer, step));
+        self.model.put(adamw_step(values, grads, &each, &mut self.optimizer, step));
     }
 
     /// Book-keeping of a step, and the end of patience with losses that are not finite.

@@ -78,6 +78,7 @@ fn rows(n: u64) -> Vec<StepRow> {
 fn optimizer() -> OptimizerSettings {
     OptimizerSettings {
         learning_rate: 2e-3,
+        embeddings_rate: 1.0,
         beta1: 0.9,
         beta2: 0.98,
         epsilon: 1e-6,
@@ -119,7 +120,7 @@ fn pretrain_settings() -> PretrainSettings {
         seed: 1,
         length: Length::Budget(180.0),
         objective: "mlm".into(),
-        model: ModelSettings { family: Family::Bert, config: config() },
+        model: ModelSettings { family: Family::Bert, embeddings: Default::default(), config: config() },
         tokenizer: TokenizerSettings {
             kind: TokenizerKind::WordPiece,
             vocab_size: 4096,
@@ -127,7 +128,8 @@ fn pretrain_settings() -> PretrainSettings {
             min_frequency: 2,
             sample_bytes: 1 << 28,
         },
-        masking: MaskingSettings { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false, document_words: 0 },
+        masking: MaskingSettings { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false },
+        document: Default::default(),
         optimizer: optimizer(),
         data: DataSettings {
             seq_len: 128,
@@ -180,6 +182,7 @@ fn finetune_settings() -> FinetuneSettings {
         pair: None,
         label: None,
         freeze: Freeze::Nothing,
+        probe_first: true,
         epochs: 10,
         patience: 0,
         metric: "accuracy".into(),

@@ -31,52 +31,68 @@ pub struct AdamWStep {
     pub beta2: f64,
     /// Added to the square root of the second moment.
     pub epsilon: f64,
-    /// Decoupled weight decay, for parameters with `decay`.
+    /// Decoupled weight decay, for parameters that decay.
     pub weight_decay: f64,
     /// Gradients are multiplied by this first (clipping, accumulation).
     pub gradient_scale: f64,
 }
 
-/// One step: `params[i]` with gradient `grads[i]`; `decay[i]` says whether it decays. A fresh state
-/// gets its moments here.
+/// What is particular to one parameter in a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParamRates {
+    /// Multiple of the learning rate.
+    pub rate: f64,
+    /// Whether it decays.
+    pub decay: bool,
+}
+
+impl From<bool> for ParamRates {
+    /// The step's own learning rate, with decay or without.
+    fn from(decay: bool) -> Self {
+        Self { rate: 1.0, decay }
+    }
+}
+
+/// One step: `params[i]` with gradient `grads[i]` and rates `each[i]`. A fresh state gets its moments
+/// here.
 ///
 /// # Shapes
 /// - params\[i\], grads\[i\], output\[i\]: `(elements of parameter i)`
 pub fn adamw_step(
     params: Vec<Tensor<1>>,
     grads: Vec<Tensor<1>>,
-    decay: &[bool],
+    each: &[ParamRates],
     state: &mut AdamWState,
     step: AdamWStep,
 ) -> Vec<Tensor<1>> {
     let fused = params.first().is_some_and(|p| fused::on_cpu(&p.device()));
-    step_all(params, grads, decay, state, step, if fused { by_kernel } else { plain })
+    step_all(params, grads, each, state, step, if fused { by_kernel } else { plain })
 }
 
 /// The plain twin of [`adamw_step`].
 pub fn adamw_step_plain(
     params: Vec<Tensor<1>>,
     grads: Vec<Tensor<1>>,
-    decay: &[bool],
+    each: &[ParamRates],
     state: &mut AdamWState,
     step: AdamWStep,
 ) -> Vec<Tensor<1>> {
-    step_all(params, grads, decay, state, step, plain)
+    step_all(params, grads, each, state, step, plain)
 }
 
-/// How one parameter is stepped: parameter, gradient, first and second moment, decay.
-type StepOne = fn(AdamWStep, u64, [Tensor<1>; 4], f64) -> [Tensor<1>; 3];
+/// How one parameter is stepped: parameter, gradient, first and second moment.
+type StepOne = fn(AdamWStep, u64, [Tensor<1>; 4]) -> [Tensor<1>; 3];
 
 fn step_all(
     params: Vec<Tensor<1>>,
     grads: Vec<Tensor<1>>,
-    decay: &[bool],
+    each: &[ParamRates],
     state: &mut AdamWState,
     step: AdamWStep,
     one: StepOne,
 ) -> Vec<Tensor<1>> {
     assert_eq!(params.len(), grads.len(), "a gradient for each parameter");
-    assert_eq!(params.len(), decay.len(), "a decay for each parameter");
+    assert_eq!(params.len(), each.len(), "rates for each parameter");
     if state.m.is_empty() {
         state.m = params.iter().map(Tensor::zeros_like).collect();
         state.v = params.iter().map(Tensor::zeros_like).collect();
@@ -86,9 +102,13 @@ fn step_all(
     // Moments are taken out so that each tensor has one owner and is written in place.
     let (first, second) = (std::mem::take(&mut state.m), std::mem::take(&mut state.v));
     let mut updated = Vec::with_capacity(params.len());
-    for ((((param, grad), m), v), &decays) in params.into_iter().zip(grads).zip(first).zip(second).zip(decay) {
-        let decay = if decays { step.weight_decay } else { 0.0 };
-        let [param, m, v] = one(step, state.step, [param, grad, m, v], decay);
+    for ((((param, grad), m), v), rates) in params.into_iter().zip(grads).zip(first).zip(second).zip(each) {
+        let own = AdamWStep {
+            learning_rate: step.learning_rate * rates.rate,
+            weight_decay: if rates.decay { step.weight_decay } else { 0.0 },
+            ..step
+        };
+        let [param, m, v] = one(own, state.step, [param, grad, m, v]);
         updated.push(param);
         state.m.push(m);
         state.v.push(v);
@@ -96,18 +116,18 @@ fn step_all(
     updated
 }
 
-fn plain(step: AdamWStep, count: u64, [param, grad, m, v]: [Tensor<1>; 4], decay: f64) -> [Tensor<1>; 3] {
+fn plain(step: AdamWStep, count: u64, [param, grad, m, v]: [Tensor<1>; 4]) -> [Tensor<1>; 3] {
     let correction = Correction::at(count, step);
     let grad = if step.gradient_scale == 1.0 { grad } else { grad * step.gradient_scale };
     let m = m * step.beta1 + grad.clone() * (1.0 - step.beta1);
     let v = v * step.beta2 + grad.clone() * grad * (1.0 - step.beta2);
     let denominator = (v.clone().sqrt() * correction.inverse_root2) + step.epsilon;
-    let shrink = 1.0 - step.learning_rate * decay;
+    let shrink = 1.0 - step.learning_rate * step.weight_decay;
     let param = if shrink == 1.0 { param } else { param * shrink };
     [param - m.clone() / denominator * correction.step_size, m, v]
 }
 
-fn by_kernel(step: AdamWStep, count: u64, [param, grad, m, v]: [Tensor<1>; 4], decay: f64) -> [Tensor<1>; 3] {
+fn by_kernel(step: AdamWStep, count: u64, [param, grad, m, v]: [Tensor<1>; 4]) -> [Tensor<1>; 3] {
     let correction = Correction::at(count, step);
     let numbers = AdamW {
         step_size: correction.step_size as f32,
@@ -116,7 +136,7 @@ fn by_kernel(step: AdamWStep, count: u64, [param, grad, m, v]: [Tensor<1>; 4], d
         epsilon: step.epsilon as f32,
         inverse_root2: correction.inverse_root2 as f32,
         gradient_scale: step.gradient_scale as f32,
-        keep: (1.0 - step.learning_rate * decay) as f32,
+        keep: (1.0 - step.learning_rate * step.weight_decay) as f32,
     };
     fused::adamw(numbers, param, grad, m, v)
 }

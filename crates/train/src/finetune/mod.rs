@@ -1,6 +1,7 @@
 //! Fine-tuning a classifier on labelled rows, over one or several seeds.
 
 pub mod data;
+mod head;
 mod seed;
 pub mod settings;
 
@@ -52,7 +53,7 @@ pub fn finetune(
     let device = device.clone().autodiff();
     let task = prepare(settings, &device, observer)?;
     let before = Before::look(&settings.out);
-    let probe = seed::model(&task, settings.seed)?;
+    let (probe, _) = seed::model(&task, settings.seed)?;
     let parameters: usize = probe.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     drop(probe);
     // Of one seed at a time checkpoints with moments and best weights; of each seed a model.

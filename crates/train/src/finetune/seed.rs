@@ -1,6 +1,6 @@
 //! One seed of a fine-tuning run: a model folder with a run of its own.
 
-use super::{Freeze, SeedResult, Task, write_json};
+use super::{Freeze, SeedResult, Task, head, write_json};
 use crate::error::Result;
 use crate::objective::classify::{Classify, Steps};
 use crate::observer::{Event, Observer, Stop};
@@ -17,21 +17,23 @@ use std::path::Path;
 const WHAT_CHANGED: &str = "the labelled rows, their labels or the tokenizer";
 
 /// The model a seed begins with: the folder's encoder (or one like it with random weights) and a
-/// head, with what is frozen.
-pub(super) fn model(task: &Task<'_>, seed: u64) -> Result<Model> {
+/// head, with what is frozen; and whether the head's dense layer is new.
+pub(super) fn model(task: &Task<'_>, seed: u64) -> Result<(Model, bool)> {
     let settings = task.settings;
     let init = Stream::new(seed).named("init");
     let head = HeadKind::Classify(task.labels.clone());
     let source = ModelFolder::open(&settings.model)?;
-    let mut model = if settings.from_scratch {
+    let (mut model, new) = if settings.from_scratch {
         let (like, _) = Model::open(&source, HeadKind::None, init, &task.device)?;
-        Model::new(like.family(), like.config().clone(), head, init, &task.device)?
+        (Model::new(like.family(), like.config().clone(), head, init, &task.device)?, true)
     } else {
-        Model::open(&source, head, init, &task.device)?.0
+        let (model, report) = Model::open(&source, head, init, &task.device)?;
+        let new = report.missing.iter().any(|name| name == model.classifier_dense());
+        (model, new)
     };
     let freeze = settings.freeze.clone();
     model.set_trainable(&|p| is_trained(&freeze, p));
-    Ok(model)
+    Ok((model, new))
 }
 
 fn is_trained(freeze: &Freeze, p: &ParamInfo) -> bool {
@@ -70,7 +72,11 @@ pub(super) fn run(
         folder.write_settings(&settings)?;
         folder
     };
-    let mut model = model(task, seed)?;
+    let (mut model, new) = model(task, seed)?;
+    // Random features tell a regression nothing worth keeping.
+    if new && settings.probe_first && !settings.from_scratch {
+        head::probe(&mut model, &task.train, task.labels.len());
+    }
     let fresh = RunState { data: task.fingerprint.clone(), ..RunState::default() };
     let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
 

@@ -45,6 +45,10 @@ pub struct FinetuneSettings {
     pub label: Option<String>,
     /// What is not trained.
     pub freeze: Freeze,
+    /// Whether a new head begins as the logistic regression on the encoder's whitened features, and not
+    /// with random values.
+    #[serde(default = "yes")]
+    pub probe_first: bool,
     /// Passes over the training rows.
     pub epochs: u64,
     /// Stop after this many epochs without a better validation metric; 0 never.
@@ -61,6 +65,10 @@ pub struct FinetuneSettings {
     pub seed: u64,
     /// Runs with seeds `seed..seed + seeds`; the median one is the folder's model.
     pub seeds: u64,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Metrics the best epoch can be chosen by.
@@ -81,6 +89,7 @@ impl FinetuneSettings {
             pair: None,
             label: None,
             freeze: Freeze::Nothing,
+            probe_first: true,
             epochs: 10,
             patience: 3,
             metric: "accuracy".to_owned(),

@@ -56,13 +56,13 @@ impl Rows {
         let others = self.ends.iter().chain(&self.labels).map(|&n| n as u64);
         numbers.chain(others).fold(0xcbf2_9ce4_8422_2325, |h, n| (h ^ n).wrapping_mul(0x0000_0100_0000_01b3))
     }
-    fn tokens(&self, i: usize) -> usize {
+    pub(crate) fn tokens(&self, i: usize) -> usize {
         self.ends[i] - self.begin(i)
     }
     fn begin(&self, i: usize) -> usize {
         if i == 0 { 0 } else { self.ends[i - 1] }
     }
-    fn sequence(&self, i: usize) -> Sequence {
+    pub(crate) fn sequence(&self, i: usize) -> Sequence {
         let range = self.begin(i)..self.ends[i];
         let type_ids = self.type_ids[range.clone()].iter().map(|&t| u32::from(t)).collect();
         Sequence { ids: self.ids[range].to_vec(), type_ids }

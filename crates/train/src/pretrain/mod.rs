@@ -1,5 +1,6 @@
 //! Pre-training: from files of text to a model folder.
 
+mod initial;
 mod prepare;
 pub mod settings;
 
@@ -15,7 +16,7 @@ use polyseme_tensor::{Device, Stream};
 use prepare::{Checkpoint, Prepared};
 use serde::{Deserialize, Serialize};
 pub use settings::{
-    DataSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, PretrainSettings, Recipe,
+    DataSettings, DocumentSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, PretrainSettings, Recipe,
     TokenizerSettings,
 };
 use std::path::PathBuf;

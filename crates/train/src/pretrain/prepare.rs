@@ -1,6 +1,7 @@
 //! From a corpus to all that the loop needs: tokenizer, token store, held-out documents, model.
 
-use super::PretrainSettings;
+use super::settings::InitialEmbeddings;
+use super::{PretrainSettings, initial};
 use crate::error::{Error, Result};
 use crate::masking::Vocabulary;
 use crate::objective::document_words::DocumentWords;
@@ -107,11 +108,15 @@ pub(super) fn prepare(
         return Err(Error::NothingToMask { tokens: held_out.iter().map(|&i| store.doc_len(i) as u64).sum() });
     }
     let counts = unigram_counts(&store, &held_out, &masker.vocabulary);
-    let number = settings.masking.document_words;
+    let number = settings.document.words;
     masker.words = (number > 0).then(|| DocumentWords::new(number, &counts, &masker.vocabulary));
     let model = match from {
         Some(from) => from_checkpoint(from, observer),
-        None => new_model(settings, &tokenizer, stream.named("init"), device)?,
+        None => {
+            let mut model = new_model(settings, &tokenizer, stream.named("init"), device)?;
+            from_counts(&mut model, settings, &store, &held_out, &masker.vocabulary, &counts);
+            model
+        }
     };
     let header = store.header();
     let fingerprint = format!("{} {} {} {}", header.tokenizer, header.corpus, header.documents, header.tokens);
@@ -224,4 +229,22 @@ fn new_model(settings: &PretrainSettings, tokenizer: &Tokenizer, init: Stream, d
         config.max_position_embeddings = longest + config.position_offset;
     }
     Ok(Model::new(settings.model.family, config, HeadKind::MaskedLm, init, device)?)
+}
+
+/// What counting words tells a new model: how frequent each is, and which share documents.
+fn from_counts(
+    model: &mut Model,
+    settings: &PretrainSettings,
+    store: &TokenStore,
+    held_out: &[usize],
+    vocabulary: &Vocabulary,
+    counts: &[u64],
+) {
+    model.set_output_bias(initial::output_bias(counts));
+    if settings.model.embeddings == InitialEmbeddings::Documents {
+        let (random, deviation) = (model.word_embeddings(), model.config().initializer_range);
+        let stream = Stream::new(settings.seed).named("embeddings");
+        let values = initial::word_embeddings(store, held_out, vocabulary, &random, deviation, stream);
+        model.set_word_embeddings(values);
+    }
 }

@@ -44,6 +44,8 @@ pub struct PretrainSettings {
     pub tokenizer: TokenizerSettings,
     /// Masking.
     pub masking: MaskingSettings,
+    /// What the first token learns.
+    pub document: DocumentSettings,
     /// Optimizer and schedule.
     pub optimizer: OptimizerSettings,
     /// Batches, validation, saving.
@@ -56,8 +58,23 @@ pub struct PretrainSettings {
 pub struct ModelSettings {
     /// Family written.
     pub family: Family,
+    /// What the word embeddings of a new model begin with.
+    #[serde(default)]
+    pub embeddings: InitialEmbeddings,
     /// Shape; `vocab_size` is set from the tokenizer.
     pub config: EncoderConfig,
+}
+
+/// What the word embeddings of a new model begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialEmbeddings {
+    /// Random values.
+    #[default]
+    Random,
+    /// Tokens of the same documents side by side (latent semantic analysis), with random values
+    /// beside.
+    Documents,
 }
 
 /// The tokenizer of a recipe.
@@ -84,9 +101,15 @@ pub struct MaskingSettings {
     pub replace_random: f64,
     /// Chosen by whole words.
     pub whole_word: bool,
-    /// Words of its document that the first token of each sequence must name besides, so that its
-    /// vector is of use to classifiers; 0: none. Training losses count them, validation does not.
-    pub document_words: usize,
+}
+
+/// What the first token of a sequence learns besides, so that its vector is of use to classifiers:
+/// masked language modelling asks nothing of it. Training losses count it, validation does not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DocumentSettings {
+    /// Words of its document that it must name; 0: none.
+    pub words: usize,
 }
 
 /// Optimizer and schedule.
@@ -95,6 +118,8 @@ pub struct MaskingSettings {
 #[allow(missing_docs)]
 pub struct OptimizerSettings {
     pub learning_rate: f64,
+    /// Multiple of the learning rate for the embeddings.
+    pub embeddings_rate: f64,
     pub beta1: f64,
     pub beta2: f64,
     pub epsilon: f64,
@@ -159,6 +184,9 @@ pub struct Recipe {
     /// Masking.
     #[serde(default)]
     pub masking: MaskingSettings,
+    /// What the first token learns.
+    #[serde(default)]
+    pub document: DocumentSettings,
     /// Optimizer and schedule.
     #[serde(default)]
     pub optimizer: OptimizerSettings,
@@ -185,6 +213,7 @@ impl Recipe {
             model: self.model,
             tokenizer: self.tokenizer,
             masking: self.masking,
+            document: self.document,
             optimizer: self.optimizer,
             data: self.data,
         }
@@ -207,7 +236,7 @@ impl Default for TokenizerSettings {
 impl Default for MaskingSettings {
     /// BERT's: 15 %, of these 80 % hidden, 10 % random, 10 % kept.
     fn default() -> Self {
-        Self { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false, document_words: 0 }
+        Self { probability: 0.15, replace_mask: 0.8, replace_random: 0.1, whole_word: false }
     }
 }
 
@@ -216,6 +245,7 @@ impl Default for OptimizerSettings {
     fn default() -> Self {
         Self {
             learning_rate: 1e-3,
+            embeddings_rate: 1.0,
             beta1: 0.9,
             beta2: 0.98,
             epsilon: 1e-8,
@@ -232,6 +262,7 @@ impl OptimizerSettings {
     pub fn finetune() -> Self {
         Self {
             learning_rate: 5e-5,
+            embeddings_rate: 1.0,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
@@ -245,6 +276,7 @@ impl OptimizerSettings {
     pub(crate) fn check(&self) -> Result<()> {
         let key = |k: &str| format!("optimizer.{k}");
         positive(&key("learning_rate"), self.learning_rate)?;
+        not_negative(&key("embeddings_rate"), self.embeddings_rate)?;
         positive(&key("epsilon"), self.epsilon)?;
         inside(&key("beta1"), self.beta1, 0.0, 1.0)?;
         inside(&key("beta2"), self.beta2, 0.0, 1.0)?;

@@ -80,7 +80,7 @@ pub fn pretraining(corpus: PathBuf, out: PathBuf, length: Length) -> PretrainSet
         length,
         objective: "mlm".into(),
         seed: 11,
-        model: ModelSettings { family: Family::Bert, config: config() },
+        model: ModelSettings { family: Family::Bert, embeddings: Default::default(), config: config() },
         tokenizer: TokenizerSettings {
             kind: TokenizerKind::WordPiece,
             vocab_size: 120,
@@ -89,6 +89,7 @@ pub fn pretraining(corpus: PathBuf, out: PathBuf, length: Length) -> PretrainSet
             sample_bytes: 1_000_000,
         },
         masking: MaskingSettings { whole_word: true, ..MaskingSettings::default() },
+        document: Default::default(),
         optimizer: OptimizerSettings {
             learning_rate: 5e-3,
             schedule: Schedule::Cosine,

@@ -1,0 +1,248 @@
+//! A new head that begins where the encoder's features are.
+//!
+//! The first tokens' vectors of a small encoder have most of their variance along one direction
+//! (running prose against lists of names, say), and what parts the classes lies in others, a hundred
+//! times weaker. A random head sees that one direction only, and before some hundred steps have
+//! changed it, its gradients have spoilt the features. So the dense layer begins as a whitening map
+//! of the training rows' own vectors (Su et al. 2021), in which every direction counts alike, and the
+//! map onto the classes as the logistic regression on what the dense layer makes of them: linear
+//! probing, then fine-tuning (Kumar et al. 2022). Both are ordinary weights, tuned with the rest.
+
+use crate::objective::classify::Rows;
+use polyseme_models::Model;
+use polyseme_tensor::ops::Activation;
+use polyseme_tensor::{Mode, PackedBatch, Sequence};
+
+/// Rows looked at, spread evenly over the training set.
+const ROWS: usize = 2_000;
+/// Tokens a forward pass.
+const TOKENS: usize = 4_096;
+/// Share of the mean variance that is added to every direction: few rows know little of many
+/// directions.
+const SHRINKAGE: f64 = 0.05;
+/// Likewise of the mean square: where nearly all of the vectors is the same for all rows, what is left
+/// is not blown up so far that the first steps of the encoder break it.
+const FLOOR: f64 = 1e-3;
+/// Deviation of what goes into the activation: where tanh is still nearly straight.
+const DEVIATION: f64 = 0.5;
+
+/// Strength of the regression's penalty on squared weights, for the mean loss over rows.
+const PENALTY: f64 = 0.003;
+/// Steps of the regression.
+const STEPS: usize = 200;
+
+/// Gives the head the whitening map of the first tokens' vectors of `rows`, and the regression on top.
+/// Panics without a classification head.
+pub(super) fn probe(model: &mut Model, rows: &Rows, classes: usize) {
+    let (features, labels) = features(model, rows);
+    let (weight, bias) = whitening(&features);
+    let width = bias.len();
+    let activation = model.classifier_activation();
+    let dense = |x: &Vec<f64>| -> Vec<f64> {
+        let row = |i: usize| dot_mixed(&weight[i * width..(i + 1) * width], x) + f64::from(bias[i]);
+        (0..width).map(|i| activate(activation, row(i))).collect()
+    };
+    let activated: Vec<Vec<f64>> = features.iter().map(dense).collect();
+    let output = regression(&activated, &labels, classes);
+    model.set_classifier((weight, bias), output);
+}
+
+fn dot_mixed(a: &[f32], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(&a, b)| f64::from(a) * b).sum()
+}
+
+/// The head's activation. GELU by its tanh form, which is near enough to begin with.
+fn activate(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Relu => x.max(0.0),
+        Activation::Tanh => x.tanh(),
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Gelu | Activation::GeluTanh => {
+            0.5 * x * (1.0 + (0.797_884_560_8 * (x + 0.044_715 * x * x * x)).tanh())
+        }
+    }
+}
+
+/// Weight `(classes, width)` and bias of the logistic regression with a penalty on squared weights, by
+/// Nesterov's accelerated gradient descent.
+fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f32>, Vec<f32>) {
+    let (n, width) = (x.len() as f64, x[0].len());
+    // The softmax loss curves at most half as much as the mean square of its inputs (bias: 1) says.
+    let squares = x.iter().map(|x| dot(x, x)).sum::<f64>() / n;
+    let step = 1.0 / (0.5 * (squares + 1.0) + PENALTY);
+    // One row a class: weights, then the bias.
+    let mut at = vec![vec![0.0; width + 1]; classes];
+    let mut ahead = at.clone();
+    for t in 0..STEPS {
+        let mut gradient = vec![vec![0.0; width + 1]; classes];
+        for (x, &label) in x.iter().zip(labels) {
+            let logits: Vec<f64> = ahead.iter().map(|w| dot(&w[..width], x) + w[width]).collect();
+            let greatest = logits.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = logits.iter().map(|l| (l - greatest).exp()).sum();
+            for (c, (g, logit)) in gradient.iter_mut().zip(&logits).enumerate() {
+                let error = (logit - greatest).exp() / sum - f64::from(u8::from(c == label));
+                g[..width].iter_mut().zip(x).for_each(|(g, x)| *g += error * x / n);
+                g[width] += error / n;
+            }
+        }
+        let momentum = t as f64 / (t as f64 + 3.0);
+        for ((at, ahead), g) in at.iter_mut().zip(&mut ahead).zip(&gradient) {
+            for i in 0..=width {
+                let penalty = if i < width { PENALTY * ahead[i] } else { 0.0 };
+                let next = ahead[i] - step * (g[i] + penalty);
+                ahead[i] = next + momentum * (next - at[i]);
+                at[i] = next;
+            }
+        }
+    }
+    let weight = at.iter().flat_map(|w| &w[..width]).map(|&v| v as f32).collect();
+    (weight, at.iter().map(|w| w[width] as f32).collect())
+}
+
+/// First tokens' last hidden states of some rows, and the rows' labels.
+fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
+    let chosen: Vec<usize> = (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)).collect();
+    let labels = chosen.iter().map(|&i| rows.labels()[i]).collect();
+    let mut features = Vec::with_capacity(chosen.len());
+    let mut batch: Vec<Sequence> = Vec::new();
+    let mut tokens = 0;
+    let mut flush = |batch: &mut Vec<Sequence>| {
+        let packed = PackedBatch::new(batch, model.device());
+        let hidden = model.hidden(&packed, Mode::Eval);
+        let [_, width] = hidden.dims();
+        let values: Vec<f32> = hidden.into_data().iter::<f32>().collect();
+        for i in 0..batch.len() {
+            let row = packed.row(i, 0) * width;
+            features.push(values[row..row + width].iter().map(|&v| f64::from(v)).collect());
+        }
+        batch.clear();
+    };
+    for i in chosen {
+        tokens += rows.tokens(i);
+        batch.push(rows.sequence(i));
+        if tokens >= TOKENS {
+            flush(&mut batch);
+            tokens = 0;
+        }
+    }
+    if !batch.is_empty() {
+        flush(&mut batch);
+    }
+    (features, labels)
+}
+
+/// Weight `(width, width)` and bias of `x -> d · L⁻¹ (x - mean)`, where `L Lᵀ` is the covariance of
+/// the features with some shrinkage and `d` the deviation wanted.
+fn whitening(features: &[Vec<f64>]) -> (Vec<f32>, Vec<f32>) {
+    let (rows, width) = (features.len() as f64, features[0].len());
+    let mut mean = vec![0.0; width];
+    features.iter().for_each(|x| mean.iter_mut().zip(x).for_each(|(m, x)| *m += x / rows));
+    // The lower half of the covariance, then of its root.
+    let mut root = vec![vec![0.0; width]; width];
+    for x in features {
+        let x: Vec<f64> = x.iter().zip(&mean).map(|(x, m)| x - m).collect();
+        for (i, row) in root.iter_mut().enumerate() {
+            row[..=i].iter_mut().zip(&x).for_each(|(c, y)| *c += x[i] * y / rows);
+        }
+    }
+    let variance = (0..width).map(|i| root[i][i]).sum::<f64>() / width as f64;
+    let square = features.iter().map(|x| dot(x, x)).sum::<f64>() / rows / width as f64;
+    (0..width).for_each(|i| root[i][i] += SHRINKAGE * variance + FLOOR * square + 1e-12);
+    cholesky(&mut root);
+    let inverse = inverse_of_lower(&root);
+    let bias = inverse.iter().map(|row| -DEVIATION * dot(row, &mean)).map(|b| b as f32).collect();
+    (inverse.iter().flatten().map(|&v| (DEVIATION * v) as f32).collect(), bias)
+}
+
+/// The lower triangular root of a positive definite matrix, in place; only the lower half is read.
+fn cholesky(a: &mut [Vec<f64>]) {
+    for i in 0..a.len() {
+        let (done, rest) = a.split_at_mut(i);
+        let row = &mut rest[0];
+        for (j, other) in done.iter().enumerate() {
+            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+        }
+        row[i] = (row[i] - dot(&row[..i], &row[..i])).max(1e-30).sqrt();
+    }
+}
+
+/// The inverse of a lower triangular matrix, itself one.
+fn inverse_of_lower(l: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let width = l.len();
+    let mut inverse: Vec<Vec<f64>> = Vec::with_capacity(width);
+    for i in 0..width {
+        // l[i][i] · row = unit - Σ l[i][j] · inverse[j]
+        let mut row = vec![0.0; width];
+        row[i] = 1.0;
+        for (j, other) in inverse.iter().enumerate() {
+            row[..=j].iter_mut().zip(other).for_each(|(r, o)| *r -= l[i][j] * o);
+        }
+        row[..=i].iter_mut().for_each(|r| *r /= l[i][i]);
+        inverse.push(row);
+    }
+    inverse
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyseme_tensor::Stream;
+
+    #[test]
+    fn whitened_features_are_uncorrelated_and_of_one_deviation() {
+        // Three directions of very different strength, turned into each other.
+        let features: Vec<Vec<f64>> = (0..3_000)
+            .map(|i| {
+                let z = Stream::new(1).at(i).normals(3, 1.0);
+                let [a, b, c] = [f64::from(z[0]), f64::from(z[1]) * 0.5, f64::from(z[2]) * 0.4];
+                vec![5.0 + a + b, a - b + c, 2.0 - a + c]
+            })
+            .collect();
+        let (weight, bias) = whitening(&features);
+        let y: Vec<Vec<f64>> = features
+            .iter()
+            .map(|x| (0..3).map(|i| f64::from(bias[i]) + (0..3).map(|j| f64::from(weight[3 * i + j]) * x[j]).sum::<f64>()).collect())
+            .collect();
+        for i in 0..3 {
+            let mean = y.iter().map(|y| y[i]).sum::<f64>() / y.len() as f64;
+            assert!(mean.abs() < 1e-3, "{mean}");
+            for j in 0..3 {
+                let found = y.iter().map(|y| y[i] * y[j]).sum::<f64>() / y.len() as f64;
+                let (least, most) = if i == j { (0.6 * 0.25, 0.25) } else { (-0.03, 0.03) };
+                assert!((least..=most).contains(&found), "{found} at {i}, {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_regression_parts_what_can_be_parted() {
+        let x: Vec<Vec<f64>> = (0..90)
+            .map(|i| {
+                let z = Stream::new(2).at(i).normals(2, 0.1);
+                let angle = (i % 3) as f64 * 2.1;
+                vec![angle.cos() + f64::from(z[0]), angle.sin() + f64::from(z[1])]
+            })
+            .collect();
+        let labels: Vec<usize> = (0..90).map(|i| i % 3).collect();
+        let (weight, bias) = regression(&x, &labels, 3);
+        for (x, &label) in x.iter().zip(&labels) {
+            let logit = |c: usize| dot_mixed(&weight[2 * c..2 * c + 2], x) + f64::from(bias[c]);
+            assert!((0..3).all(|c| c == label || logit(label) > logit(c) + 1.0));
+        }
+        // The gradient with its penalty is zero at the minimum, so weights sum to zero over classes.
+        assert!((weight[0] + weight[2] + weight[4]).abs() < 1e-4);
+    }
+
+    #[test]
+    fn fewer_rows_than_directions_are_no_error() {
+        let features = vec![vec![1.0, 2.0, 3.0, 4.0], vec![2.0, 2.0, 1.0, 0.0]];
+        let (weight, bias) = whitening(&features);
+        assert!(weight.iter().chain(&bias).all(|v| v.is_finite()));
+        let (weight, _) = whitening(&features[..1]);
+        assert!(weight.iter().all(|v| v.is_finite()));
+    }
+}
