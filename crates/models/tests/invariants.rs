@@ -176,7 +176,8 @@ fn gradients_are_slopes() {
 
 /// Trains on one batch and gives the losses and the norms of the gradients.
 fn train(model: &mut Model, sequences: &[Sequence], steps: u64, rate: f64) -> (Vec<f32>, Vec<f64>) {
-    let each: Vec<ParamRates> = model.parameters().iter().filter(|p| p.trainable).map(|info| info.decay.into()).collect();
+    let each: Vec<ParamRates> =
+        model.parameters().iter().filter(|p| p.trainable).map(|info| info.decay.into()).collect();
     let step = AdamWStep {
         learning_rate: rate,
         beta1: 0.9,

@@ -31,9 +31,13 @@ const PENALTY: f64 = 0.003;
 /// Steps of the regression.
 const STEPS: usize = 200;
 
-/// Gives the head the whitening map of the first tokens' vectors of `rows`, and the regression on top.
+/// Gives the head the whitening map of the first tokens' vectors of `rows`, and the regression on top,
+/// unless the regression knows nothing of rows it has not seen: then what parts the classes is not in
+/// the features yet, and a head that is sure of itself would only be in the way.
+///
+/// Returns the share of unseen rows that the regression knows, if it is used.
 /// Panics without a classification head.
-pub(super) fn probe(model: &mut Model, rows: &Rows, classes: usize) {
+pub(super) fn probe(model: &mut Model, rows: &Rows, classes: usize) -> Option<f64> {
     let (features, labels) = features(model, rows);
     let (weight, bias) = whitening(&features);
     let width = bias.len();
@@ -43,8 +47,32 @@ pub(super) fn probe(model: &mut Model, rows: &Rows, classes: usize) {
         (0..width).map(|i| activate(activation, row(i))).collect()
     };
     let activated: Vec<Vec<f64>> = features.iter().map(dense).collect();
+    let known = known_unseen(&activated, &labels, classes)?;
     let output = regression(&activated, &labels, classes);
     model.set_classifier((weight, bias), output);
+    Some(known)
+}
+
+/// Share of rows that a regression on the other half of the rows knows; `None` if that is no more than
+/// the most frequent class would, within two standard errors.
+fn known_unseen(x: &[Vec<f64>], labels: &[usize], classes: usize) -> Option<f64> {
+    let half = |odd: usize| (0..x.len()).filter(move |i| i / 2 % 2 == odd);
+    let mut right = 0;
+    for odd in 0..2 {
+        let (seen, of): (Vec<_>, Vec<_>) = half(odd).map(|i| (x[i].clone(), labels[i])).unzip();
+        if seen.is_empty() {
+            return None;
+        }
+        let (weight, bias) = regression(&seen, &of, classes);
+        let width = x[0].len();
+        let logit = |x: &[f64], c: usize| dot_mixed(&weight[c * width..(c + 1) * width], x) + f64::from(bias[c]);
+        let guess = |x: &[f64]| (0..classes).max_by(|&a, &b| logit(x, a).total_cmp(&logit(x, b))).expect("classes");
+        right += half(1 - odd).filter(|&i| guess(&x[i]) == labels[i]).count();
+    }
+    let n = x.len() as f64;
+    let most = (0..classes).map(|c| labels.iter().filter(|&&l| l == c).count()).max()? as f64 / n;
+    let known = right as f64 / n;
+    (known > most + 2.0 * (most * (1.0 - most) / n).sqrt()).then_some(known)
 }
 
 fn dot_mixed(a: &[f32], b: &[f64]) -> f64 {
@@ -205,7 +233,11 @@ mod tests {
         let (weight, bias) = whitening(&features);
         let y: Vec<Vec<f64>> = features
             .iter()
-            .map(|x| (0..3).map(|i| f64::from(bias[i]) + (0..3).map(|j| f64::from(weight[3 * i + j]) * x[j]).sum::<f64>()).collect())
+            .map(|x| {
+                (0..3)
+                    .map(|i| f64::from(bias[i]) + (0..3).map(|j| f64::from(weight[3 * i + j]) * x[j]).sum::<f64>())
+                    .collect()
+            })
             .collect();
         for i in 0..3 {
             let mean = y.iter().map(|y| y[i]).sum::<f64>() / y.len() as f64;
@@ -235,6 +267,16 @@ mod tests {
         }
         // The gradient with its penalty is zero at the minimum, so weights sum to zero over classes.
         assert!((weight[0] + weight[2] + weight[4]).abs() < 1e-4);
+    }
+
+    #[test]
+    fn what_no_line_parts_is_left_alone() {
+        let point = |i: u64| [0, 1].map(|k| f64::from(Stream::new(3).at(i).normals(2, 1.0)[k]));
+        let x: Vec<Vec<f64>> = (0..200).map(|i| point(i).to_vec()).collect();
+        let labels = |of: fn(&[f64]) -> bool| x.iter().map(|x| usize::from(of(x))).collect::<Vec<_>>();
+        assert_eq!(known_unseen(&x, &labels(|x| x[0] * x[1] > 0.0), 2), None);
+        assert!(known_unseen(&x, &labels(|x| x[0] + x[1] > 0.0), 2).unwrap() > 0.9);
+        assert_eq!(known_unseen(&x[..1], &[0], 2), None);
     }
 
     #[test]

@@ -80,7 +80,10 @@ fn count(documents: &impl Documents, held_out: &[usize], vocabulary: &Vocabulary
         documents.read(i, 0, documents.length(i), &mut ids);
         for window in ids.chunks(WINDOW) {
             let mut counts: BTreeMap<u32, f64> = BTreeMap::new();
-            window.iter().filter(|&&id| !vocabulary.is_special(id)).for_each(|&id| *counts.entry(id).or_default() += 1.0);
+            window
+                .iter()
+                .filter(|&&id| !vocabulary.is_special(id))
+                .for_each(|&id| *counts.entry(id).or_default() += 1.0);
             counted.push(counts.into_iter().collect());
         }
     }
@@ -163,7 +166,10 @@ mod tests {
     fn documents() -> Vec<Vec<u32>> {
         let document = |d: u64| {
             let theme = 5 + 20 * (d % 2) as u32;
-            (0..30).map(|t| Stream::new(d).below(t, 30) as u32).map(|x| if x < 20 { theme + x } else { 25 + x }).collect()
+            (0..30)
+                .map(|t| Stream::new(d).below(t, 30) as u32)
+                .map(|x| if x < 20 { theme + x } else { 25 + x })
+                .collect()
         };
         (0..200).map(document).collect()
     }

@@ -16,8 +16,8 @@ use polyseme_tensor::{Device, Stream};
 use prepare::{Checkpoint, Prepared};
 use serde::{Deserialize, Serialize};
 pub use settings::{
-    DataSettings, DocumentSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, PretrainSettings, Recipe,
-    TokenizerSettings,
+    DataSettings, DocumentSettings, InitialEmbeddings, Length, MaskingSettings, ModelSettings, OptimizerSettings,
+    PretrainSettings, Recipe, TokenizerSettings,
 };
 use std::path::PathBuf;
 use std::sync::Arc;

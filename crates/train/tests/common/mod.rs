@@ -6,7 +6,8 @@ use polyseme_models::{Activation, EncoderConfig, Family};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::train_tokenizer::TokenizerKind;
 use polyseme_train::pretrain::{
-    DataSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, Recipe, TokenizerSettings,
+    DataSettings, DocumentSettings, InitialEmbeddings, Length, MaskingSettings, ModelSettings, OptimizerSettings,
+    Recipe, TokenizerSettings,
 };
 use polyseme_train::schedule::Schedule;
 use polyseme_train::{Event, FinetuneSettings, Observer, PretrainSettings, Stop};
@@ -80,7 +81,7 @@ pub fn pretraining(corpus: PathBuf, out: PathBuf, length: Length) -> PretrainSet
         length,
         objective: "mlm".into(),
         seed: 11,
-        model: ModelSettings { family: Family::Bert, embeddings: Default::default(), config: config() },
+        model: ModelSettings { family: Family::Bert, embeddings: InitialEmbeddings::Documents, config: config() },
         tokenizer: TokenizerSettings {
             kind: TokenizerKind::WordPiece,
             vocab_size: 120,
@@ -89,7 +90,7 @@ pub fn pretraining(corpus: PathBuf, out: PathBuf, length: Length) -> PretrainSet
             sample_bytes: 1_000_000,
         },
         masking: MaskingSettings { whole_word: true, ..MaskingSettings::default() },
-        document: Default::default(),
+        document: DocumentSettings { words: 3 },
         optimizer: OptimizerSettings {
             learning_rate: 5e-3,
             schedule: Schedule::Cosine,
