@@ -148,7 +148,7 @@ class Race:
         same = {
             "data.seq_len": LENGTH, "data.short_share": 0, "data.tokens_per_step": BATCH * LENGTH,
             "data.tokens_per_batch": BATCH * LENGTH, "data.valid_documents": 1, "data.valid_every": 0, "data.log_every": 1,
-            "data.save_every_seconds": 1e6, "model.config.max_position_embeddings": LENGTH,
+            "data.save_every_seconds": 1e6, "document.words": 0, "model.config.max_position_embeddings": LENGTH,
         }
         return ["--recipe", "mini", "--steps", steps, "--seed", "1", *(w for k, v in same.items() for w in ("--set", f"{k}={v}"))]
 
