@@ -111,7 +111,10 @@ pub fn curves(page: &mut Page, rows: &[StepRow], outcome: &PretrainOutcome) {
         "Loss",
         "The dotted line is the entropy of single words: what a model reaches that knows how often each word occurs and \
          nothing else. Below it, a model has learned from context.",
-        &loss.figure("The faint line is each logged step, the strong one its running mean."),
+        &loss.figure(
+            "The faint line is each logged step, the strong one its running mean. Where the first token learns words of \
+             its document, the training line counts these too, and they are harder; validation is hidden words alone.",
+        ),
     );
     let accuracy = valid("accuracy");
     let mut course = String::new();
