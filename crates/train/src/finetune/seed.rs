@@ -74,13 +74,15 @@ pub(super) fn run(
     };
     let (mut model, new) = model(task, seed)?;
     // Random features tell a regression nothing worth keeping.
-    if new && settings.probe_first && !settings.from_scratch {
-        if let Some(known) = head::probe(&mut model, &task.train, task.labels.len()) {
-            observer.event(Event::Note(&format!(
-                "the head begins as a linear probe that knows {:.0} % of the rows it has not seen",
-                100.0 * known
-            )));
-        }
+    if new
+        && settings.probe_first
+        && !settings.from_scratch
+        && let Some(known) = head::probe(&mut model, &task.train, task.labels.len())
+    {
+        observer.event(Event::Note(&format!(
+            "the head begins as a linear probe that knows {:.0} % of the rows it has not seen",
+            100.0 * known
+        )));
     }
     let fresh = RunState { data: task.fingerprint.clone(), ..RunState::default() };
     let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
