@@ -319,7 +319,7 @@ def parse():
     p.add_argument("--set", action="append", default=[], help="KEY=VALUE for pre-training, handed on")
     p.add_argument("--more-corpus", nargs="*", type=Path, default=[], help="files and folders to pre-train on besides")
     p.add_argument("--seeds-of-pretraining", type=int, metavar="SEED", help="use the pre-training of this seed for all seeds")
-    p.add_argument("--rates", nargs="+", type=float, default=[1e-4, 3e-4, 1e-3], help="learning rates of the search")
+    p.add_argument("--rates", nargs="+", type=float, default=[1e-4, 3e-4, 1e-3, 3e-3], help="learning rates of the search")
     p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--max-length", type=int, default=128)
     return p.parse_args()
