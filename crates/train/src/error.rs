@@ -206,9 +206,6 @@ pub enum Error {
         /// The model folder.
         folder: PathBuf,
     },
-    /// The model does not classify.
-    #[error("the model has no classification head")]
-    NoClassifier,
     /// A checkpoint lacks a tensor or holds one of another shape.
     #[error("checkpoint {}: tensor `{tensor}` {found}, expected {expected}", path.display())]
     Checkpoint {
@@ -270,7 +267,6 @@ impl Error {
             Self::SameColumn { .. } => "name different columns",
             Self::NothingToValidate { .. } => "give a validation file (`--valid`), or more rows for each label",
             Self::TooManyFrozen { .. } => "freeze fewer layers, or `encoder` for everything but the head",
-            Self::NoClassifier => "fine-tune it first with --task classify",
             Self::Checkpoint { .. } => "remove this checkpoint; an older one will be used",
         };
         Some(hint.to_owned())

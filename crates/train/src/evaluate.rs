@@ -1,17 +1,26 @@
 //! Scores of a classifier on labelled rows.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::finetune::data::{Columns, Labelled};
 use crate::metrics::ClassifyMetrics;
+use crate::observer::Stop;
 use polyseme_infer::Encoder;
-use polyseme_models::HeadKind;
 use polyseme_text::Table;
 
 /// Rows predicted between two reports of progress.
 const PART: usize = 512;
 
+/// What an evaluation came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Metrics over all rows.
+    pub metrics: ClassifyMetrics,
+    /// Rows whose texts were cut.
+    pub truncated: usize,
+}
+
 /// Predicts every row of `table`, cut at `max_length` tokens (`None`: the folder's limit), and
-/// compares. `progress(done, total)` is called in rows.
+/// compares. `progress(done, total)` is called in rows. `None`: it was asked to stop.
 ///
 /// # Errors
 /// The model has no classification head; a column is missing; a row lacks its text or label; a
@@ -22,15 +31,21 @@ pub fn evaluate(
     columns: &Columns,
     max_length: Option<usize>,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<ClassifyMetrics> {
-    let HeadKind::Classify(labels) = encoder.model.head() else { return Err(Error::NoClassifier) };
+    stop: &Stop,
+) -> Result<Option<Evaluation>> {
+    let labels = encoder.labels()?;
     let rows = Labelled::new(table, columns)?;
     let truth = rows.numbers(&labels)?;
     let mut predicted = Vec::with_capacity(truth.len());
-    let mut loss = 0.0;
+    let (mut loss, mut truncated) = (0.0, 0);
     for part in rows.rows.chunks(PART) {
+        if stop.requested() {
+            return Ok(None);
+        }
         let texts: Vec<_> = part.iter().map(|r| r.texts.clone()).collect();
-        for answer in encoder.predict_cut(&texts, max_length)? {
+        let encodings = encoder.encode(&texts, max_length)?;
+        truncated += encodings.iter().filter(|e| e.truncated > 0).count();
+        for answer in encoder.predict_encoded(&encodings)? {
             let given = best(&answer.scores);
             // A probability that rounds to 0 in f32 would make the mean infinite.
             let probability = answer.scores[truth[predicted.len()]].max(f32::MIN_POSITIVE);
@@ -39,7 +54,8 @@ pub fn evaluate(
         }
         progress(predicted.len() as u64, truth.len() as u64);
     }
-    Ok(ClassifyMetrics::new(&labels, &truth, &predicted, loss / truth.len() as f64))
+    let metrics = ClassifyMetrics::new(&labels, &truth, &predicted, loss / truth.len() as f64);
+    Ok(Some(Evaluation { metrics, truncated }))
 }
 
 /// The first of the highest scores.

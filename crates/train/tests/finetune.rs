@@ -67,7 +67,12 @@ fn it_learns_and_leaves_a_folder_that_scores_the_same() {
     let table = Table::read(&bench.valid).unwrap();
     let mut done = 0;
     let cut = Some(settings.max_length);
-    let scores = evaluate(&encoder, &table, &Columns::default(), cut, &mut |n, _| done = n).unwrap();
+    let scores =
+        evaluate(&encoder, &table, &Columns::default(), cut, &mut |n, _| done = n, &Stop::default()).unwrap().unwrap();
+    let scores = scores.metrics;
+    let stop = Stop::default();
+    stop.request();
+    assert_eq!(evaluate(&encoder, &table, &Columns::default(), cut, &mut |_, _| (), &stop).unwrap(), None);
     let valid = &outcome.results[0].valid;
     assert_eq!(done, 20);
     assert_eq!((&scores.confusion, scores.accuracy), (&valid.confusion, valid.accuracy));
@@ -229,7 +234,10 @@ fn pairs_are_classified_by_both_texts() {
     assert_eq!(outcome.results[0].valid.labels, ["0", "1"]);
     let columns = Columns { text: settings.text, pair: settings.pair, label: None };
     let encoder = Encoder::open(&settings.out).unwrap();
-    let scores = evaluate(&encoder, &Table::read(&pairs).unwrap(), &columns, None, &mut |_, _| ()).unwrap();
+    let scores = evaluate(&encoder, &Table::read(&pairs).unwrap(), &columns, None, &mut |_, _| (), &Stop::default())
+        .unwrap()
+        .unwrap()
+        .metrics;
     assert_eq!(scores.confusion, outcome.results[0].valid.confusion);
 }
 
