@@ -28,10 +28,10 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
     let columns = Columns { text: args.text.clone(), pair: args.pair.clone(), label: args.label.clone() };
     let mut progress = context.progress();
     progress.begin("evaluate");
-    let (mut rows, told) = (0, &mut |done, total| progress.update(done, total));
+    let mut rows = 0;
     let mut tell = |done, total| {
         rows = total;
-        told(done, total);
+        progress.update(done, total);
     };
     let Some(found) = evaluate(&encoder, &table, &columns, args.max_length, &mut tell, &context.stop)? else {
         return Err(Interrupted.into());

@@ -8,6 +8,7 @@
 //! map onto the classes as the logistic regression on what the dense layer makes of them: linear
 //! probing, then fine-tuning (Kumar et al. 2022). Both are ordinary weights, tuned with the rest.
 
+use crate::dot::dot;
 use crate::objective::classify::Rows;
 use polyseme_models::Model;
 use polyseme_tensor::ops::Activation;
@@ -31,26 +32,42 @@ const PENALTY: f64 = 0.003;
 /// Steps of the regression.
 const STEPS: usize = 200;
 
-/// Gives the head the whitening map of the first tokens' vectors of `rows`, and the regression on top,
-/// unless the regression knows nothing of rows it has not seen: then what parts the classes is not in
-/// the features yet, and a head that is sure of itself would only be in the way.
-///
-/// Returns the share of unseen rows that the regression knows, if it is used.
-/// Panics without a classification head.
-pub(super) fn probe(model: &mut Model, rows: &Rows, classes: usize) -> Option<f64> {
-    let (features, labels) = features(model, rows);
-    let (weight, bias) = whitening(&features);
-    let width = bias.len();
-    let activation = model.classifier_activation();
-    let dense = |x: &Vec<f64>| -> Vec<f64> {
-        let row = |i: usize| dot_mixed(&weight[i * width..(i + 1) * width], x) + f64::from(bias[i]);
-        (0..width).map(|i| activate(activation, row(i))).collect()
-    };
-    let activated: Vec<Vec<f64>> = features.iter().map(dense).collect();
-    let known = known_unseen(&activated, &labels, classes)?;
-    let output = regression(&activated, &labels, classes);
-    model.set_classifier((weight, bias), output);
-    Some(known)
+/// A head that was computed, not drawn: the same for every seed.
+pub(super) struct Probe {
+    dense: (Vec<f64>, Vec<f64>),
+    output: (Vec<f64>, Vec<f64>),
+    /// Share of unseen rows that it knows.
+    pub known: f64,
+}
+
+impl Probe {
+    /// The whitening map of the first tokens' vectors of `rows` and the regression on top; `None` if
+    /// the regression knows nothing of rows it has not seen: then what parts the classes is not in the
+    /// features yet, and a head that is sure of itself would only be in the way.
+    /// Panics without a classification head.
+    pub fn new(model: &Model, rows: &Rows, classes: usize) -> Option<Self> {
+        let (features, labels) = features(model, rows);
+        let (weight, bias) = whitening(&features);
+        let activation = model.classifier_activation();
+        let dense = |x: &Vec<f64>| -> Vec<f64> {
+            weight
+                .chunks_exact(x.len())
+                .zip(&bias)
+                .map(|(row, bias)| activate(activation, dot(row, x) + bias))
+                .collect()
+        };
+        let activated: Vec<Vec<f64>> = features.iter().map(dense).collect();
+        let known = known_unseen(&activated, &labels, classes)?;
+        let output = regression(&activated, &labels, classes);
+        Some(Self { dense: (weight, bias), output, known })
+    }
+
+    /// Puts it into a model.
+    pub fn give(&self, model: &mut Model) {
+        let f32s = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+        let both = |(weight, bias): &(Vec<f64>, Vec<f64>)| (f32s(weight), f32s(bias));
+        model.set_classifier(both(&self.dense), both(&self.output));
+    }
 }
 
 /// Share of rows that a regression on the other half of the rows knows; `None` if that is no more than
@@ -65,7 +82,7 @@ fn known_unseen(x: &[Vec<f64>], labels: &[usize], classes: usize) -> Option<f64>
         }
         let (weight, bias) = regression(&seen, &of, classes);
         let width = x[0].len();
-        let logit = |x: &[f64], c: usize| dot_mixed(&weight[c * width..(c + 1) * width], x) + f64::from(bias[c]);
+        let logit = |x: &[f64], c: usize| dot(&weight[c * width..(c + 1) * width], x) + bias[c];
         let guess = |x: &[f64]| (0..classes).max_by(|&a, &b| logit(x, a).total_cmp(&logit(x, b))).expect("classes");
         right += half(1 - odd).filter(|&i| guess(&x[i]) == labels[i]).count();
     }
@@ -73,10 +90,6 @@ fn known_unseen(x: &[Vec<f64>], labels: &[usize], classes: usize) -> Option<f64>
     let most = (0..classes).map(|c| labels.iter().filter(|&&l| l == c).count()).max()? as f64 / n;
     let known = right as f64 / n;
     (known > most + 2.0 * (most * (1.0 - most) / n).sqrt()).then_some(known)
-}
-
-fn dot_mixed(a: &[f32], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(&a, b)| f64::from(a) * b).sum()
 }
 
 /// The head's activation. GELU by its tanh form, which is near enough to begin with.
@@ -93,18 +106,20 @@ fn activate(activation: Activation, x: f64) -> f64 {
 
 /// Weight `(classes, width)` and bias of the logistic regression with a penalty on squared weights, by
 /// Nesterov's accelerated gradient descent.
-fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f32>, Vec<f32>) {
+fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f64>, Vec<f64>) {
     let (n, width) = (x.len() as f64, x[0].len());
     // The softmax loss curves at most half as much as the mean square of its inputs (bias: 1) says.
     let squares = x.iter().map(|x| dot(x, x)).sum::<f64>() / n;
     let step = 1.0 / (0.5 * (squares + 1.0) + PENALTY);
     // One row a class: weights, then the bias.
     let mut at = vec![vec![0.0; width + 1]; classes];
-    let mut ahead = at.clone();
+    let (mut ahead, mut gradient) = (at.clone(), at.clone());
+    let mut logits = Vec::with_capacity(classes);
     for t in 0..STEPS {
-        let mut gradient = vec![vec![0.0; width + 1]; classes];
+        gradient.iter_mut().for_each(|g| g.fill(0.0));
         for (x, &label) in x.iter().zip(labels) {
-            let logits: Vec<f64> = ahead.iter().map(|w| dot(&w[..width], x) + w[width]).collect();
+            logits.clear();
+            logits.extend(ahead.iter().map(|w| dot(&w[..width], x) + w[width]));
             let greatest = logits.iter().copied().fold(f64::MIN, f64::max);
             let sum: f64 = logits.iter().map(|l| (l - greatest).exp()).sum();
             for (c, (g, logit)) in gradient.iter_mut().zip(&logits).enumerate() {
@@ -123,8 +138,8 @@ fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f32>, Ve
             }
         }
     }
-    let weight = at.iter().flat_map(|w| &w[..width]).map(|&v| v as f32).collect();
-    (weight, at.iter().map(|w| w[width] as f32).collect())
+    let weight = at.iter().flat_map(|w| &w[..width]).copied().collect();
+    (weight, at.iter().map(|w| w[width]).collect())
 }
 
 /// First tokens' last hidden states of some rows, and the rows' labels.
@@ -161,7 +176,7 @@ fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
 
 /// Weight `(width, width)` and bias of `x -> d · L⁻¹ (x - mean)`, where `L Lᵀ` is the covariance of
 /// the features with some shrinkage and `d` the deviation wanted.
-fn whitening(features: &[Vec<f64>]) -> (Vec<f32>, Vec<f32>) {
+fn whitening(features: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
     let (rows, width) = (features.len() as f64, features[0].len());
     let mut mean = vec![0.0; width];
     features.iter().for_each(|x| mean.iter_mut().zip(x).for_each(|(m, x)| *m += x / rows));
@@ -178,8 +193,8 @@ fn whitening(features: &[Vec<f64>]) -> (Vec<f32>, Vec<f32>) {
     (0..width).for_each(|i| root[i][i] += SHRINKAGE * variance + FLOOR * square + 1e-12);
     cholesky(&mut root);
     let inverse = inverse_of_lower(&root);
-    let bias = inverse.iter().map(|row| -DEVIATION * dot(row, &mean)).map(|b| b as f32).collect();
-    (inverse.iter().flatten().map(|&v| (DEVIATION * v) as f32).collect(), bias)
+    let bias = inverse.iter().map(|row| -DEVIATION * dot(row, &mean)).collect();
+    (inverse.iter().flatten().map(|&v| DEVIATION * v).collect(), bias)
 }
 
 /// The lower triangular root of a positive definite matrix, in place; only the lower half is read.
@@ -211,10 +226,6 @@ fn inverse_of_lower(l: &[Vec<f64>]) -> Vec<Vec<f64>> {
     inverse
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,11 +244,7 @@ mod tests {
         let (weight, bias) = whitening(&features);
         let y: Vec<Vec<f64>> = features
             .iter()
-            .map(|x| {
-                (0..3)
-                    .map(|i| f64::from(bias[i]) + (0..3).map(|j| f64::from(weight[3 * i + j]) * x[j]).sum::<f64>())
-                    .collect()
-            })
+            .map(|x| (0..3).map(|i| bias[i] + (0..3).map(|j| weight[3 * i + j] * x[j]).sum::<f64>()).collect())
             .collect();
         for i in 0..3 {
             let mean = y.iter().map(|y| y[i]).sum::<f64>() / y.len() as f64;
@@ -262,7 +269,7 @@ mod tests {
         let labels: Vec<usize> = (0..90).map(|i| i % 3).collect();
         let (weight, bias) = regression(&x, &labels, 3);
         for (x, &label) in x.iter().zip(&labels) {
-            let logit = |c: usize| dot_mixed(&weight[2 * c..2 * c + 2], x) + f64::from(bias[c]);
+            let logit = |c: usize| dot(&weight[2 * c..2 * c + 2], x) + bias[c];
             assert!((0..3).all(|c| c == label || logit(label) > logit(c) + 1.0));
         }
         // The gradient with its penalty is zero at the minimum, so weights sum to zero over classes.

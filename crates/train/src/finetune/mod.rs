@@ -10,6 +10,7 @@ use crate::objective::classify::Rows;
 use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
 use data::{Columns, Labelled};
+use head::Probe;
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_models::{HeadKind, Model};
@@ -53,16 +54,25 @@ pub fn finetune(
     let device = device.clone().autodiff();
     let task = prepare(settings, &device, observer)?;
     let before = Before::look(&settings.out);
-    let (probe, _) = seed::model(&task, settings.seed)?;
-    let parameters: usize = probe.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    drop(probe);
+    let (first, new) = seed::model(&task, settings.seed)?;
+    let parameters: usize = first.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     // Of one seed at a time checkpoints with moments and best weights; of each seed a model.
     let need = (11 + settings.seeds) * 4 * parameters as u64;
     let mut folder = run_setup::open(&settings.out, settings, resume, need, &MAY_CHANGE)?;
+    // Of random features a regression would learn nothing worth keeping.
+    let probes = new && settings.probe_first && !settings.from_scratch;
+    let probe = probes.then(|| Probe::new(&first, &task.train, task.labels.len())).flatten();
+    drop(first);
+    if let Some(probe) = &probe {
+        observer.event(Event::Note(&format!(
+            "the head begins as a linear probe that knows {:.0} % of the rows it has not seen",
+            100.0 * probe.known
+        )));
+    }
     let mut results = Vec::new();
     for n in settings.seed..settings.seed + settings.seeds {
         observer.event(Event::Stage(&format!("fine-tune, seed {n}")));
-        let found = seed::run(&task, n, resume, &seed_folder(&folder, n), observer, stop);
+        let found = seed::run(&task, n, probe.as_ref(), resume, &seed_folder(&folder, n), observer, stop);
         match found {
             Ok(Some(result)) => results.push(result),
             Ok(None) => return Ok(outcome(settings, results, true)),

@@ -1,6 +1,7 @@
 //! One seed of a fine-tuning run: a model folder with a run of its own.
 
-use super::{Freeze, SeedResult, Task, head, write_json};
+use super::head::Probe;
+use super::{Freeze, SeedResult, Task, write_json};
 use crate::error::Result;
 use crate::objective::classify::{Classify, Steps};
 use crate::observer::{Event, Observer, Stop};
@@ -50,6 +51,7 @@ fn is_trained(freeze: &Freeze, p: &ParamInfo) -> bool {
 pub(super) fn run(
     task: &Task<'_>,
     seed: u64,
+    probe: Option<&Probe>,
     resume: bool,
     out: &Path,
     observer: &mut dyn Observer,
@@ -72,17 +74,9 @@ pub(super) fn run(
         folder.write_settings(&settings)?;
         folder
     };
-    let (mut model, new) = model(task, seed)?;
-    // Random features tell a regression nothing worth keeping.
-    if new
-        && settings.probe_first
-        && !settings.from_scratch
-        && let Some(known) = head::probe(&mut model, &task.train, task.labels.len())
-    {
-        observer.event(Event::Note(&format!(
-            "the head begins as a linear probe that knows {:.0} % of the rows it has not seen",
-            100.0 * known
-        )));
+    let (mut model, _) = model(task, seed)?;
+    if let Some(probe) = probe {
+        probe.give(&mut model);
     }
     let fresh = RunState { data: task.fingerprint.clone(), ..RunState::default() };
     let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;

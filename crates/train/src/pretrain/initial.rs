@@ -6,6 +6,7 @@
 //! which tokens share documents (the word embeddings, by latent semantic analysis; Deerwester et
 //! al. 1990).
 
+use crate::dot::dot;
 use crate::masking::Vocabulary;
 use crate::sampler::Documents;
 use polyseme_tensor::{Stream, device};
@@ -139,19 +140,6 @@ fn orthonormalize(columns: &mut [Vec<f64>]) {
         let scale = if norm > 1e-10 * before { 1.0 / norm } else { 0.0 };
         column.iter_mut().for_each(|c| *c *= scale);
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    // Eight sums at once, in a fixed order, so that the loop vectorizes.
-    let mut sums = [0.0; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f64 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a8.zip(b8) {
-        for i in 0..8 {
-            sums[i] += x[i] * y[i];
-        }
-    }
-    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
