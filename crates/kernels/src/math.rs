@@ -97,26 +97,23 @@ const GELU_C: f32 = 0.797_884_6;
 /// The cubic term of the tanh approximation.
 const GELU_K: f32 = 0.044_715;
 
-/// Adds the bias to each row of `x`, in place, and writes the activation. `x`, `y`: `(n, f)`
-pub fn bias_activate(act: Activation, x: &mut [f32], bias: &[f32], y: &mut [f32]) {
+/// The activation of each value. Both of one length.
+pub fn activate(act: Activation, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
-    for (x, y) in x.chunks_exact_mut(bias.len()).zip(y.chunks_exact_mut(bias.len())) {
-        match act {
-            Activation::Gelu => gelu_row(x, bias, y),
-            Activation::GeluTanh => gelu_tanh_row(x, bias, y),
-            Activation::Relu => relu_row(x, bias, y),
-            Activation::Silu => silu_row(x, bias, y),
-        }
+    match act {
+        Activation::Gelu => gelu(x, y),
+        Activation::GeluTanh => gelu_tanh(x, y),
+        Activation::Relu => relu(x, y),
+        Activation::Silu => silu(x, y),
     }
 }
 
 macro_rules! activation_rows {
     ($forward:ident, $backward:ident, $act:expr) => {
         simd_fn! {
-            fn $forward(x: &mut [f32], bias: &[f32], y: &mut [f32]) {
-                for ((x, &b), y) in x.iter_mut().zip(bias).zip(y.iter_mut()) {
-                    *x += b;
-                    *y = value($act, *x);
+            fn $forward(x: &[f32], y: &mut [f32]) {
+                for (&x, y) in x.iter().zip(y.iter_mut()) {
+                    *y = value($act, x);
                 }
             }
         }
@@ -131,10 +128,10 @@ macro_rules! activation_rows {
         }
     };
 }
-activation_rows!(gelu_row, gelu_back, Activation::Gelu);
-activation_rows!(gelu_tanh_row, gelu_tanh_back, Activation::GeluTanh);
-activation_rows!(relu_row, relu_back, Activation::Relu);
-activation_rows!(silu_row, silu_back, Activation::Silu);
+activation_rows!(gelu, gelu_back, Activation::Gelu);
+activation_rows!(gelu_tanh, gelu_tanh_back, Activation::GeluTanh);
+activation_rows!(relu, relu_back, Activation::Relu);
+activation_rows!(silu, silu_back, Activation::Silu);
 
 /// From the pre-activation `x`: the activation again into `y`, and `dy` turned from the gradient
 /// of the activation into that of the pre-activation. All of one length.

@@ -1,0 +1,202 @@
+//! Matrix products over views of slices, on the calling thread.
+//!
+//! The right operand is packed into panels ([`Packed`]), the left one too where its rows do not lie
+//! side by side; then tiles of the result are computed in registers ([`tile`]). Goto & van de Geijn
+//! 2008; blocks are chosen for the products of an encoder: some hundred rows, and inner sizes that
+//! mostly need no cutting.
+
+mod pack;
+mod tile;
+
+pub use pack::Packed;
+use tile::Left;
+
+/// A read-only matrix: element (i, j) is `data[i * row + j * col]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row: usize,
+    col: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// Row-major, with `stride` values from row to row. Panics if the slice is too short.
+    pub fn strided(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        assert!(
+            fits(data.len(), rows, cols, stride),
+            "matrix {rows}x{cols} (stride {stride}) in {} values",
+            data.len()
+        );
+        Self { data, rows, cols, row: stride, col: 1 }
+    }
+    /// Row-major and dense.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+    /// Some of the rows. Panics if they are not there.
+    #[must_use]
+    pub fn rows(self, range: std::ops::Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.rows, "rows {range:?} of {}", self.rows);
+        // A range that is empty may begin behind the last value.
+        let data = self.data.get(range.start * self.row..).unwrap_or_default();
+        Self { data, rows: range.len(), ..self }
+    }
+    /// Transposed view.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, row: self.col, col: self.row, ..self }
+    }
+}
+
+/// What becomes of the values a product is written over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Into<'a> {
+    /// They are replaced.
+    Set,
+    /// They are replaced, and this row is added to every row of the product.
+    Bias(&'a [f32]),
+    /// The product is added to them.
+    Add,
+}
+
+/// Steps of the inner dimension that are done at once: the panels of a tile then stay in the second
+/// cache.
+const STEPS: usize = 512;
+
+/// Values of the left operand that stay in the second cache while all right panels pass.
+const LEFT: usize = 128 * 1024;
+
+/// Rows of a tile: work that is cut at multiples of it leaves no tile half full.
+pub fn tall() -> usize {
+    tile::sizes().map_or(1, |(tall, _)| tall)
+}
+
+/// Values from row to row at whose multiples rows displace each other: half a page, and a cache of
+/// 32 KiB has eight places for what lies a page apart.
+const ALIASING: usize = 512;
+
+/// `c = alpha · a·b` (or `c +=`), with `stride` values from row to row of `c`.
+///
+/// Panics if the sizes do not agree.
+pub fn product(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: Mat<'_>) {
+    assert_eq!(a.cols, b.rows, "inner sizes of a product");
+    multiply(c, stride, into, alpha, a, &Packed::right(b));
+}
+
+/// The same with a right operand that is packed.
+pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed) {
+    let (m, n, k) = (a.rows, b.len(), a.cols);
+    assert_eq!(k, b.k, "inner sizes of a product");
+    assert!(fits(c.len(), m, n, stride), "product {m}x{n} (stride {stride}) in {} values", c.len());
+    if let Into::Bias(bias) = into {
+        assert_eq!(bias.len(), n, "a bias for each column");
+    }
+    if m == 0 || n == 0 {
+        return;
+    }
+    let Some((tall, wide)) = tile::sizes() else {
+        return portable(c, stride, into, alpha, a, b);
+    };
+    // Rows with their steps side by side are read as they lie, unless they are so far apart that all
+    // of a tile fall into the same places of the nearest cache. Columns would be read in pieces.
+    let packed = (a.col != 1 || a.row % ALIASING == 0 && m > tall).then(|| Packed::left(a));
+    // An empty sum is still written.
+    let blocks = k.div_ceil(STEPS).max(1);
+    for block in 0..blocks {
+        let steps = k * block / blocks..k * (block + 1) / blocks;
+        let height = (LEFT / steps.len().max(1) / tall).max(1) * tall;
+        for first in (0..m).step_by(height) {
+            let left = match &packed {
+                Some(left) => Left::Panels(&left.values()[first * k + steps.start * tall..], k * tall),
+                // Without steps a row may begin behind the last value.
+                None => Left::Rows(a.data.get(first * a.row + steps.start..).unwrap_or_default(), a.row),
+            };
+            tile::Block {
+                size: (height.min(m - first), n, steps.len()),
+                left,
+                right: &b.values()[steps.start * wide..],
+                right_stride: k * wide,
+                out: &mut c[first * stride..],
+                stride,
+                into: if block == 0 { into } else { Into::Add },
+                alpha,
+            }
+            .run();
+        }
+    }
+}
+
+/// Where no vector unit is known that [`tile`] is written for.
+fn portable(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed) {
+    let (m, n, k) = (a.rows, b.len(), a.cols);
+    if let Into::Bias(bias) = into {
+        for i in 0..m {
+            c[i * stride..i * stride + n].copy_from_slice(bias);
+        }
+    }
+    // SAFETY: `fits` was checked for `a` where the view was made and for `c`, which is borrowed mutably,
+    // so it overlaps neither operand; `b` is dense `(columns, k)`.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            stride as isize,
+            into != Into::Set,
+            a.data.as_ptr(),
+            a.col as isize,
+            a.row as isize,
+            b.values().as_ptr(),
+            k as isize,
+            1,
+            1.0,
+            alpha,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// Whether a row-major matrix lies inside `len` values.
+fn fits(len: usize, rows: usize, cols: usize, stride: usize) -> bool {
+    rows == 0 || cols == 0 || (cols <= stride && (rows - 1) * stride + cols <= len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_odd_sizes_transposed_and_strided() {
+        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 20, 31), (5, 4, 0)] {
+            let a: Vec<f32> = (0..m * k).map(|i| ((i * 7 % 13) as f32) - 6.0).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| ((i * 5 % 11) as f32) - 5.0).collect();
+            let bt: Vec<f32> = (0..n * k).map(|i| b[(i % k.max(1)) * n + i / k.max(1)]).collect();
+            let stride = n + 3;
+            let mut c = vec![1.0f32; m * stride];
+            product(&mut c, stride, Into::Add, 2.0, Mat::new(&a, m, k), Mat::new(&bt, n, k).t());
+            for i in 0..m {
+                for j in 0..stride {
+                    let sum: f32 = if j < n { (0..k).map(|x| a[i * k + x] * b[x * n + j]).sum() } else { 0.0 };
+                    assert_eq!(c[i * stride + j], 1.0 + 2.0 * sum, "({m},{n},{k}) at ({i},{j})");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "inner sizes")]
+    fn sizes_must_agree() {
+        product(&mut [0.0; 4], 2, Into::Set, 1.0, Mat::new(&[0.0; 4], 2, 2), Mat::new(&[0.0; 6], 3, 2));
+    }
+}
