@@ -4,7 +4,7 @@
 
 use polyseme_kernels::Activation;
 use polyseme_kernels::dropout::Dropout;
-use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, backward, forward};
+use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, Needs, Rows, backward, forward};
 use std::time::Instant;
 
 fn main() {
@@ -25,10 +25,10 @@ fn main() {
         let (mut ahead, mut back) = (f64::MAX, f64::MAX);
         for _ in 0..30 {
             let begin = Instant::now();
-            let (y, saved) = forward(shape, &slices, &x, &starts, dropout, true);
+            let (y, saved) = forward(shape, &slices, &x, Rows::all(&starts), dropout, true);
             ahead = ahead.min(begin.elapsed().as_secs_f64());
             let begin = Instant::now();
-            let _gradients = backward(shape, &slices, &x, &starts, dropout, &saved.expect("saved"), &y);
+            let _gradients = backward(shape, &slices, &x, Rows::all(&starts), dropout, &saved.expect("saved"), &y, Needs::ALL);
             back = back.min(begin.elapsed().as_secs_f64());
         }
         let flops = 2.0 * tokens as f64 * (12 * h * h + 2 * length * h) as f64;

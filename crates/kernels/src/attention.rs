@@ -1,8 +1,9 @@
 //! Self-attention inside each sequence of a packed chunk; no padding, no masks.
 //!
-//! `qkv` is `(n, 3h)`: query, key and value side by side; a head's columns are `d` wide.
+//! Key and value lie side by side, `(n, 2h)`; a head's columns are `d` wide.
 
 use crate::dropout::Dropout;
+use crate::layer::Rows;
 use crate::math::{max_of, reduce2};
 use crate::pool::Buffer;
 use crate::product::{Into, Mat, product};
@@ -27,91 +28,125 @@ impl Heads {
     }
 }
 
-/// Probabilities a range of sequences needs: heads × the sum of squared lengths.
-pub fn probabilities_len(heads: Heads, starts: &[usize], sequences: Range<usize>) -> usize {
-    heads.count * sequences.map(|s| (starts[s + 1] - starts[s]).pow(2)).sum::<usize>()
+/// Probabilities a range of sequences needs: heads × rows asked for × the sequence's length.
+pub fn probabilities_len(heads: Heads, rows: Rows<'_>, sequences: Range<usize>) -> usize {
+    let starts = rows.starts();
+    heads.count * sequences.map(|s| rows.asked_in(s..s + 1).len() * (starts[s + 1] - starts[s])).sum::<usize>()
+}
+
+/// One sequence of a chunk.
+struct Sequence {
+    /// Its first row in the batch and its length.
+    start: usize,
+    l: usize,
+    /// Which of the rows asked for are its own.
+    asked: Range<usize>,
+    /// Where they begin among the chunk's, and where its own rows begin.
+    first: usize,
+    base: usize,
+}
+
+fn each_sequence(rows: Rows<'_>, sequences: Range<usize>) -> impl Iterator<Item = Sequence> + '_ {
+    let starts = rows.starts();
+    let (row, first) = (starts[sequences.start], rows.asked_in(sequences.clone()).start);
+    sequences
+        .map(move |s| {
+            let asked = rows.asked_in(s..s + 1);
+            let (start, l) = (starts[s], starts[s + 1] - starts[s]);
+            Sequence { start, l, first: asked.start - first, base: start - row, asked }
+        })
+        .filter(|s| !s.asked.is_empty())
+}
+
+impl Sequence {
+    /// Drops probabilities `(m, l)` of a head, in place. A row of the mask is named by its place in the
+    /// whole batch, so that chunks, threads and what else is asked for do not matter.
+    fn drop(&self, heads: Heads, head: usize, rows: Rows<'_>, dropout: Dropout, p: &mut [f32]) {
+        for (p, i) in p.chunks_exact_mut(self.l).zip(self.asked.clone()) {
+            let row = self.start * heads.count + head * self.l + rows.row(i) - self.start;
+            dropout.apply(row as u64, p);
+        }
+    }
 }
 
 /// The context of a chunk of sequences, and the probabilities before dropout.
 ///
-/// `starts` are the batch's; `qkv`, `context` hold the chunk's rows only. `probabilities`: for each
-/// sequence and head `(l, l)`. The dropout's row is named by its place in the whole batch, so that
-/// chunks and threads do not matter.
+/// `query`, `context`: the chunk's rows asked for `(m, h)`; `key_value`: all of its rows `(n, 2h)`.
+/// `probabilities`: for each sequence and head `(m, l)`.
 pub fn forward(
     heads: Heads,
-    starts: &[usize],
+    rows: Rows<'_>,
     sequences: Range<usize>,
-    qkv: &[f32],
+    (query, key_value): (&[f32], &[f32]),
     dropout: Dropout,
     probabilities: &mut [f32],
     context: &mut [f32],
 ) {
     let (h, d) = (heads.hidden, heads.size());
-    let base = starts[sequences.start];
     let mut rest = probabilities;
-    for s in sequences {
-        let (start, l) = (starts[s], starts[s + 1] - starts[s]);
-        let rows = &qkv[(start - base) * 3 * h..];
-        let out = &mut context[(start - base) * h..];
-        let mut dropped = Buffer::new(if dropout.p > 0.0 { l * l } else { 0 });
+    for s in each_sequence(rows, sequences) {
+        let (m, l) = (s.asked.len(), s.l);
+        let mut dropped = Buffer::new(if dropout.p > 0.0 { m * l } else { 0 });
         for head in 0..heads.count {
-            let (p, tail) = rest.split_at_mut(l * l);
-            rest = tail;
-            let [q, k, v] = [0, 1, 2].map(|i| Mat::strided(&rows[i * h + head * d..], l, d, 3 * h));
+            let p = rest.split_off_mut(..m * l).expect("room for all probabilities");
+            let q = Mat::strided(&query[s.first * h + head * d..], m, d, h);
+            let [k, v] = [0, 1].map(|i| Mat::strided(&key_value[s.base * 2 * h + i * h + head * d..], l, d, 2 * h));
             product(p, l, Into::Set, heads.scale(), q, k.t());
             softmax_rows(p, l);
             let p: &[f32] = if dropout.p > 0.0 {
                 dropped.copy_from_slice(p);
-                dropout.apply_rows((start * heads.count + head * l) as u64, l, &mut dropped);
+                s.drop(heads, head, rows, dropout, &mut dropped);
                 &dropped
             } else {
                 p
             };
-            product(&mut out[head * d..], h, Into::Set, 1.0, Mat::new(p, l, l), v);
+            product(&mut context[s.first * h + head * d..], h, Into::Set, 1.0, Mat::new(p, m, l), v);
         }
     }
 }
 
-/// Gradients through [`forward`]: from `dcontext` `(n, h)` to `dqkv` `(n, 3h)`, both of the chunk.
+/// Gradients through [`forward`]: from `dcontext` `(m, h)` to those of the query `(m, h)` and of key and
+/// value `(n, 2h)`, all of the chunk.
 pub fn backward(
     heads: Heads,
-    starts: &[usize],
+    rows: Rows<'_>,
     sequences: Range<usize>,
-    qkv: &[f32],
+    (query, key_value): (&[f32], &[f32]),
     probabilities: &[f32],
     dropout: Dropout,
     dcontext: &[f32],
-    dqkv: &mut [f32],
+    (dquery, dkey_value): (&mut [f32], &mut [f32]),
 ) {
     let (h, d) = (heads.hidden, heads.size());
-    let base = starts[sequences.start];
+    if !rows.is_all() {
+        // Sequences without a row asked for have no gradient.
+        dkey_value.fill(0.0);
+    }
     let mut rest = probabilities;
-    for s in sequences {
-        let (start, l) = (starts[s], starts[s + 1] - starts[s]);
-        let rows = &qkv[(start - base) * 3 * h..];
-        let drows = &mut dqkv[(start - base) * 3 * h..];
-        let mut dropped = Buffer::new(if dropout.p > 0.0 { l * l } else { 0 });
-        let mut dp = Buffer::new(l * l);
+    for s in each_sequence(rows, sequences) {
+        let (m, l) = (s.asked.len(), s.l);
+        let mut dropped = Buffer::new(if dropout.p > 0.0 { m * l } else { 0 });
+        let mut dp = Buffer::new(m * l);
         for head in 0..heads.count {
-            let (p, tail) = rest.split_at(l * l);
-            rest = tail;
-            let [q, k, v] = [0, 1, 2].map(|i| Mat::strided(&rows[i * h + head * d..], l, d, 3 * h));
-            let dc = Mat::strided(&dcontext[(start - base) * h + head * d..], l, d, h);
-            let row = (start * heads.count + head * l) as u64;
+            let p = rest.split_off(..m * l).expect("all probabilities");
+            let (at, kv) = (s.first * h + head * d, s.base * 2 * h + head * d);
+            let q = Mat::strided(&query[at..], m, d, h);
+            let [k, v] = [0, 1].map(|i| Mat::strided(&key_value[kv + i * h..], l, d, 2 * h));
+            let dc = Mat::strided(&dcontext[at..], m, d, h);
             product(&mut dp, l, Into::Set, 1.0, dc, v.t());
             let used: &[f32] = if dropout.p > 0.0 {
                 dropped.copy_from_slice(p);
-                dropout.apply_rows(row, l, &mut dropped);
-                dropout.apply_rows(row, l, &mut dp);
+                s.drop(heads, head, rows, dropout, &mut dropped);
+                s.drop(heads, head, rows, dropout, &mut dp);
                 &dropped
             } else {
                 p
             };
-            product(&mut drows[2 * h + head * d..], 3 * h, Into::Set, 1.0, Mat::new(used, l, l).t(), dc);
+            product(&mut dkey_value[kv + h..], 2 * h, Into::Set, 1.0, Mat::new(used, m, l).t(), dc);
             softmax_backward_rows(p, &mut dp, l);
-            let ds = Mat::new(&dp, l, l);
-            product(&mut drows[head * d..], 3 * h, Into::Set, heads.scale(), ds, k);
-            product(&mut drows[h + head * d..], 3 * h, Into::Set, heads.scale(), ds.t(), q);
+            let ds = Mat::new(&dp, m, l);
+            product(&mut dquery[at..], h, Into::Set, heads.scale(), ds, k);
+            product(&mut dkey_value[kv..], 2 * h, Into::Set, heads.scale(), ds.t(), q);
         }
     }
 }

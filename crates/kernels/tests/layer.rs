@@ -2,7 +2,7 @@
 
 use polyseme_kernels::Activation;
 use polyseme_kernels::dropout::Dropout;
-use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, WEIGHTS, backward, forward};
+use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, Needs, Rows, WEIGHTS, backward, count, forward};
 
 /// Deterministic values in [-1, 1) times `scale`.
 fn values(n: usize, seed: u64, scale: f32) -> Vec<f32> {
@@ -141,7 +141,7 @@ fn forward_equals_the_book() {
         let w = weights(s);
         let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
-        let (y, saved) = forward(s, &slices, &x, &starts, dropout, false);
+        let (y, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
         assert!(saved.is_none());
         let want = layer64(s, &w.iter().map(|w| widen(w)).collect::<Vec<_>>(), &widen(&x), &starts, dropout);
         let worst = y.iter().zip(&want).map(|(y, w)| (f64::from(*y) - w).abs()).fold(0.0, f64::max);
@@ -156,8 +156,8 @@ fn backward_equals_finite_differences() {
         let n = starts[starts.len() - 1] * s.hidden;
         let (x, dy) = (values(n, 5, 1.0), values(n, 6, 1.0));
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
-        let (_, saved) = forward(s, &slices, &x, &starts, dropout, true);
-        let (dx, dw) = backward(s, &slices, &x, &starts, dropout, &saved.unwrap(), &dy);
+        let (_, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
+        let (dx, dw) = backward(s, &slices, &x, Rows::all(&starts), dropout, &saved.unwrap(), &dy, Needs::ALL);
         let wide: Vec<Vec<f64>> = w.iter().map(|w| widen(w)).collect();
         let objective = |w: &[Vec<f64>], x: &[f64]| -> f64 {
             layer64(s, w, x, &starts, dropout).iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum()
@@ -190,11 +190,11 @@ fn a_document_never_sees_its_neighbour() {
     let w = weights(s);
     let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
     let mut x = values(starts[3] * s.hidden, 5, 1.0);
-    let (before, _) = forward(s, &slices, &x, &starts, dropout, false);
+    let (before, _) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
     for v in &mut x[starts[1] * s.hidden..starts[2] * s.hidden] {
         *v += 1.0;
     }
-    let (after, _) = forward(s, &slices, &x, &starts, dropout, false);
+    let (after, _) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
     let changed = starts[1] * s.hidden..starts[2] * s.hidden;
     for i in 0..before.len() {
         assert_eq!(before[i] == after[i], !changed.contains(&i), "value {i}");
@@ -209,8 +209,8 @@ fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
     let x = values(starts[3] * s.hidden, 5, 1.0);
     let run = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (y, saved) = forward(s, &slices, &x, &starts, dropout, true);
-            let (dx, dw) = backward(s, &slices, &x, &starts, dropout, &saved.unwrap(), &y);
+            let (y, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
+            let (dx, dw) = backward(s, &slices, &x, Rows::all(&starts), dropout, &saved.unwrap(), &y, Needs::ALL);
             (y, dx, dw)
         })
     };
@@ -221,5 +221,43 @@ fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
     };
     for (a, b) in all(&one).into_iter().zip(all(&two)) {
         assert!((a - b).abs() <= 1e-4 * (1.0 + a.abs()), "{a} against {b}");
+    }
+}
+
+#[test]
+fn some_rows_are_those_of_all_and_so_are_their_gradients() {
+    for (s, starts, dropout) in cases() {
+        let (w, h, n) = (weights(s), s.hidden, starts[starts.len() - 1]);
+        let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
+        let x = values(n * h, 5, 1.0);
+        // Every sequence but the last has a row that is asked for, some have several.
+        let asked: Vec<usize> = (0..starts[starts.len() - 2].max(1)).filter(|row| row % 3 == 0).collect();
+        let counts = count(&starts, &asked);
+        let some = Rows::some(&starts, &asked, &counts);
+        let (all, all_saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
+        let (y, saved) = forward(s, &slices, &x, some, dropout, true);
+        let want: Vec<f32> = asked.iter().flat_map(|&row| &all[row * h..(row + 1) * h]).copied().collect();
+        let close = |name: &str, got: &[f32], want: &[f32]| {
+            assert_eq!(got.len(), want.len(), "{name}");
+            for (i, (a, b)) in got.iter().zip(want).enumerate() {
+                assert!((a - b).abs() <= 2e-5 * (1.0 + b.abs()), "{s:?} {name} at {i}: {a} against {b}");
+            }
+        };
+        close("output", &y, &want);
+        let dy = values(asked.len() * h, 6, 1.0);
+        let mut spread = vec![0.0; n * h];
+        for (row, dy) in asked.iter().zip(dy.chunks(h)) {
+            spread[row * h..(row + 1) * h].copy_from_slice(dy);
+        }
+        let rows = Rows::all(&starts);
+        let (want_x, want_w) = backward(s, &slices, &x, rows, dropout, &all_saved.unwrap(), &spread, Needs::ALL);
+        let (dx, dw) = backward(s, &slices, &x, some, dropout, saved.as_ref().unwrap(), &dy, Needs::ALL);
+        close("dx", &dx, &want_x);
+        for i in 0..COUNT {
+            close(WEIGHTS[i], &dw[i], &want_w[i]);
+        }
+        let needs = Needs { x: false, weights: std::array::from_fn(|i| i == 10) };
+        let (dx, few) = backward(s, &slices, &x, some, dropout, &saved.unwrap(), &dy, needs);
+        assert!(dx.is_empty() && few[0].is_empty() && few[10] == dw[10], "only what is asked for");
     }
 }

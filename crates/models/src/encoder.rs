@@ -41,19 +41,21 @@ impl Encoder {
     }
 
     /// Runs the encoder and shows `see` the embeddings and the output of each layer, in order; the
-    /// last is returned. `(tokens, hidden)` each
+    /// last is returned. `(tokens, hidden)` each; the last one has the rows `asked` for only.
     pub fn forward(
         &self,
         params: View<'_>,
         batch: &PackedBatch,
         config: &EncoderConfig,
         mode: Mode,
+        asked: Option<&[usize]>,
         mut see: impl FnMut(&Tensor<2>),
     ) -> Tensor<2> {
         let mut x = self.embed(params, batch, config, mode);
         see(&x);
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, params, batch, config, mode.named("layer").at(index));
+            let last = index + 1 == self.layers.len();
+            x = layer.forward(x, params, batch, config, mode, asked.filter(|_| last));
             see(&x);
         }
         x

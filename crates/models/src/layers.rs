@@ -4,13 +4,14 @@ use crate::EncoderConfig;
 use crate::families::LayerNames;
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, View};
 use polyseme_tensor::ops::{
-    AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerSettings, LayerWeights,
-    encoder_layer,
+    AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
+    LayerWeights, encoder_layer,
 };
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
 
 /// An encoder layer: attention, then feed-forward, each with residual and norm after it.
 pub(crate) struct Layer {
+    index: usize,
     query: LinearIds,
     key: LinearIds,
     value: LinearIds,
@@ -28,6 +29,7 @@ impl Layer {
         let group = ParamGroup::Layer(index);
         let full = |name: &str| format!("~{}.{index}.{name}", names.prefix);
         Self {
+            index,
             query: builder.linear(&full(names.query), [hidden, hidden], group),
             key: builder.linear(&full(names.key), [hidden, hidden], group),
             value: builder.linear(&full(names.value), [hidden, hidden], group),
@@ -39,7 +41,7 @@ impl Layer {
         }
     }
 
-    /// `(tokens, hidden)` to `(tokens, hidden)`
+    /// `(tokens, hidden)` to `(tokens, hidden)`, or to the rows asked for
     pub fn forward(
         &self,
         x: Tensor<2>,
@@ -47,7 +49,9 @@ impl Layer {
         batch: &PackedBatch,
         config: &EncoderConfig,
         mode: Mode,
+        asked: Option<&[usize]>,
     ) -> Tensor<2> {
+        let mode = mode.named("layer").at(self.index);
         let attention = AttentionWeights {
             query: params.linear(self.query),
             key: params.linear(self.key),
@@ -68,6 +72,7 @@ impl Layer {
             },
             feed_forward: FeedForwardSettings { activation: config.hidden_act, dropout: config.hidden_dropout_prob },
         };
-        encoder_layer(x, LayerWeights { attention, feed_forward }, batch, settings, mode)
+        let call = LayerCall { asked, cache: params.layer_cache(self.index) };
+        encoder_layer(x, LayerWeights { attention, feed_forward }, batch, settings, mode, call)
     }
 }

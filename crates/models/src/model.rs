@@ -251,7 +251,7 @@ impl Model {
     ) -> Tensor<2> {
         let numbers = &mut (0..);
         let see = |state: &Tensor<2>| see(numbers.next().expect("without end"), state);
-        self.parts.encoder.forward(self.params.view(mode), batch, &self.config, mode, see)
+        self.parts.encoder.forward(self.params.view(mode), batch, &self.config, mode, None, see)
     }
 
     /// Mean cross-entropy over masked `rows` (packed row numbers) with their true ids, and the
@@ -285,11 +285,18 @@ impl Model {
         head.logits(x, params, self.config.classifier_dropout, mode)
     }
 
-    /// Some rows of the last hidden state, and the parameters for what follows. `(rows, hidden)`
+    /// Some rows of the last hidden state, in any order and as often as they are named, and the parameters
+    /// for what follows. The last layer is computed for them only. `(rows, hidden)`
     fn rows(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> (Tensor<2>, View<'_>) {
-        let hidden = self.hidden(batch, mode);
-        let rows = row_tensor(rows, &hidden.device());
-        (hidden.select(0, rows), self.params.view(mode))
+        let mut asked = rows.to_vec();
+        asked.sort_unstable();
+        asked.dedup();
+        let params = self.params.view(mode);
+        // (asked, hidden)
+        let hidden = self.parts.encoder.forward(params, batch, &self.config, mode, Some(&asked), |_| ());
+        let places: Vec<usize> = rows.iter().map(|row| asked.binary_search(row).expect("asked for")).collect();
+        let places = row_tensor(&places, &hidden.device());
+        (hidden.select(0, places), params)
     }
 
     fn classifier_head(&self) -> &ClassifierHead {

@@ -3,7 +3,7 @@
 //! Layers hold numbers into this list, not tensors. So a tied parameter stands once, and freezing,
 //! taking values out and collecting gradients are loops over one list.
 
-use polyseme_tensor::ops::{Linear, Norm};
+use polyseme_tensor::ops::{LayerCache, Linear, Norm};
 use polyseme_tensor::{Device, Gradients, Mode, Stream, Tensor, TensorData};
 
 /// Where a parameter stands, for freezing and decay.
@@ -172,6 +172,8 @@ struct Param {
 pub(crate) struct Params {
     list: Vec<Param>,
     device: Device,
+    /// What each layer keeps between forward passes; new ones whenever a value changes.
+    caches: Vec<LayerCache>,
 }
 
 impl Params {
@@ -181,7 +183,19 @@ impl Params {
             let data = flat(values, device);
             Param { value: Some(tracked(data, device, spec.info.trainable)), spec }
         });
-        Self { list: list.collect(), device: device.clone() }
+        let mut params = Self { list: list.collect(), device: device.clone(), caches: Vec::new() };
+        params.forget();
+        params
+    }
+
+    /// Forgets what was made of values that change now.
+    fn forget(&mut self) {
+        let layer = |param: &Param| match param.spec.info.group {
+            ParamGroup::Layer(index) => index + 1,
+            _ => 0,
+        };
+        let layers = self.list.iter().map(layer).max().unwrap_or(0);
+        self.caches = (0..layers).map(|_| LayerCache::default()).collect();
     }
 
     pub fn device(&self) -> &Device {
@@ -201,6 +215,7 @@ impl Params {
     }
 
     pub fn take(&mut self) -> Vec<Tensor<1>> {
+        self.forget();
         self.trained().map(|param| param.value.take().expect(PUT_BACK).inner()).collect()
     }
 
@@ -239,6 +254,7 @@ impl Params {
     /// Replaces all values.
     pub fn replace(&mut self, values: Vec<Vec<f32>>) {
         assert_eq!(values.len(), self.list.len(), "a value for each parameter");
+        self.forget();
         for (param, values) in self.list.iter_mut().zip(values) {
             param.value = Some(tracked(flat(values, &self.device), &self.device, param.spec.info.trainable));
         }
@@ -257,6 +273,7 @@ impl Params {
 
     /// Replaces a parameter's values.
     pub fn set(&mut self, id: ParamId, values: Vec<f32>) {
+        self.forget();
         let param = &mut self.list[id.0];
         assert_eq!(values.len(), param.spec.info.elements(), "as many values as the parameter has");
         param.value = Some(tracked(flat(values, &self.device), &self.device, param.spec.info.trainable));
@@ -292,7 +309,12 @@ pub(crate) struct View<'a> {
     record: bool,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// What a layer keeps between forward passes; nothing while its weights change at every step.
+    pub fn layer_cache(&self, index: usize) -> Option<&'a LayerCache> {
+        self.params.caches.get(index).filter(|_| !self.record)
+    }
+
     pub fn vector(&self, id: ParamId) -> Tensor<1> {
         let value = self.params.list[id.0].value.as_ref().expect(PUT_BACK).clone();
         if self.record { value } else { value.inner() }

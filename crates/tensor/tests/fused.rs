@@ -4,7 +4,7 @@
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, adamw_step_plain};
 use polyseme_tensor::ops::{
-    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerSettings,
+    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
     LayerWeights, Linear, Norm, encoder_layer, encoder_layer_plain, masked_lm_loss, masked_lm_loss_plain,
 };
 use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, device};
@@ -98,12 +98,17 @@ fn the_layer_equals_its_twin_with_all_gradients() {
             feed_forward: FeedForwardSettings { activation: case.activation, dropout: case.dropout / 2.0 },
         };
         let mode = Mode::Train(stream.named("dropout"));
-        let upstream = leaf(stream.named("upstream"), [batch.tokens(), h], 1.0).detach();
+        // Every other case is asked for some rows only.
+        let some: Vec<usize> = (0..batch.tokens()).filter(|row| row % 4 == 0).collect();
+        let asked = (number % 2 == 1).then_some(&some[..]);
+        let call = LayerCall { asked, cache: None };
+        let rows = asked.map_or(batch.tokens(), <[usize]>::len);
+        let upstream = leaf(stream.named("upstream"), [rows, h], 1.0).detach();
         let run = |fused: bool| {
             let weights = Weights::new(case, stream);
             let x = leaf(stream.named("x"), [batch.tokens(), h], 1.0);
             let layer = if fused { encoder_layer } else { encoder_layer_plain };
-            let y = layer(x.clone(), weights.layer(1e-5), &batch, settings, mode);
+            let y = layer(x.clone(), weights.layer(1e-5), &batch, settings, mode, call);
             let mut grads = (y.clone() * upstream.clone()).sum().backward();
             let mut all = vec![
                 ("output".to_owned(), values(&y)),

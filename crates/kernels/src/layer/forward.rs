@@ -1,6 +1,6 @@
 //! The layer forward.
 
-use super::{ATTENTION_OUT, COUNT, INNER, LayerDropout, LayerShape, NORM1, NORM2, OUT, QUERY, check};
+use super::{ATTENTION_OUT, COUNT, INNER, LayerDropout, LayerShape, NORM1, NORM2, OUT, QUERY, Rows, check};
 use crate::attention::{self, Heads};
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
@@ -36,7 +36,11 @@ impl Prepared {
 #[derive(Debug)]
 pub(super) struct Saved {
     pub sequences: Range<usize>,
-    pub qkv: Buffer,
+    /// `(m, h)`
+    pub query: Buffer,
+    /// Key beside value. `(n, 2h)`
+    pub key_value: Buffer,
+    /// For each sequence and head `(m, l)`.
     pub probabilities: Buffer,
     pub context: Buffer,
     pub xhat1: Buffer,
@@ -52,20 +56,20 @@ pub struct LayerSaved {
     pub(super) parts: Vec<Vec<Saved>>,
 }
 
-/// A layer over a packed batch. `x`, result: `(n, h)`; `starts`: first row of each sequence and,
-/// last, `n`. With `save` also what [`super::backward`] needs.
+/// A layer over a packed batch. `x`: `(n, h)`; result: `(m, h)`, for the rows asked for. With `save`
+/// also what [`super::backward`] needs.
 ///
 /// Panics if sizes do not agree.
 pub fn forward(
     shape: LayerShape,
     w: &[&[f32]; COUNT],
     x: &[f32],
-    starts: &[usize],
+    rows: Rows<'_>,
     dropout: LayerDropout,
     save: bool,
 ) -> (Vec<f32>, Option<LayerSaved>) {
-    check(shape, w, x, starts);
-    forward_prepared(shape, w, &Prepared::new(shape, w), x, starts, dropout, save)
+    check(shape, w, x, rows);
+    forward_prepared(shape, w, &Prepared::new(shape, w), x, rows, dropout, save)
 }
 
 /// [`forward`] with matrices that are prepared already.
@@ -74,21 +78,26 @@ pub fn forward_prepared(
     w: &[&[f32]; COUNT],
     prepared: &Prepared,
     x: &[f32],
-    starts: &[usize],
+    rows: Rows<'_>,
     dropout: LayerDropout,
     save: bool,
 ) -> (Vec<f32>, Option<LayerSaved>) {
-    check(shape, w, x, starts);
-    let ranges = parallel::parts(starts, parallel::threads());
-    let mut y = vec![0.0; x.len()];
-    let outputs = parallel::split_rows(&mut y, starts, &ranges, shape.hidden);
-    let items = ranges.into_iter().zip(outputs).collect();
-    let parts = parallel::map(items, |(range, y): (Range<usize>, &mut [f32])| {
-        let base = starts[range.start];
+    check(shape, w, x, rows);
+    let mut y = vec![0.0; rows.asked() * shape.hidden];
+    let mut rest = &mut y[..];
+    let mut items = Vec::new();
+    for range in parallel::parts(rows.starts(), parallel::threads()) {
+        let mut part = Vec::new();
+        for sequences in parallel::chunks(rows.starts(), range) {
+            let len = rows.asked_in(sequences.clone()).len() * shape.hidden;
+            part.push((sequences, rest.split_off_mut(..len).expect("a row of the result for each asked for")));
+        }
+        items.push(part);
+    }
+    let parts = parallel::map(items, |part| {
         let mut kept = Vec::new();
-        for sequences in parallel::chunks(starts, range) {
-            let rows = (starts[sequences.start] - base) * shape.hidden..(starts[sequences.end] - base) * shape.hidden;
-            let saved = chunk(shape, w, prepared, x, starts, sequences, dropout, &mut y[rows]);
+        for (sequences, y) in part {
+            let saved = chunk(shape, w, prepared, x, rows, sequences, dropout, y);
             if save {
                 kept.push(saved);
             }
@@ -104,51 +113,73 @@ fn chunk(
     w: &[&[f32]; COUNT],
     prepared: &Prepared,
     x: &[f32],
-    starts: &[usize],
+    rows: Rows<'_>,
     sequences: Range<usize>,
     dropout: LayerDropout,
     y: &mut [f32],
 ) -> Saved {
     let (h, f) = (shape.hidden, shape.inner);
-    let (first, last) = (starts[sequences.start], starts[sequences.end]);
-    let n = last - first;
-    let x = &x[first * h..last * h];
+    let all = rows.range(sequences.clone());
+    let (n, m) = (all.len(), y.len() / h);
+    let asked = gather(x, h, rows, sequences.clone());
+    let x = &x[all.start * h..all.end * h];
+    let asked = asked.as_deref().unwrap_or(x);
     let heads = Heads { hidden: h, count: shape.heads };
 
-    let mut qkv = Buffer::new(n * 3 * h);
-    for (i, right) in prepared.query_key_value.iter().enumerate() {
-        multiply(&mut qkv[i * h..], 3 * h, Into::Bias(w[QUERY + 2 * i + 1]), 1.0, Mat::new(x, n, h), right);
+    let mut query = Buffer::new(m * h);
+    let [to_query, to_key, to_value] = &prepared.query_key_value;
+    multiply(&mut query, h, Into::Bias(w[QUERY + 1]), 1.0, Mat::new(asked, m, h), to_query);
+    let mut key_value = Buffer::new(n * 2 * h);
+    for (i, right) in [to_key, to_value].into_iter().enumerate() {
+        multiply(&mut key_value[i * h..], 2 * h, Into::Bias(w[QUERY + 2 * i + 3]), 1.0, Mat::new(x, n, h), right);
     }
-    let mut probabilities = Buffer::new(attention::probabilities_len(heads, starts, sequences.clone()));
-    let mut context = Buffer::new(n * h);
-    attention::forward(heads, starts, sequences.clone(), &qkv, dropout.probabilities, &mut probabilities, &mut context);
+    let mut probabilities = Buffer::new(attention::probabilities_len(heads, rows, sequences.clone()));
+    let mut context = Buffer::new(m * h);
+    let inputs = (&*query, &*key_value);
+    attention::forward(heads, rows, sequences.clone(), inputs, dropout.probabilities, &mut probabilities, &mut context);
 
     // The attention's half: project, drop, add, normalise. `xhat1` holds the sum first.
-    let mut xhat1 = Buffer::new(n * h);
+    let mut xhat1 = Buffer::new(m * h);
     let bias = Into::Bias(w[ATTENTION_OUT + 1]);
-    multiply(&mut xhat1, h, bias, 1.0, Mat::new(&context, n, h), &prepared.attention_output);
-    residual(&mut xhat1, h, dropout.attention, first, x);
-    let mut rstd1 = Buffer::new(n);
-    let mut middle = Buffer::new(n * h);
+    multiply(&mut xhat1, h, bias, 1.0, Mat::new(&context, m, h), &prepared.attention_output);
+    let first = rows.asked_in(sequences.clone()).start;
+    residual(&mut xhat1, h, dropout.attention, rows, first, asked);
+    let mut rstd1 = Buffer::new(m);
+    let mut middle = Buffer::new(m * h);
     norm::forward(&mut xhat1, w[NORM1], w[NORM1 + 1], shape.eps, &mut rstd1, &mut middle);
 
     // The feed-forward half.
-    let mut pre = Buffer::new(n * f);
-    multiply(&mut pre, f, Into::Bias(w[INNER + 1]), 1.0, Mat::new(&middle, n, h), &prepared.inner);
-    let mut activated = Buffer::new(n * f);
+    let mut pre = Buffer::new(m * f);
+    multiply(&mut pre, f, Into::Bias(w[INNER + 1]), 1.0, Mat::new(&middle, m, h), &prepared.inner);
+    let mut activated = Buffer::new(m * f);
     math::activate(shape.activation, &pre, &mut activated);
-    let mut xhat2 = Buffer::new(n * h);
-    multiply(&mut xhat2, h, Into::Bias(w[OUT + 1]), 1.0, Mat::new(&activated, n, f), &prepared.output);
-    residual(&mut xhat2, h, dropout.output, first, &middle);
-    let mut rstd2 = Buffer::new(n);
+    let mut xhat2 = Buffer::new(m * h);
+    multiply(&mut xhat2, h, Into::Bias(w[OUT + 1]), 1.0, Mat::new(&activated, m, f), &prepared.output);
+    residual(&mut xhat2, h, dropout.output, rows, first, &middle);
+    let mut rstd2 = Buffer::new(m);
     norm::forward(&mut xhat2, w[NORM2], w[NORM2 + 1], shape.eps, &mut rstd2, y);
-    Saved { sequences, qkv, probabilities, context, xhat1, rstd1, pre, xhat2, rstd2 }
+    Saved { sequences, query, key_value, probabilities, context, xhat1, rstd1, pre, xhat2, rstd2 }
 }
 
-/// `z = dropout(z) + x`, rows of `h` named by their place in the batch.
-fn residual(z: &mut [f32], h: usize, dropout: Dropout, first: usize, x: &[f32]) {
+/// The rows of `x` that are asked for in some sequences; `None`: all of them.
+pub(super) fn gather(x: &[f32], h: usize, rows: Rows<'_>, sequences: Range<usize>) -> Option<Buffer> {
+    if rows.is_all() {
+        return None;
+    }
+    let asked = rows.asked_in(sequences);
+    let mut gathered = Buffer::new(asked.len() * h);
+    for (to, i) in gathered.chunks_exact_mut(h).zip(asked) {
+        let row = rows.row(i);
+        to.copy_from_slice(&x[row * h..(row + 1) * h]);
+    }
+    Some(gathered)
+}
+
+/// `z = dropout(z) + x`, rows of `h` named by their place in the batch; `first`: number of the first
+/// of those asked for.
+fn residual(z: &mut [f32], h: usize, dropout: Dropout, rows: Rows<'_>, first: usize, x: &[f32]) {
     for (i, (z, x)) in z.chunks_exact_mut(h).zip(x.chunks_exact(h)).enumerate() {
-        dropout.apply((first + i) as u64, z);
+        dropout.apply(rows.row(first + i) as u64, z);
         math::add(z, x);
     }
 }

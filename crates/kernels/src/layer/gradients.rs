@@ -1,38 +1,44 @@
-//! Gradients of matrices over all rows of a batch.
+//! Gradients of matrices over all chunks of a batch.
 //!
-//! Each thread takes rows of the gradients and not rows of the batch: nothing is summed twice, no
-//! thread needs a copy of all gradients, and the inner dimension is as long as it can be.
+//! Each thread takes rows of the gradients and not rows of the batch: nothing is summed twice, and no
+//! thread needs a copy of all gradients.
 
 use crate::parallel;
-use crate::product::{Into, Mat, Packed, multiply, tall};
+use crate::product::{Mat, Packed, sum_of_products, tall};
+use std::ops::Range;
 
-/// The gradient of a matrix `(out, in)` of a product: `doutᵀ · input`.
-#[derive(Clone, Copy)]
-pub(super) struct Outer<'a> {
-    /// Gradient of the product. `(n, out)`
-    pub dout: Mat<'a>,
-    /// What the matrix was multiplied by. `(n, in)`
-    pub input: Mat<'a>,
+/// What one chunk gives to the gradient `doutᵀ · input` of a matrix `(out, in)`.
+pub(super) struct Outer {
+    dout: Packed,
+    input: Packed,
 }
 
-/// The gradients, dense and row-major `(out, in)`.
-pub(super) fn of_matrices(outers: &[Outer<'_>]) -> Vec<Vec<f32>> {
-    let inputs: Vec<Packed> = outers.iter().map(|o| Packed::right_by_all(o.input)).collect();
+impl Outer {
+    /// `dout`: gradient of the product `(n, out)`; `input`: what the matrix was multiplied by `(n, in)`.
+    pub fn new(dout: Mat<'_>, input: Mat<'_>) -> Self {
+        Self { dout: Packed::left(dout.t()), input: Packed::right(input) }
+    }
+}
+
+/// The gradient of each matrix, dense and row-major `(out, in)`; empty where nothing was given.
+pub(super) fn of_matrices(matrices: &[Vec<Outer>]) -> Vec<Vec<f32>> {
+    let size = |chunks: &[Outer]| chunks.first().map_or((0, 0), |c| (c.dout.len(), c.input.len()));
     let threads = parallel::threads();
-    let mut gradients: Vec<Vec<f32>> = outers.iter().map(|o| vec![0.0; o.dout.cols() * o.input.cols()]).collect();
-    let mut tasks: Vec<Vec<_>> = (0..threads).map(|_| Vec::with_capacity(outers.len())).collect();
-    for ((outer, input), gradient) in outers.iter().zip(&inputs).zip(&mut gradients) {
-        let (out, inner) = (outer.dout.cols(), outer.input.cols());
+    let mut gradients: Vec<Vec<f32>> =
+        matrices.iter().map(|chunks| size(chunks)).map(|(out, inner)| vec![0.0; out * inner]).collect();
+    let mut tasks: Vec<Vec<(Range<usize>, &[Outer], &mut [f32])>> = (0..threads).map(|_| Vec::new()).collect();
+    for (chunks, gradient) in matrices.iter().zip(&mut gradients).filter(|(chunks, _)| !chunks.is_empty()) {
+        let (out, inner) = size(chunks);
         let mut rest = &mut gradient[..];
         for (task, panels) in tasks.iter_mut().zip(parallel::even(out.div_ceil(tall()), threads)) {
             let rows = panels.start * tall()..out.min(panels.end * tall());
             let part = rest.split_off_mut(..rows.len() * inner).expect("as many rows as the gradient has");
-            task.push((outer.dout.t().rows(rows), input, part));
+            task.push((rows, chunks, part));
         }
     }
     parallel::map(tasks, |parts| {
-        for (dout, input, gradient) in parts {
-            multiply(gradient, input.len(), Into::Set, 1.0, dout, input);
+        for (rows, chunks, gradient) in parts {
+            sum_of_products(gradient, rows, chunks.iter().map(|c| (&c.dout, &c.input)));
         }
     });
     gradients

@@ -2,16 +2,20 @@
 //! batch: Devlin et al. 2019; Vaswani et al. 2017.
 //!
 //! Each thread takes its own sequences through the whole layer, chunk by chunk, so that a chunk's
-//! activations stay in its cache. Saved for the backward pass: query/key/value, probabilities,
+//! activations stay in its cache. Saved for the backward pass: query, key and value, probabilities,
 //! context, the two normalised values, the pre-activation. The activation and the outputs of the
 //! norms are computed again.
+//!
+//! `n` rows go in, and `m` rows are asked for ([`Rows`]).
 
 mod backward;
 mod forward;
 mod gradients;
+mod rows;
 
-pub use backward::backward;
+pub use backward::{Needs, backward};
 pub use forward::{LayerSaved, Prepared, forward, forward_prepared};
+pub use rows::{Rows, count};
 
 use crate::Activation;
 use crate::dropout::Dropout;
@@ -84,13 +88,12 @@ impl LayerDropout {
 pub type LayerGradients = [Vec<f32>; COUNT];
 
 /// Panics unless all sizes agree.
-fn check(shape: LayerShape, w: &[&[f32]; COUNT], x: &[f32], starts: &[usize]) {
+fn check(shape: LayerShape, w: &[&[f32]; COUNT], x: &[f32], rows: Rows<'_>) {
     let (h, f) = (shape.hidden, shape.inner);
     let sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, f * h, f, h * f, h, h, h];
     for ((name, w), size) in WEIGHTS.iter().zip(w).zip(sizes) {
         assert_eq!(w.len(), size, "size of {name}");
     }
-    assert!(starts.len() > 1 && starts[0] == 0 && starts.windows(2).all(|s| s[0] < s[1]), "sequences are not empty");
-    assert_eq!(x.len(), starts[starts.len() - 1] * h, "rows of the input");
+    assert_eq!(x.len(), rows.len() * h, "rows of the input");
     assert_eq!(h % shape.heads, 0, "heads divide the width");
 }

@@ -132,6 +132,42 @@ pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat
     }
 }
 
+/// Rows `rows` of the sum of the products of packed operands; `c` is dense. A part of `c` stays in the
+/// cache while all products pass over it.
+pub(crate) fn sum_of_products<'a>(
+    c: &mut [f32],
+    rows: std::ops::Range<usize>,
+    products: impl Iterator<Item = (&'a Packed, &'a Packed)> + Clone,
+) {
+    let Some((tall, wide)) = tile::sizes() else {
+        for (a, b) in products {
+            let a = Mat::new(a.values(), a.len(), a.k).rows(rows.clone());
+            portable(c, b.len(), Into::Add, 1.0, a, b);
+        }
+        return;
+    };
+    assert!(rows.start % tall == 0, "rows begin at a tile");
+    let height = (LEFT / STEPS / tall).max(1) * tall;
+    for first in rows.clone().step_by(height) {
+        let m = height.min(rows.end - first);
+        for (i, (a, b)) in products.clone().enumerate() {
+            assert!(a.k == b.k && rows.end <= a.len(), "sizes of a product");
+            let (n, k) = (b.len(), a.k);
+            tile::Block {
+                size: (m, n, k),
+                left: Left::Panels(&a.values()[first * k..], k * tall),
+                right: b.values(),
+                right_stride: k * wide,
+                out: &mut c[(first - rows.start) * n..],
+                stride: n,
+                into: if i == 0 { Into::Set } else { Into::Add },
+                alpha: 1.0,
+            }
+            .run();
+        }
+    }
+}
+
 /// Where no vector unit is known that [`tile`] is written for.
 fn portable(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed) {
     let (m, n, k) = (a.rows, b.len(), a.cols);

@@ -29,7 +29,7 @@ enum Side {
 
 impl Packed {
     /// The left operand `(rows, k)`.
-    pub(super) fn left(a: Mat<'_>) -> Self {
+    pub(crate) fn left(a: Mat<'_>) -> Self {
         let mut packed = Self::unfilled(a.rows, a.cols, Side::Left);
         packed.fill(a, 1);
         packed

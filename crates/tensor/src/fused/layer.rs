@@ -8,16 +8,35 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-use polyseme_kernels::layer::{self, COUNT, LayerDropout, LayerSaved, LayerShape};
+use polyseme_kernels::layer::{self, COUNT, LayerDropout, LayerSaved, LayerShape, Needs, Prepared, Rows};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Everything that is not a tensor.
 #[derive(Clone, Debug)]
 pub struct LayerPlan {
     pub(crate) shape: LayerShape,
     pub(crate) starts: Arc<[usize]>,
+    pub(crate) asked: Option<AskedRows>,
     pub(crate) dropout: LayerDropout,
+    /// The matrices as the kernel multiplies by them, where they are kept.
+    pub(crate) cache: Option<Arc<OnceLock<Prepared>>>,
+}
+
+/// Rows whose output is asked for, and how many lie before each sequence.
+#[derive(Clone, Debug)]
+pub struct AskedRows {
+    pub(crate) rows: Arc<[usize]>,
+    pub(crate) counts: Arc<[usize]>,
+}
+
+impl LayerPlan {
+    fn rows(&self) -> Rows<'_> {
+        match &self.asked {
+            Some(asked) => Rows::some(&self.starts, &asked.rows, &asked.counts),
+            None => Rows::all(&self.starts),
+        }
+    }
 }
 
 /// The layer on the back ends that have it. The weights are in the order of
@@ -25,7 +44,7 @@ pub struct LayerPlan {
 #[backend_extension(Flex, Autodiff)]
 #[allow(clippy::too_many_arguments)]
 pub trait LayerBackend: Backend {
-    /// `x`, result: `(tokens, hidden)`
+    /// `x`: `(tokens, hidden)`; result: `(rows asked for, hidden)`
     fn encoder_layer(
         x: FloatTensor<Self>,
         w0: FloatTensor<Self>,
@@ -97,7 +116,14 @@ fn run(
     save: bool,
 ) -> (FlexTensor, Option<LayerSaved>) {
     let weights = weights.each_ref().map(values);
-    let (y, saved) = layer::forward(plan.shape, &slices(&weights), &values(x), &plan.starts, plan.dropout, save);
+    let (w, x, rows) = (slices(&weights), values(x), plan.rows());
+    let (y, saved) = match &plan.cache {
+        Some(cache) => {
+            let prepared = cache.get_or_init(|| Prepared::new(plan.shape, &w));
+            layer::forward_prepared(plan.shape, &w, prepared, &x, rows, plan.dropout, save)
+        }
+        None => layer::forward(plan.shape, &w, &x, rows, plan.dropout, save),
+    };
     let rows = y.len() / plan.shape.hidden;
     (tensor(y, [rows, plan.shape.hidden]), saved)
 }
@@ -126,14 +152,19 @@ impl Backward<Flex, 17> for LayerBackward {
         let dy = grads.consume::<Flex>(&ops.node);
         let shapes = weights.each_ref().map(|w| w.shape());
         let weights = weights.each_ref().map(values);
+        let needs = Needs {
+            x: ops.parents[0].is_some(),
+            weights: std::array::from_fn(|i| ops.parents[i + 1].is_some()),
+        };
         let (dx, dw) = layer::backward(
             plan.shape,
             &slices(&weights),
             &values(&x),
-            &plan.starts,
+            plan.rows(),
             plan.dropout,
             &saved,
             &values(&dy),
+            needs,
         );
         let mut parents = ops.parents.into_iter();
         if let Some(parent) = parents.next().flatten() {
@@ -170,7 +201,8 @@ fn train<C: CheckpointStrategy>(
     }
 }
 
-/// The fused layer. `x`, result: `(tokens, hidden)`; matrices keep their two dimensions.
+/// The fused layer. `x`: `(tokens, hidden)`; result: `(rows asked for, hidden)`; matrices keep their two
+/// dimensions.
 pub(crate) fn encoder_layer(
     x: Tensor<2>,
     maps: [(Tensor<2>, Tensor<1>); 6],

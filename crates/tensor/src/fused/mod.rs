@@ -7,7 +7,7 @@ mod layer;
 mod loss;
 mod optimizer;
 
-pub(crate) use layer::{LayerPlan, encoder_layer};
+pub(crate) use layer::{AskedRows, LayerPlan, encoder_layer};
 pub(crate) use loss::masked_loss;
 pub(crate) use optimizer::{adamw, sum_of_squares};
 

@@ -4,10 +4,12 @@ use super::{
     Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, attention_block,
     feed_forward_block,
 };
-use crate::fused::{self, LayerPlan};
+use crate::fused::{self, AskedRows, LayerPlan};
+use crate::packed::row_tensor;
 use crate::{Mode, PackedBatch};
 use burn::tensor::Tensor;
-use polyseme_kernels::layer::{LayerDropout, LayerShape};
+use polyseme_kernels::layer::{LayerDropout, LayerShape, Prepared, count};
+use std::sync::{Arc, OnceLock};
 
 /// Weights of a layer.
 #[derive(Clone, Debug)]
@@ -25,25 +27,42 @@ pub struct LayerSettings {
     pub feed_forward: FeedForwardSettings,
 }
 
+/// A layer's matrices as the kernel multiplies by them, kept from call to call. It belongs to one
+/// state of the weights: whoever changes them takes a new one.
+#[derive(Clone, Debug, Default)]
+pub struct LayerCache(Arc<OnceLock<Prepared>>);
+
+/// What a call of [`encoder_layer`] may save.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LayerCall<'a> {
+    /// Rows whose output is asked for, ascending; all if `None`. Much of the layer is then computed
+    /// for these only.
+    pub asked: Option<&'a [usize]>,
+    /// Where the prepared matrices are kept.
+    pub cache: Option<&'a LayerCache>,
+}
+
 /// The layer, by our kernels on the CPU and by [`encoder_layer_plain`] elsewhere.
 ///
 /// # Shapes
-/// - x, output: `(tokens, width)`
+/// - x: `(tokens, width)`
+/// - output: `(tokens, width)`, or `(asked, width)`
 pub fn encoder_layer(
     x: Tensor<2>,
     weights: LayerWeights,
     batch: &PackedBatch,
     settings: LayerSettings,
     mode: Mode,
+    call: LayerCall<'_>,
 ) -> Tensor<2> {
-    match plan(&x, &weights, batch, settings, mode) {
+    match plan(&x, &weights, batch, settings, mode, call) {
         Some(plan) => {
             let LayerWeights { attention: a, feed_forward: f } = weights;
             let maps = [a.query, a.key, a.value, a.output, f.intermediate, f.output].map(|l| (l.weight, l.bias));
             let norms = [a.norm, f.norm].map(|n| (n.weight, n.bias));
             fused::encoder_layer(x, maps, norms, plan)
         }
-        None => encoder_layer_plain(x, weights, batch, settings, mode),
+        None => encoder_layer_plain(x, weights, batch, settings, mode, call),
     }
 }
 
@@ -54,9 +73,17 @@ pub fn encoder_layer_plain(
     batch: &PackedBatch,
     settings: LayerSettings,
     mode: Mode,
+    call: LayerCall<'_>,
 ) -> Tensor<2> {
     let x = attention_block(x, weights.attention, batch, settings.attention, mode);
-    feed_forward_block(x, weights.feed_forward, settings.feed_forward, mode)
+    let x = feed_forward_block(x, weights.feed_forward, settings.feed_forward, mode);
+    match call.asked {
+        Some(rows) => {
+            let rows = row_tensor(rows, &x.device());
+            x.select(0, rows)
+        }
+        None => x,
+    }
 }
 
 /// How the kernel is to run, if it can: on the CPU, with one epsilon and an activation it has.
@@ -66,6 +93,7 @@ fn plan(
     batch: &PackedBatch,
     settings: LayerSettings,
     mode: Mode,
+    call: LayerCall<'_>,
 ) -> Option<LayerPlan> {
     let (attention, feed_forward) = (settings.attention, settings.feed_forward);
     let epsilon = weights.attention.norm.epsilon;
@@ -90,5 +118,7 @@ fn plan(
         attention: mode.named("attention_output").dropout(attention.hidden_dropout),
         output: mode.named("feed_forward").dropout(feed_forward.dropout),
     };
-    Some(LayerPlan { shape, starts: batch.starts.as_slice().into(), dropout })
+    let asked = call.asked.map(|rows| AskedRows { rows: rows.into(), counts: count(&batch.starts, rows).into() });
+    let cache = call.cache.map(|cache| cache.0.clone());
+    Some(LayerPlan { shape, starts: batch.starts.as_slice().into(), asked, dropout, cache })
 }

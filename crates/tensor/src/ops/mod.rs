@@ -16,7 +16,7 @@ pub use activation::{Activation, activate};
 pub use attention_block::{AttentionSettings, AttentionWeights, attention_block};
 pub use dropout::dropout;
 pub use embed_norm::{EmbeddingSettings, EmbeddingWeights, embed_norm};
-pub use encoder_layer::{LayerSettings, LayerWeights, encoder_layer, encoder_layer_plain};
+pub use encoder_layer::{LayerCache, LayerCall, LayerSettings, LayerWeights, encoder_layer, encoder_layer_plain};
 pub use feed_forward_block::{FeedForwardSettings, FeedForwardWeights, feed_forward_block};
 pub use layer_norm::{Norm, layer_norm};
 pub use linear::{Linear, linear};
