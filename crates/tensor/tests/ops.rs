@@ -2,7 +2,7 @@
 
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, adamw_step_plain, global_norm};
-use polyseme_tensor::ops::{self, Activation, Linear, Norm};
+use polyseme_tensor::ops::{self, Activation, LayerCall, Linear, Norm};
 use polyseme_tensor::packed::int_tensor;
 use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, device};
 use serde_json::Value;
@@ -194,7 +194,7 @@ fn dropout_of_attention_and_of_hidden_states_have_their_rates() {
     for layer in [ops::encoder_layer, ops::encoder_layer_plain] {
         let share = |settings, zero: fn(&[f32]) -> bool| {
             let mode = Mode::Train(Stream::new(4));
-            let rows = values(&layer(x(), attention_only(), &batch, settings, mode));
+            let rows = values(&layer(x(), attention_only(), &batch, settings, mode, LayerCall::default()));
             rows.chunks(4).filter(|row| zero(row)).count() as f64 / COUNT as f64
         };
         // A sequence of one token has one probability; where it is dropped, nothing is left.
