@@ -47,8 +47,11 @@ def memory_bytes():
         return 0
 
 
-def versions(*packages):
-    """Versions of Python packages, and of Python."""
+def versions(*packages, python=None):
+    """Versions of Python packages, and of Python; of another interpreter if one is named."""
+    if python and Path(python).absolute() != Path(sys.executable).absolute():
+        ask = "import json, sys; sys.path.insert(0, sys.argv[1]); import record; print(json.dumps(record.versions(*sys.argv[2:])))"
+        return json.loads(output_of(str(python), "-c", ask, str(ROOT / "scripts"), *packages) or "{}")
     found = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -58,8 +61,8 @@ def versions(*packages):
     return found
 
 
-def facts(binary, *packages):
-    """Everything about a measurement but its numbers."""
+def facts(binary, *packages, python=None):
+    """Everything about a measurement but its numbers; the packages are those of `python`, if it is named."""
     changed = output_of("git", "status", "--porcelain", "--untracked-files=no", "--", "crates", "Cargo.toml", "Cargo.lock")
     return {
         "date": datetime.date.today().isoformat(),
@@ -67,7 +70,7 @@ def facts(binary, *packages):
         "commit": output_of("git", "rev-parse", "--short=12", "HEAD") + (" with changes" if changed else ""),
         "polyseme": output_of(str(binary), "--version"),
         "rustc": output_of("rustc", "--version"),
-        "versions": versions(*packages),
+        "versions": versions(*packages, python=python),
         "machine": {
             "processor": processor(),
             "cores": os.cpu_count(),

@@ -11,6 +11,7 @@ pub mod adamw;
 pub mod attention;
 pub mod dropout;
 pub mod layer;
+pub mod limit;
 pub mod masked_loss;
 pub mod math;
 pub mod norm;

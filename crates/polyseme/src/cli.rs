@@ -51,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Eval(args) => commands::eval::run(&args, &context),
         Command::Predict(args) => commands::predict::run(&args, &context),
         Command::Embed(args) => commands::embed::run(&args, &context),
+        Command::Bench(args) => commands::bench::run(&args, &context),
         Command::Fill(args) => commands::fill::run(&args, &context),
         Command::Completions(_) | Command::Man(_) => unreachable!("answered above"),
     }

@@ -25,6 +25,7 @@
 //! [`infer`], [`models`], [`text`], [`tensor`] and [`formats`].
 
 mod args;
+mod bench;
 pub mod cli;
 mod commands;
 mod face;

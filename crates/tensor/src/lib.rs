@@ -15,4 +15,5 @@ pub mod random;
 pub use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 pub use error::{Error, Result};
 pub use packed::{PackedBatch, Sequence};
+pub use polyseme_kernels::limit::fma_limit;
 pub use random::{Mode, Stream};

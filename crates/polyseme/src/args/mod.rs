@@ -1,5 +1,6 @@
 //! What can be typed: the command line's words and their help, nothing else. Parsing does no I/O.
 
+mod bench;
 mod finetune;
 mod global;
 mod pretrain;
@@ -7,6 +8,7 @@ mod shell;
 mod tour;
 mod using;
 
+pub use bench::BenchArgs;
 pub use finetune::FinetuneArgs;
 pub use global::GlobalArgs;
 pub use pretrain::PretrainArgs;
@@ -65,6 +67,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Fill the masks of a text
     Fill(FillArgs),
+    /// Measure speed and memory on this machine
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Write manual pages, one a command

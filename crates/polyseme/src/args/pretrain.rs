@@ -14,7 +14,7 @@ Examples:
   polyseme pretrain texts/ --recipe small --dry-run > mine.toml";
 
 /// Words of `polyseme pretrain`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(after_help = AFTER_HELP)]
 #[command(group = ArgGroup::new("length").args(["budget", "steps", "epochs"]).multiple(false))]
 pub struct PretrainArgs {

@@ -1,5 +1,6 @@
 //! What each command does: open, run, show. One file a command; none of them computes anything.
 
+pub mod bench;
 pub mod completions;
 mod context;
 pub mod embed;

@@ -31,7 +31,7 @@ pub struct SpecialTokens {
 }
 
 /// A text (or pair) as the encoder sees it, special tokens included.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Encoding {
     /// Token ids.
     pub ids: Vec<u32>,

@@ -1,0 +1,152 @@
+//! The encoder layer by our kernels beside its plain twin, forward and backward: first that they agree,
+//! then how long they take.
+
+use super::forward_operations;
+use polyseme_models::EncoderConfig;
+use polyseme_tensor::closeness::values;
+use polyseme_tensor::ops::{
+    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
+    LayerWeights, Linear, Norm, encoder_layer, encoder_layer_plain,
+};
+use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData};
+use polyseme_train::Stop;
+use serde::Serialize;
+use std::time::Instant;
+
+/// Dropout of all rows.
+const DROPOUT: f64 = 0.1;
+
+/// One shape of layer.
+#[derive(Debug, Serialize)]
+pub struct KernelRow {
+    /// Hidden width.
+    pub hidden_size: usize,
+    /// Sequences and their length.
+    pub batch: usize,
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Seconds forward and backward, by our kernels.
+    pub seconds: f64,
+    /// The same by the plain twin.
+    pub plain_seconds: f64,
+    /// Matrix products done per second over what the processor does at best.
+    pub share_of_peak: f64,
+    /// Largest difference of the two outputs.
+    pub largest_difference: f32,
+}
+
+/// All of them.
+#[derive(Debug, Serialize)]
+pub struct Kernels {
+    /// The processor's best, in operations per second.
+    pub peak_operations_per_second: f64,
+    /// A row a shape.
+    pub layers: Vec<KernelRow>,
+}
+
+/// Measures layers of the usual shapes; `None` if it was asked to stop.
+pub fn kernels(config: &EncoderConfig, steps: u32, peak: f64, device: &Device, stop: &Stop) -> Option<Kernels> {
+    let device = device.clone().autodiff();
+    let mut layers = Vec::new();
+    for (hidden, heads, batch, seq_len) in [(256, 4, 32, 128), (384, 12, 64, 32), (768, 12, 4, 128)] {
+        if stop.requested() {
+            return None;
+        }
+        let mut config = config.clone();
+        config.num_hidden_layers = 1;
+        (config.hidden_size, config.num_attention_heads, config.intermediate_size) = (hidden, heads, 4 * hidden);
+        let case = Case::new(&config, batch, seq_len, &device);
+        let (ours, plain) = (values(&case.forward(true)), values(&case.forward(false)));
+        let difference = ours.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let seconds = case.seconds(true, steps);
+        let operations = 3.0 * batch as f64 * forward_operations(&config, seq_len, seq_len);
+        layers.push(KernelRow {
+            hidden_size: hidden,
+            batch,
+            seq_len,
+            seconds,
+            plain_seconds: case.seconds(false, steps.div_ceil(4)),
+            share_of_peak: operations / seconds / peak,
+            largest_difference: difference,
+        });
+    }
+    Some(Kernels { peak_operations_per_second: peak, layers })
+}
+
+/// A layer with its input.
+struct Case {
+    weights: LayerWeights,
+    x: Tensor<2>,
+    batch: PackedBatch,
+    settings: LayerSettings,
+}
+
+impl Case {
+    fn new(config: &EncoderConfig, count: usize, length: usize, device: &Device) -> Self {
+        let (h, f) = (config.hidden_size, config.intermediate_size);
+        let tensor = |n: usize, name: &str, deviation: f64| Stream::new(1).named(name).normals(n, deviation);
+        let matrix = |rows: usize, columns: usize, name: &str| {
+            let data = TensorData::new(tensor(rows * columns, name, 0.05), [rows, columns]);
+            Tensor::<2>::from_data(data, device).require_grad()
+        };
+        let vector = |n: usize, name: &str| {
+            Tensor::<1>::from_data(TensorData::new(tensor(n, name, 0.5), [n]), device).require_grad()
+        };
+        let map = |out: usize, inner: usize, name: &str| Linear {
+            weight: matrix(out, inner, name),
+            bias: vector(out, &format!("{name} bias")),
+        };
+        let norm = |name: &str| Norm {
+            weight: vector(h, name),
+            bias: vector(h, &format!("{name} bias")),
+            epsilon: config.layer_norm_eps,
+        };
+        let sequences = vec![Sequence { ids: vec![0; length], type_ids: vec![0; length] }; count];
+        Self {
+            weights: LayerWeights {
+                attention: AttentionWeights {
+                    query: map(h, h, "query"),
+                    key: map(h, h, "key"),
+                    value: map(h, h, "value"),
+                    output: map(h, h, "projection"),
+                    norm: norm("norm 1"),
+                },
+                feed_forward: FeedForwardWeights {
+                    intermediate: map(f, h, "inner"),
+                    output: map(h, f, "output"),
+                    norm: norm("norm 2"),
+                },
+            },
+            x: matrix(count * length, h, "x"),
+            batch: PackedBatch::new(&sequences, device),
+            settings: LayerSettings {
+                attention: AttentionSettings {
+                    heads: config.num_attention_heads,
+                    attention_dropout: DROPOUT,
+                    hidden_dropout: DROPOUT,
+                },
+                feed_forward: FeedForwardSettings { activation: Activation::Gelu, dropout: DROPOUT },
+            },
+        }
+    }
+
+    fn forward(&self, ours: bool) -> Tensor<2> {
+        let layer = if ours { encoder_layer } else { encoder_layer_plain };
+        let mode = Mode::Train(Stream::new(2));
+        layer(self.x.clone(), self.weights.clone(), &self.batch, self.settings, mode, LayerCall::default())
+    }
+
+    /// Median seconds of a forward and a backward pass.
+    fn seconds(&self, ours: bool, steps: u32) -> f64 {
+        let mut seconds: Vec<f64> = (0..=steps)
+            .map(|_| {
+                let begun = Instant::now();
+                let _gradients = self.forward(ours).sum().backward();
+                begun.elapsed().as_secs_f64()
+            })
+            .skip(1) // the first one makes the buffers
+            .collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    }
+}
