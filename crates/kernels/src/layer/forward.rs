@@ -4,7 +4,7 @@ use super::{ATTENTION_OUT, COUNT, INNER, LayerDropout, LayerShape, NORM1, NORM2,
 use crate::attention::{self, Heads};
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
-use crate::product::{Into, Mat, Packed, multiply};
+use crate::product::{Into, Mat, Packed, multiply_by};
 use crate::{math, norm, parallel};
 use std::ops::Range;
 
@@ -94,10 +94,12 @@ pub fn forward_prepared(
         }
         items.push(part);
     }
+    // One chunk is the work of one thread, unless its products are shared out.
+    let threads = if items.len() == 1 && items[0].len() == 1 { parallel::threads() } else { 1 };
     let parts = parallel::map(items, |part| {
         let mut kept = Vec::new();
         for (sequences, y) in part {
-            let saved = chunk(shape, w, prepared, x, rows, sequences, dropout, y);
+            let saved = chunk(shape, w, prepared, x, rows, sequences, dropout, y, threads);
             if save {
                 kept.push(saved);
             }
@@ -107,7 +109,7 @@ pub fn forward_prepared(
     (y, save.then_some(LayerSaved { parts }))
 }
 
-/// The layer over one chunk, on this thread. `y`: the chunk's rows of the result.
+/// The layer over one chunk. `y`: the chunk's rows of the result; `threads`: how many share its products.
 fn chunk(
     shape: LayerShape,
     w: &[&[f32]; COUNT],
@@ -117,6 +119,7 @@ fn chunk(
     sequences: Range<usize>,
     dropout: LayerDropout,
     y: &mut [f32],
+    threads: usize,
 ) -> Saved {
     let (h, f) = (shape.hidden, shape.inner);
     let all = rows.range(sequences.clone());
@@ -128,10 +131,10 @@ fn chunk(
 
     let mut query = Buffer::new(m * h);
     let [to_query, to_key, to_value] = &prepared.query_key_value;
-    multiply(&mut query, h, Into::Bias(w[QUERY + 1]), 1.0, Mat::new(asked, m, h), to_query);
+    multiply_by(threads, &mut query, h, Into::Bias(w[QUERY + 1]), Mat::new(asked, m, h), to_query);
     let mut key_value = Buffer::new(n * 2 * h);
     for (i, right) in [to_key, to_value].into_iter().enumerate() {
-        multiply(&mut key_value[i * h..], 2 * h, Into::Bias(w[QUERY + 2 * i + 3]), 1.0, Mat::new(x, n, h), right);
+        multiply_by(threads, &mut key_value[i * h..], 2 * h, Into::Bias(w[QUERY + 2 * i + 3]), Mat::new(x, n, h), right);
     }
     let mut probabilities = Buffer::new(attention::probabilities_len(heads, rows, sequences.clone()));
     let mut context = Buffer::new(m * h);
@@ -141,7 +144,7 @@ fn chunk(
     // The attention's half: project, drop, add, normalise. `xhat1` holds the sum first.
     let mut xhat1 = Buffer::new(m * h);
     let bias = Into::Bias(w[ATTENTION_OUT + 1]);
-    multiply(&mut xhat1, h, bias, 1.0, Mat::new(&context, m, h), &prepared.attention_output);
+    multiply_by(threads, &mut xhat1, h, bias, Mat::new(&context, m, h), &prepared.attention_output);
     let first = rows.asked_in(sequences.clone()).start;
     residual(&mut xhat1, h, dropout.attention, rows, first, asked);
     let mut rstd1 = Buffer::new(m);
@@ -150,11 +153,11 @@ fn chunk(
 
     // The feed-forward half.
     let mut pre = Buffer::new(m * f);
-    multiply(&mut pre, f, Into::Bias(w[INNER + 1]), 1.0, Mat::new(&middle, m, h), &prepared.inner);
+    multiply_by(threads, &mut pre, f, Into::Bias(w[INNER + 1]), Mat::new(&middle, m, h), &prepared.inner);
     let mut activated = Buffer::new(m * f);
     math::activate(shape.activation, &pre, &mut activated);
     let mut xhat2 = Buffer::new(m * h);
-    multiply(&mut xhat2, h, Into::Bias(w[OUT + 1]), 1.0, Mat::new(&activated, m, f), &prepared.output);
+    multiply_by(threads, &mut xhat2, h, Into::Bias(w[OUT + 1]), Mat::new(&activated, m, f), &prepared.output);
     residual(&mut xhat2, h, dropout.output, rows, first, &middle);
     let mut rstd2 = Buffer::new(m);
     norm::forward(&mut xhat2, w[NORM2], w[NORM2 + 1], shape.eps, &mut rstd2, y);

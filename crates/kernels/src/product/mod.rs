@@ -9,6 +9,10 @@ mod pack;
 mod tile;
 
 pub use pack::Packed;
+
+use crate::parallel;
+use crate::pool::Buffer;
+use std::ops::Range;
 use tile::Left;
 
 /// A read-only matrix: element (i, j) is `data[i * row + j * col]`.
@@ -41,7 +45,7 @@ impl<'a> Mat<'a> {
     }
     /// Some of the rows. Panics if they are not there.
     #[must_use]
-    pub fn rows(self, range: std::ops::Range<usize>) -> Self {
+    pub fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows, "rows {range:?} of {}", self.rows);
         // A range that is empty may begin behind the last value.
         let data = self.data.get(range.start * self.row..).unwrap_or_default();
@@ -91,7 +95,47 @@ pub fn product(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<
 
 /// The same with a right operand that is packed.
 pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed) {
-    let (m, n, k) = (a.rows, b.len(), a.cols);
+    columns(c, stride, into, alpha, a, b, 0..b.len());
+}
+
+/// The same, with the columns shared out to so many threads: for products too small to share out the
+/// rows. The values are those of [`multiply`].
+pub fn multiply_by(threads: usize, c: &mut [f32], stride: usize, into: Into<'_>, a: Mat<'_>, b: &Packed) {
+    let Some((_, wide)) = tile::sizes().filter(|_| threads > 1) else {
+        return multiply(c, stride, into, 1.0, a, b);
+    };
+    let ranges = parallel::even(b.len().div_ceil(wide), threads);
+    let ranges = ranges.into_iter().map(|panels| panels.start * wide..b.len().min(panels.end * wide)).collect();
+    let parts = parallel::map(ranges, |range: Range<usize>| {
+        let mut part = Buffer::new(a.rows * range.len());
+        let into = match into {
+            Into::Bias(bias) => Into::Bias(&bias[range.clone()]),
+            _ => Into::Set,
+        };
+        columns(&mut part, range.len(), into, 1.0, a, b, range.clone());
+        (range, part)
+    });
+    for (range, part) in parts {
+        for (c, part) in c.chunks_mut(stride).zip(part.chunks_exact(range.len())) {
+            match into {
+                Into::Add => crate::math::add(&mut c[range.clone()], part),
+                _ => c[range.clone()].copy_from_slice(part),
+            }
+        }
+    }
+}
+
+/// Some columns of a product, the first of which begins a panel.
+fn columns(
+    c: &mut [f32],
+    stride: usize,
+    into: Into<'_>,
+    alpha: f32,
+    a: Mat<'_>,
+    b: &Packed,
+    columns: Range<usize>,
+) {
+    let (m, n, k) = (a.rows, columns.len(), a.cols);
     assert_eq!(k, b.k, "inner sizes of a product");
     assert!(fits(c.len(), m, n, stride), "product {m}x{n} (stride {stride}) in {} values", c.len());
     if let Into::Bias(bias) = into {
@@ -103,6 +147,7 @@ pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat
     let Some((tall, wide)) = tile::sizes() else {
         return portable(c, stride, into, alpha, a, b);
     };
+    assert!(columns.start % wide == 0 && columns.end <= b.len(), "columns begin with a panel and are there");
     // Rows with their steps side by side are read as they lie, unless they are so far apart that all
     // of a tile fall into the same places of the nearest cache. Columns would be read in pieces.
     let packed = (a.col != 1 || a.row % ALIASING == 0 && m > tall).then(|| Packed::left(a));
@@ -120,7 +165,7 @@ pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat
             tile::Block {
                 size: (height.min(m - first), n, steps.len()),
                 left,
-                right: &b.values()[steps.start * wide..],
+                right: &b.values()[columns.start * k + steps.start * wide..],
                 right_stride: k * wide,
                 out: &mut c[first * stride..],
                 stride,
@@ -136,7 +181,7 @@ pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat
 /// cache while all products pass over it.
 pub(crate) fn sum_of_products<'a>(
     c: &mut [f32],
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     products: impl Iterator<Item = (&'a Packed, &'a Packed)> + Clone,
 ) {
     let Some((tall, wide)) = tile::sizes() else {
@@ -227,6 +272,23 @@ mod tests {
                     assert_eq!(c[i * stride + j], 1.0 + 2.0 * sum, "({m},{n},{k}) at ({i},{j})");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn columns_shared_out_give_the_same_bits() {
+        let (m, n, k) = (5, 131, 40);
+        let a: Vec<f32> = (0..m * k).map(|i| (i as f32 * 0.37).sin()).collect();
+        let b: Vec<f32> = (0..n * k).map(|i| (i as f32 * 0.73).cos()).collect();
+        let bias: Vec<f32> = (0..n).map(|i| i as f32).collect();
+        let packed = Packed::right(Mat::new(&b, n, k).t());
+        for into in [Into::Set, Into::Bias(&bias), Into::Add] {
+            let run = |threads| {
+                let mut c = vec![0.5; m * (n + 2)];
+                multiply_by(threads, &mut c, n + 2, into, Mat::new(&a, m, k), &packed);
+                c
+            };
+            assert_eq!(run(1), run(3), "{into:?}");
         }
     }
 
