@@ -28,7 +28,8 @@ fn main() {
             let (y, saved) = forward(shape, &slices, &x, Rows::all(&starts), dropout, true);
             ahead = ahead.min(begin.elapsed().as_secs_f64());
             let begin = Instant::now();
-            let _gradients = backward(shape, &slices, &x, Rows::all(&starts), dropout, &saved.expect("saved"), &y, Needs::ALL);
+            let _gradients =
+                backward(shape, &slices, &x, Rows::all(&starts), dropout, &saved.expect("saved"), &y, Needs::ALL);
             back = back.min(begin.elapsed().as_secs_f64());
         }
         let flops = 2.0 * tokens as f64 * (12 * h * h + 2 * length * h) as f64;

@@ -134,6 +134,29 @@ fn eval_scores_are_those_of_predict() {
 }
 
 #[test]
+fn bench_measures_training_inference_latency_and_kernels() {
+    let tiny = ["bench", "--train", "tiny", "--batch", "2", "--seq-len", "16", "--vocab-size", "300", "--steps", "3"];
+    let train = json(&WORLD, &tiny);
+    let infer = json(&WORLD, &["bench", "encoder", "--batch", "2", "--seq-len", "16", "--steps", "3"]);
+    for speed in [&train, &infer] {
+        let number = |key: &str| speed[key].as_f64().unwrap_or_else(|| panic!("no {key} in {speed}"));
+        assert!(number("tokens_per_second") > 0.0 && number("peak_memory_bytes") > 1e6, "{speed}");
+        assert!((0.0..=1.1).contains(&number("share_of_peak")), "{speed}");
+    }
+    assert_eq!(train["step_seconds"].as_array().unwrap().len(), 3);
+    let latency = json(&WORLD, &["bench", "encoder", "--latency", "--steps", "1"]);
+    assert!(latency["p50_seconds"].as_f64() <= latency["p95_seconds"].as_f64(), "{latency}");
+    let kernels = json(&WORLD, &["bench", "--steps", "1"]);
+    for layer in kernels["layers"].as_array().unwrap() {
+        assert!(layer["largest_difference"].as_f64().unwrap() < 1e-5, "{layer}");
+    }
+    let error = fails(&WORLD, 1, &["bench", "encoder", "--seq-len", "5000"]);
+    assert!(error.contains("5000"), "{error}");
+    fails(&WORLD, 1, &["bench", "encoder", "--batch", "0"]);
+    fails(&WORLD, 1, &["bench", "encoder", "--train", "tiny"]);
+}
+
+#[test]
 fn predict_reads_standard_input() {
     let mut child =
         command(&WORLD, &["predict", "classifier"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -129,6 +129,7 @@ impl Training<'_> {
             let (mut saved_step, mut saved_at) = (self.state.step, clock.seconds());
             let mut upcoming = steps.next();
             let mut over = self.is_over(&clock);
+            let mut waited = 0.0;
 
             while let Some(data) = upcoming.take_if(|_| !over) {
                 if self.stop.requested() {
@@ -143,7 +144,9 @@ impl Training<'_> {
                 let progress = data.progress.unwrap_or_else(|| self.progress_by_clock(&clock));
                 let outcome = self.step(objective, &data, progress);
                 self.count(&data, &outcome, begun.elapsed().as_secs_f64())?;
+                let begun = Instant::now();
                 upcoming = steps.next();
+                waited += begun.elapsed().as_secs_f64();
                 self.state.seconds = clock.seconds();
                 let last = upcoming.is_none() || self.is_over(&clock);
 
@@ -169,6 +172,8 @@ impl Training<'_> {
                     (saved_step, saved_at) = (step, clock.seconds());
                 }
             }
+            let share = 100.0 * waited / clock.begun.elapsed().as_secs_f64();
+            self.observer.event(Event::Note(&format!("{share:.1} % of the time was spent waiting for data")));
             Ok(End::Finished)
         })
     }

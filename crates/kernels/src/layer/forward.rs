@@ -134,7 +134,14 @@ fn chunk(
     multiply_by(threads, &mut query, h, Into::Bias(w[QUERY + 1]), Mat::new(asked, m, h), to_query);
     let mut key_value = Buffer::new(n * 2 * h);
     for (i, right) in [to_key, to_value].into_iter().enumerate() {
-        multiply_by(threads, &mut key_value[i * h..], 2 * h, Into::Bias(w[QUERY + 2 * i + 3]), Mat::new(x, n, h), right);
+        multiply_by(
+            threads,
+            &mut key_value[i * h..],
+            2 * h,
+            Into::Bias(w[QUERY + 2 * i + 3]),
+            Mat::new(x, n, h),
+            right,
+        );
     }
     let mut probabilities = Buffer::new(attention::probabilities_len(heads, rows, sequences.clone()));
     let mut context = Buffer::new(m * h);

@@ -126,15 +126,7 @@ pub fn multiply_by(threads: usize, c: &mut [f32], stride: usize, into: Into<'_>,
 }
 
 /// Some columns of a product, the first of which begins a panel.
-fn columns(
-    c: &mut [f32],
-    stride: usize,
-    into: Into<'_>,
-    alpha: f32,
-    a: Mat<'_>,
-    b: &Packed,
-    columns: Range<usize>,
-) {
+fn columns(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed, columns: Range<usize>) {
     let (m, n, k) = (a.rows, columns.len(), a.cols);
     assert_eq!(k, b.k, "inner sizes of a product");
     assert!(fits(c.len(), m, n, stride), "product {m}x{n} (stride {stride}) in {} values", c.len());

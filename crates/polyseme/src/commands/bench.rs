@@ -85,7 +85,10 @@ fn speed_table(what: &str, tokens: f64, share: f64, peak: f64, memory: Option<u6
     let rows = [
         ("tokens per second", group(tokens.round() as u64)),
         ("share of the processor's best", format!("{:.0} %", 100.0 * share)),
-        ("the processor's best", format!("{:.0} GFLOP/s on {} threads", peak / 1e9, polyseme_tensor::device::threads())),
+        (
+            "the processor's best",
+            format!("{:.0} GFLOP/s on {} threads", peak / 1e9, polyseme_tensor::device::threads()),
+        ),
         ("peak memory", memory),
     ];
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();

@@ -152,10 +152,8 @@ impl Backward<Flex, 17> for LayerBackward {
         let dy = grads.consume::<Flex>(&ops.node);
         let shapes = weights.each_ref().map(|w| w.shape());
         let weights = weights.each_ref().map(values);
-        let needs = Needs {
-            x: ops.parents[0].is_some(),
-            weights: std::array::from_fn(|i| ops.parents[i + 1].is_some()),
-        };
+        let needs =
+            Needs { x: ops.parents[0].is_some(), weights: std::array::from_fn(|i| ops.parents[i + 1].is_some()) };
         let (dx, dw) = layer::backward(
             plan.shape,
             &slices(&weights),
