@@ -115,6 +115,7 @@ fn child() {
 fn killed_settings(folder: &Path) -> FinetuneSettings {
     let mut settings = finetuning(&folder.join("model"), &folder.join("train.csv"), &folder.join("out"));
     (settings.epochs, settings.patience, settings.seeds) = (15, 0, 2);
+    settings.save_every_steps = 3;
     settings
 }
 
@@ -124,18 +125,13 @@ fn killed_and_resumed_ends_in_the_same_bytes() {
     let settings = killed_settings(bench.dir.path());
     let whole = FinetuneSettings { out: bench.dir.path().join("whole"), ..settings.clone() };
     let (done, _) = run(&whole, false).unwrap();
-    for milliseconds in [60, 150, 200, 270] {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--ignored"])
-            .env("POLYSEME_TEST_CHILD", bench.dir.path())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    common::kill_child(bench.dir.path(), 20, || true);
+    let checkpoints = settings.out.join("run/seed-0/run/checkpoints");
+    for milliseconds in [0, 3, 11] {
+        let before = common::newest(&checkpoints);
+        common::kill_child(bench.dir.path(), milliseconds, || common::newest(&checkpoints) > before);
     }
+    assert!(!settings.out.join("model.safetensors").exists(), "killed before the end");
     let begun = settings.out.join("run/settings.toml").exists();
     let (resumed, _) = run(&settings, begun).unwrap();
     assert_eq!(resumed.results, done.results);

@@ -19,8 +19,8 @@ use polyseme_text::{Table, Tokenizer};
 pub use settings::{FinetuneOutcome, FinetuneSettings, Freeze, METRICS, SeedResult};
 use std::path::{Path, PathBuf};
 
-/// Settings that a resumed run may have otherwise than at its beginning.
-const MAY_CHANGE: [&str; 2] = ["out", "seeds"];
+/// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
+const MAY_CHANGE: [&str; 4] = ["out", "seeds", "save_every_seconds", "save_every_steps"];
 
 /// Everything the seeds share.
 struct Task<'a> {

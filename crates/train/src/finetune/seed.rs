@@ -129,8 +129,8 @@ fn plan(task: &Task<'_>, per_epoch: u64, stream: Stream) -> Plan {
         total_steps: Some(settings.epochs * per_epoch),
         short_share: 0.0,
         valid_every: per_epoch,
-        save_every_seconds: 300.0,
-        save_every_steps: 0,
+        save_every_seconds: settings.save_every_seconds,
+        save_every_steps: settings.save_every_steps,
         keep: 2,
         log_every: (per_epoch / 10).clamp(1, 10),
         selection: Some(Selection {

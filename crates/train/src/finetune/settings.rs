@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::metrics::ClassifyMetrics;
 use crate::pretrain::OptimizerSettings;
-use crate::pretrain::settings::{seed, setting};
+use crate::pretrain::settings::{positive, seed, setting};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -59,6 +59,12 @@ pub struct FinetuneSettings {
     pub batch_size: usize,
     /// Longest input in tokens.
     pub max_length: usize,
+    /// Seconds between checkpoints.
+    #[serde(default = "five_minutes")]
+    pub save_every_seconds: f64,
+    /// Steps between checkpoints; 0: by time only.
+    #[serde(default)]
+    pub save_every_steps: u64,
     /// Optimizer and schedule.
     pub optimizer: OptimizerSettings,
     /// First seed.
@@ -69,6 +75,10 @@ pub struct FinetuneSettings {
 
 fn yes() -> bool {
     true
+}
+
+fn five_minutes() -> f64 {
+    300.0
 }
 
 /// Metrics the best epoch can be chosen by.
@@ -95,6 +105,8 @@ impl FinetuneSettings {
             metric: "accuracy".to_owned(),
             batch_size: 32,
             max_length: 256,
+            save_every_seconds: five_minutes(),
+            save_every_steps: 0,
             optimizer: OptimizerSettings::finetune(),
             seed: 0,
             seeds: 1,
@@ -117,6 +129,7 @@ impl FinetuneSettings {
         if self.max_length < 4 {
             return Err(setting("max_length", self.max_length, "at least 4"));
         }
+        positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
         self.optimizer.check()
     }

@@ -415,7 +415,7 @@ pub(crate) fn seed(seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn positive(key: &str, value: f64) -> Result<()> {
+pub(crate) fn positive(key: &str, value: f64) -> Result<()> {
     if value > 0.0 && value.is_finite() { Ok(()) } else { Err(setting(key, value, "more than 0")) }
 }
 
