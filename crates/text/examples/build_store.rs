@@ -38,13 +38,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let corpus = CorpusReader::open(&paths, text.as_deref())?;
 
     let start = Instant::now();
-    let (tokenizer, report) = train_tokenizer_with_report(&corpus, &how, &mut |_| {})?;
+    let (tokenizer, report) = train_tokenizer_with_report(&corpus, &how, &mut |_| true)?;
     println!("tokenizer: {:.1} s, peak {} MB, {report:?}", start.elapsed().as_secs_f64(), peak_mb());
     tokenizer.save(&out)?;
 
     let start = Instant::now();
     let store = out.join("tokens.store");
-    let report = build_store(&corpus, &tokenizer, &store, &mut |_| {})?;
+    let report = build_store(&corpus, &tokenizer, &store, &mut |_| true)?;
     for warning in &report.warnings {
         println!("warning: {warning}");
     }

@@ -229,6 +229,9 @@ pub enum Error {
         /// What needs them.
         what: &'static str,
     },
+    /// Whoever was told of the progress asked for a stop.
+    #[error("stopped before it was done")]
+    Stopped,
     /// The tokenizer's trainer gave up.
     #[error("the tokenizer could not be trained: {what}")]
     Training {
@@ -379,7 +382,7 @@ impl Error {
             Self::NoSpecialToken { role, .. } => format!("name it in special_tokens_map.json as \"{role}_token\""),
             Self::LengthTooShort { least, .. } => format!("allow {least} ids or more"),
             Self::Encode { .. } => "the tokenizer's vocabulary may lack its unknown token".into(),
-            Self::Decode { .. } => return None,
+            Self::Stopped | Self::Decode { .. } => return None,
         })
     }
 }

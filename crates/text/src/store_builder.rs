@@ -23,12 +23,14 @@ const BATCH: usize = 2 << 20;
 
 /// Builds the store at `path` unless the one there is of the same corpus and tokenizer.
 /// Exact duplicates of documents are dropped and counted (128-bit hashes, 16 bytes a document).
-/// Error: a corpus without any document.
+/// `progress(bytes_read)` is called as it goes; once it gives `false`, it ends without
+/// having written anything at `path`.
+/// Errors: a corpus without any document, [`Error::Stopped`].
 pub fn build_store(
     corpus: &CorpusReader,
     tokenizer: &Tokenizer,
     path: &Path,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<StoreReport> {
     let fingerprint = corpus.fingerprint()?;
     let hash = tokenizer.hash();

@@ -18,6 +18,9 @@ pub enum Error {
     /// Using it.
     #[error(transparent)]
     Infer(#[from] polyseme_infer::Error),
+    /// It was asked to stop before the loop began.
+    #[error("stopped before the training began")]
+    Stopped,
     /// A setting has a value that cannot be.
     #[error("setting `{key}` is {found}, expected {expected}")]
     Setting {
@@ -240,6 +243,7 @@ impl Error {
             Self::Text(e) => return e.hint(),
             Self::Model(e) => return e.hint(),
             Self::Infer(e) => return e.hint(),
+            Self::Stopped => return None,
             Self::Setting { .. } => "change the setting in the recipe or on the command line",
             Self::UnknownObjective { .. } | Self::UnknownTask { .. } | Self::UnknownMetric { .. } => {
                 "choose one of those named"

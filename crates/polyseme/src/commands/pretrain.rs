@@ -23,7 +23,10 @@ pub fn run(args: &PretrainArgs, context: &Context) -> anyhow::Result<()> {
         if context.json {
             context.result(&outcome, "")?;
         }
-        eprintln!("stopped and saved after step {}", group(outcome.steps));
+        match outcome.steps {
+            0 => eprintln!("stopped before the training began; what was finished until then is kept"),
+            steps => eprintln!("stopped and saved after step {}", group(steps)),
+        }
         eprintln!("hint: go on with `polyseme pretrain --out {} --resume`", plan.settings.out.display());
         return Err(Interrupted.into());
     }

@@ -50,7 +50,7 @@ pub fn read_own(paths: &[PathBuf]) -> anyhow::Result<Texts> {
                 documents.push(split_paragraphs(&document.text));
                 Ok(())
             },
-            &mut |_| {},
+            &mut |_| true,
         )?;
         warnings.extend(odd.iter().map(ToString::to_string));
         named.push((name, documents));

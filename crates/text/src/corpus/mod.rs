@@ -102,11 +102,12 @@ impl CorpusReader {
     }
 
     /// Calls `f` with every document in order, in bounded memory (a document longer than 1 MiB is
-    /// split at white space). `progress` receives bytes read from disk so far.
+    /// split at white space). `progress` receives bytes read from disk so far; once it gives `false`,
+    /// reading ends with [`Error::Stopped`].
     pub fn for_each(
         &self,
         f: &mut dyn FnMut(Document) -> Result<()>,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Vec<CorpusWarning>> {
         let mut warnings = self.found.clone();
         let mut before = 0;
@@ -114,10 +115,15 @@ impl CorpusReader {
             let mut here = |done: u64| progress(before + done.min(*size));
             warnings.extend(read::file(self, path, f, &mut here)?);
             before += size;
-            progress(before);
+            go_on(progress(before))?;
         }
         Ok(warnings)
     }
+}
+
+/// What a report of progress was answered with, as a result.
+pub(crate) fn go_on(answer: bool) -> Result<()> {
+    if answer { Ok(()) } else { Err(Error::Stopped) }
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> Error {

@@ -1,6 +1,6 @@
 //! Reads the documents of one file.
 
-use super::{CorpusReader, CorpusWarning, Document, TextDocuments};
+use super::{CorpusReader, CorpusWarning, Document, TextDocuments, go_on};
 use crate::names::guess_text;
 use crate::rows::Rows;
 use crate::source::{ENDINGS, Format, TextSource, by_ending_or_error};
@@ -18,7 +18,7 @@ pub(super) fn file(
     corpus: &CorpusReader,
     path: &Path,
     f: &mut dyn FnMut(Document) -> Result<()>,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Vec<CorpusWarning>> {
     let (format, packing) = by_ending_or_error(path, ENDINGS)?;
     let mut documents = 0u64;
@@ -52,7 +52,7 @@ fn table(
     rows: &mut Rows,
     text_column: Option<&str>,
     f: &mut dyn FnMut(Document) -> Result<()>,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Vec<CorpusWarning>> {
     let column = match text_column {
         Some(name) => rows.column(name)?,
@@ -72,7 +72,7 @@ fn table(
         // The source reads in chunks of many rows.
         if rows.disk_bytes() != told {
             told = rows.disk_bytes();
-            progress(told);
+            go_on(progress(told))?;
         }
     }
     let mut warnings = CorpusWarning::of_oddities(path, rows.oddities());
@@ -86,7 +86,7 @@ fn running_text(
     source: &mut TextSource,
     how: TextDocuments,
     f: &mut dyn FnMut(Document) -> Result<()>,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<()> {
     let mut blocks = Blocks { how, text: Vec::new(), line_start: 0 };
     loop {
@@ -105,7 +105,7 @@ fn running_text(
             rest = &rest[end..];
         }
         source.consume(n);
-        progress(source.disk_bytes());
+        go_on(progress(source.disk_bytes()))?;
     }
     blocks.finish(f)
 }

@@ -105,7 +105,10 @@ impl Tokenizer {
     /// tokenizer was opened from are written as they were, byte for byte.
     pub fn save(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(|source| Error::Unwritable { path: folder.to_owned(), source })?;
-        for (name, bytes) in &self.inner.files {
+        // The definition last: where it is, all are.
+        let (definition, others): (Vec<_>, Vec<_>) =
+            self.inner.files.iter().partition(|(name, _)| *name == "tokenizer.json");
+        for (name, bytes) in others.into_iter().chain(definition) {
             polyseme_formats::atomic::write(&folder.join(name), |out| out.write_all(bytes))?;
         }
         Ok(())

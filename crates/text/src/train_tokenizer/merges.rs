@@ -5,6 +5,8 @@
 //! pieces get their numbers in an order that depends on the corpus alone: the alphabet sorted, then
 //! the merges as they come. Counts are 64 bits wide.
 
+use crate::Result;
+use crate::corpus::go_on;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 /// What the words are made of.
@@ -28,18 +30,27 @@ pub(super) struct Learned {
 /// would fill a small vocabulary.
 const UNCOVERED: u64 = 10_000;
 
+/// Merges between two questions whether to go on.
+const ASKED_EVERY: usize = 16;
+
 type Pair = (u32, u32);
 
 /// Learns at most `size` pieces from words and their counts, sorted by word. Pairs seen less than
-/// `min_frequency` times are not merged.
-pub(super) fn learn(words: &[(String, u64)], size: usize, min_frequency: u64, alphabet: Alphabet) -> Learned {
+/// `min_frequency` times are not merged. `going` is asked now and then, and ends it with `false`.
+pub(super) fn learn(
+    words: &[(String, u64)],
+    size: usize,
+    min_frequency: u64,
+    alphabet: Alphabet,
+    going: &mut dyn FnMut() -> bool,
+) -> Result<Learned> {
     let tokens = match alphabet {
         Alphabet::Pieces => letters(words, size),
         Alphabet::Bytes => byte_letters(),
     };
     let mut learner = Learner::new(words, tokens, alphabet);
-    learner.run(size, min_frequency.max(1));
-    Learned { tokens: learner.tokens, merges: learner.merges }
+    learner.run(size, min_frequency.max(1), going)?;
+    Ok(Learned { tokens: learner.tokens, merges: learner.merges })
 }
 
 /// The symbols of a word: its letters, with `##` before all but the first.
@@ -150,7 +161,7 @@ impl Learner {
         self.queue = self.pair_counts.iter().map(|(pair, n)| (*n, std::cmp::Reverse(*pair))).collect();
     }
 
-    fn run(&mut self, size: usize, min_frequency: u64) {
+    fn run(&mut self, size: usize, min_frequency: u64, going: &mut dyn FnMut() -> bool) -> Result<()> {
         while self.tokens.len() < size {
             let Some((count, std::cmp::Reverse(pair))) = self.queue.pop() else { break };
             let now = self.pair_counts.get(&pair).copied().unwrap_or(0);
@@ -163,8 +174,12 @@ impl Learner {
             if count < min_frequency as i64 {
                 break;
             }
+            if self.merges.len().is_multiple_of(ASKED_EVERY) {
+                go_on(going())?;
+            }
             self.merge(pair);
         }
+        Ok(())
     }
 
     fn merge(&mut self, pair: Pair) {
@@ -246,6 +261,10 @@ mod tests {
         out
     }
 
+    fn all(words: &[(String, u64)], size: usize, min_frequency: u64, alphabet: Alphabet) -> Learned {
+        learn(words, size, min_frequency, alphabet, &mut || true).unwrap()
+    }
+
     /// Counts all pairs anew before each merge: slow, and plainly right.
     fn plain(words: &[(String, u64)], size: usize, min_frequency: u64) -> Vec<String> {
         let mut tokens = letters(words, size);
@@ -306,7 +325,7 @@ mod tests {
         ]);
         for size in [8, 12, 20, 40, 100] {
             for min in [1, 4, 10] {
-                let fast = learn(&words, size, min, Alphabet::Pieces).tokens;
+                let fast = all(&words, size, min, Alphabet::Pieces).tokens;
                 assert_eq!(fast, plain(&words, size, min), "size {size}, min {min}");
             }
         }
@@ -315,14 +334,14 @@ mod tests {
     #[test]
     fn ties_go_to_the_older_pieces() {
         let words = counted(&[("ab", 2), ("cd", 2), ("ef", 2)]);
-        let learned = learn(&words, 8, 1, Alphabet::Pieces);
+        let learned = all(&words, 8, 1, Alphabet::Pieces);
         assert_eq!(learned.tokens, ["a", "c", "e", "##b", "##d", "##f", "ab", "cd"]);
     }
 
     #[test]
     fn the_alphabet_never_exceeds_the_vocabulary() {
         let words = counted(&[("天", 9), ("地", 5), ("人", 7), ("abc", 1)]);
-        let learned = learn(&words, 2, 1, Alphabet::Pieces);
+        let learned = all(&words, 2, 1, Alphabet::Pieces);
         assert_eq!(learned.tokens, ["人", "天"]);
         assert!(learned.merges.is_empty());
     }
@@ -330,13 +349,13 @@ mod tests {
     #[test]
     fn counts_above_32_bits_are_right() {
         let words = counted(&[("ab", 5_000_000_000), ("cd", 4_999_999_999)]);
-        let learned = learn(&words, 5, 4_999_999_999, Alphabet::Pieces);
+        let learned = all(&words, 5, 4_999_999_999, Alphabet::Pieces);
         assert_eq!(learned.tokens.last().unwrap(), "ab");
     }
 
     #[test]
     fn all_bytes_are_in_the_byte_alphabet() {
-        let learned = learn(&counted(&[("ab", 3)]), 300, 2, Alphabet::Bytes);
+        let learned = all(&counted(&[("ab", 3)]), 300, 2, Alphabet::Bytes);
         assert_eq!(learned.tokens.len(), 257);
         assert_eq!(learned.merges.len(), 1);
     }

@@ -15,7 +15,7 @@ mod sample;
 mod unigram;
 mod words;
 
-use crate::corpus::CorpusWarning;
+use crate::corpus::{CorpusWarning, go_on};
 use crate::tokenizer::definition as def;
 use crate::{CorpusReader, Error, Result, Tokenizer};
 use serde_json::{Map, Value, json};
@@ -74,13 +74,14 @@ pub struct TrainingReport {
     pub warnings: Vec<CorpusWarning>,
 }
 
-/// Trains from the documents of `corpus`. `progress(bytes_read)` is called as it goes; a corpus
-/// larger than the sample is read twice, the first time to learn how much text it holds.
-/// Errors: an empty corpus, a vocabulary too small for the special tokens and the alphabet.
+/// Trains from the documents of `corpus`. `progress(bytes_read)` is called as it goes, and ends it
+/// with `false`; a corpus larger than the sample is read twice, the first time to learn how much text
+/// it holds. Errors: an empty corpus, a vocabulary too small for the special tokens and the alphabet,
+/// [`Error::Stopped`].
 pub fn train_tokenizer(
     corpus: &CorpusReader,
     how: &TokenizerTraining,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tokenizer> {
     train_tokenizer_with_report(corpus, how, progress).map(|(tokenizer, _)| tokenizer)
 }
@@ -89,7 +90,7 @@ pub fn train_tokenizer(
 pub fn train_tokenizer_with_report(
     corpus: &CorpusReader,
     how: &TokenizerTraining,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Tokenizer, TrainingReport)> {
     let kind = Kind::of(how);
     let least = kind.specials.len() + if how.kind == TokenizerKind::ByteBpe { 256 } else { 1 };
@@ -106,14 +107,17 @@ pub fn train_tokenizer_with_report(
     let mut counter = words::Counter::new(splitter, words::Limits::of(how.kind));
     let seen = sample::for_each(corpus, limit, &mut |text| counter.add(text), progress)?;
     let counted = counter.finish()?;
+    // All is read; what is left is asked now and then whether to go on.
+    let going = &mut || progress(corpus.bytes());
+    go_on(going())?;
     if counted.words.is_empty() {
         return Err(Error::EmptyCorpus { files: corpus.files.len() });
     }
 
     let (model, vocab_size) = match how.kind {
-        TokenizerKind::WordPiece => wordpiece(how, &kind.specials, &counted)?,
-        TokenizerKind::ByteBpe => byte_bpe(how, &kind.specials, &counted)?,
-        TokenizerKind::Unigram => unigram::train(how, &kind.specials, &counted)?,
+        TokenizerKind::WordPiece => wordpiece(how, &kind.specials, &counted, going)?,
+        TokenizerKind::ByteBpe => byte_bpe(how, &kind.specials, &counted, going)?,
+        TokenizerKind::Unigram => unigram::train(how, &kind.specials, &counted, going)?,
     };
     let report = TrainingReport {
         corpus_bytes: seen.corpus_bytes,
@@ -157,18 +161,28 @@ impl Kind {
     }
 }
 
-fn wordpiece(how: &TokenizerTraining, specials: &[&str], counted: &words::Counted) -> Result<(Value, usize)> {
-    let learned =
-        merges::learn(&counted.words, how.vocab_size - specials.len(), how.min_frequency, merges::Alphabet::Pieces);
+fn wordpiece(
+    how: &TokenizerTraining,
+    specials: &[&str],
+    counted: &words::Counted,
+    going: &mut dyn FnMut() -> bool,
+) -> Result<(Value, usize)> {
+    let size = how.vocab_size - specials.len();
+    let learned = merges::learn(&counted.words, size, how.min_frequency, merges::Alphabet::Pieces, going)?;
     let tokens = specials.iter().map(|s| (*s).to_owned()).chain(learned.tokens);
     let vocab = numbered(tokens);
     let size = vocab.len();
     Ok((def::wordpiece_model(Value::Object(vocab), "[UNK]"), size))
 }
 
-fn byte_bpe(how: &TokenizerTraining, specials: &[&str], counted: &words::Counted) -> Result<(Value, usize)> {
-    let learned =
-        merges::learn(&counted.words, how.vocab_size - specials.len(), how.min_frequency, merges::Alphabet::Bytes);
+fn byte_bpe(
+    how: &TokenizerTraining,
+    specials: &[&str],
+    counted: &words::Counted,
+    going: &mut dyn FnMut() -> bool,
+) -> Result<(Value, usize)> {
+    let size = how.vocab_size - specials.len();
+    let learned = merges::learn(&counted.words, size, how.min_frequency, merges::Alphabet::Bytes, going)?;
     let pairs: Vec<Value> =
         learned.merges.iter().map(|(a, b)| json!([learned.tokens[*a], learned.tokens[*b]])).collect();
     let tokens = specials.iter().map(|s| (*s).to_owned()).chain(learned.tokens);

@@ -24,11 +24,11 @@ pub(super) fn for_each(
     corpus: &CorpusReader,
     limit: u64,
     f: &mut dyn FnMut(&str) -> Result<()>,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Seen> {
     // What fits is taken as it comes. When it turns out not to fit, nothing taken so far can be
     // given back, so the size must be known before.
-    let corpus_bytes = if may_exceed(corpus, limit) { Some(text_bytes(corpus)?) } else { None };
+    let corpus_bytes = if may_exceed(corpus, limit) { Some(text_bytes(corpus, progress)?) } else { None };
     let all = corpus_bytes.is_none_or(|total| total <= limit);
     let share = if all { 1.0 } else { 0.98 * limit as f64 / corpus_bytes.unwrap_or(1) as f64 };
     let bound = (share * u64::MAX as f64) as u64;
@@ -69,14 +69,14 @@ fn may_exceed(corpus: &CorpusReader, limit: u64) -> bool {
     !plain || corpus.bytes().saturating_mul(3) > limit
 }
 
-fn text_bytes(corpus: &CorpusReader) -> Result<u64> {
+fn text_bytes(corpus: &CorpusReader, progress: &mut dyn FnMut(u64) -> bool) -> Result<u64> {
     let mut total = 0;
     corpus.for_each(
         &mut |document| {
             total += document.text.len() as u64;
             Ok(())
         },
-        &mut |_| {},
+        &mut |_| progress(0), // done is what the second reading has done
     )?;
     Ok(total)
 }

@@ -7,17 +7,28 @@
 
 use super::TokenizerTraining;
 use super::words::Counted;
+use crate::corpus::go_on;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::Duration;
 use tokenizers::models::unigram::{Unigram, UnigramTrainer};
 
 /// Letters rarer than one in this many are left out: all letters kept must fit into the vocabulary.
 const UNCOVERED: u64 = 10_000;
 /// What the trainer adds for each further letter that no piece covers.
 const STEP: f64 = 0.0001;
+/// Between two questions whether to go on.
+const ASKED_EVERY: Duration = Duration::from_millis(50);
 
-pub(super) fn train(how: &TokenizerTraining, specials: &[&str], counted: &Counted) -> Result<(Value, usize)> {
+pub(super) fn train(
+    how: &TokenizerTraining,
+    specials: &[&str],
+    counted: &Counted,
+    going: &mut dyn FnMut() -> bool,
+) -> Result<(Value, usize)> {
     let size = how.vocab_size - specials.len();
     let words = within_alphabet(&counted.words, size / 2);
     if words.is_empty() {
@@ -33,12 +44,22 @@ pub(super) fn train(how: &TokenizerTraining, specials: &[&str], counted: &Counte
         .build()
         .map_err(|e| failed(e.to_string()))?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|e| failed(e.to_string()))?;
-    let mut model = Unigram::default();
-    // The trainer panics where a likelihood is not a number.
-    let trained = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        pool.install(|| trainer.do_train(words, &mut model)).map(|_| ()).map_err(|e| e.to_string())
-    }));
-    trained.map_err(|_| failed("the unigram trainer stopped in the middle".into()))?.map_err(failed)?;
+    let (done, wait) = mpsc::channel();
+    pool.spawn(move || {
+        let mut model = Unigram::default();
+        // The trainer panics where a likelihood is not a number.
+        let trained = catch_unwind(AssertUnwindSafe(|| trainer.do_train(words, &mut model).map_err(|e| e.to_string())));
+        let _ = done.send(trained.map(|result| result.map(|_| model))); // nobody waits after a stop
+    });
+    // It cannot be stopped: when a stop is asked for, its thread is left to itself.
+    let trained = loop {
+        match wait.recv_timeout(ASKED_EVERY) {
+            Ok(trained) => break trained,
+            Err(mpsc::RecvTimeoutError::Timeout) => go_on(going())?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(failed("the unigram trainer has gone".into())),
+        }
+    };
+    let model = trained.map_err(|_| failed("the unigram trainer stopped in the middle".into()))?.map_err(failed)?;
 
     let mut pieces: Vec<(String, f64)> = model.iter().cloned().collect();
     settle(&mut pieces);

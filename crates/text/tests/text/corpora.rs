@@ -220,7 +220,7 @@ fn an_error_of_the_receiver_stops_the_reading() {
             calls += 1;
             Err(polyseme_text::Error::NothingGiven)
         },
-        &mut |_| {},
+        &mut |_| true,
     );
     assert!(stop.is_err());
     assert_eq!(calls, 1);

@@ -201,7 +201,7 @@ fn corpora_without_text_and_vocabularies_without_room() {
     let blank = open(&put(dir.path(), "blank.txt", "\n  \n")).unwrap();
     for kind in [TokenizerKind::WordPiece, TokenizerKind::ByteBpe, TokenizerKind::Unigram] {
         wrong!(
-            train_tokenizer(&blank, &how(kind, 900), &mut |_| {}),
+            train_tokenizer(&blank, &how(kind, 900), &mut |_| true),
             Error::EmptyCorpus { files: 1 },
             ["1 files", "empty"],
             "hold text"
@@ -210,7 +210,7 @@ fn corpora_without_text_and_vocabularies_without_room() {
     let tokenizer = Tokenizer::open(&fixtures().join("bert-vocab")).unwrap();
     let store = dir.path().join("store");
     wrong!(
-        build_store(&blank, &tokenizer, &store, &mut |_| {}),
+        build_store(&blank, &tokenizer, &store, &mut |_| true),
         Error::EmptyCorpus { files: 1 },
         ["no document"],
         "hold text"
@@ -218,20 +218,20 @@ fn corpora_without_text_and_vocabularies_without_room() {
     assert!(!store.exists());
     let text = open(&put(dir.path(), "a.txt", "some text")).unwrap();
     wrong!(
-        train_tokenizer(&text, &how(TokenizerKind::WordPiece, 5), &mut |_| {}),
+        train_tokenizer(&text, &how(TokenizerKind::WordPiece, 5), &mut |_| true),
         Error::VocabularyTooSmall { least: 6, .. },
         ["5 is too small", "6"],
         "8000"
     );
     wrong!(
-        train_tokenizer(&text, &how(TokenizerKind::ByteBpe, 200), &mut |_| {}),
+        train_tokenizer(&text, &how(TokenizerKind::ByteBpe, 200), &mut |_| true),
         Error::VocabularyTooSmall { least: 261, .. },
         ["256 bytes"],
         "261"
     );
     let letters = open(&put(dir.path(), "b.txt", "abcdefgh")).unwrap();
     wrong!(
-        train_tokenizer(&letters, &how(TokenizerKind::Unigram, 7), &mut |_| {}),
+        train_tokenizer(&letters, &how(TokenizerKind::Unigram, 7), &mut |_| true),
         Error::VocabularyTooSmall { .. },
         ["the letters of the text"],
         "8000"

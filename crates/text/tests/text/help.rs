@@ -80,6 +80,7 @@ pub fn read(corpus: &CorpusReader) -> Result<(Vec<String>, Vec<CorpusWarning>)> 
     let mut progress = |done: u64| {
         assert!(done >= before && done <= corpus.bytes(), "progress goes from {before} to {done}");
         before = done;
+        true
     };
     let warnings = corpus.for_each(
         &mut |d| {

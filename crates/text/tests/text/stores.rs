@@ -3,7 +3,7 @@
 use crate::help::{fixtures, folder, on_threads, put, sentences};
 use polyseme_formats::store::TokenStore;
 use polyseme_text::store_builder::build_store;
-use polyseme_text::{CorpusReader, Tokenizer};
+use polyseme_text::{CorpusReader, Error, Tokenizer};
 use std::path::Path;
 
 fn lines(texts: &[String]) -> String {
@@ -46,7 +46,7 @@ fn a_store_holds_the_documents_in_order_without_special_tokens() {
     let mut files = Vec::new();
     for threads in [1, 4] {
         let path = dir.path().join(format!("store-{threads}"));
-        let report = on_threads(threads, || build_store(&corpus, &tokenizer, &path, &mut |_| {})).unwrap();
+        let report = on_threads(threads, || build_store(&corpus, &tokenizer, &path, &mut |_| true)).unwrap();
         assert!(!report.reused);
         let store = TokenStore::open(&path).unwrap();
         assert_eq!(ids(&store), want);
@@ -65,7 +65,7 @@ fn exact_duplicates_are_dropped_over_files_and_counted() {
     for name in ["c/a.jsonl", "c/b.jsonl"] {
         put(dir.path(), name, lines(&texts));
     }
-    let report = build_store(&open(&dir.path().join("c")), &tokenizer(), &dir.path().join("s"), &mut |_| {}).unwrap();
+    let report = build_store(&open(&dir.path().join("c")), &tokenizer(), &dir.path().join("s"), &mut |_| true).unwrap();
     // "the Cat" is another text, though it has the same ids.
     assert_eq!((report.header.documents, report.header.duplicates), (3, 7));
 }
@@ -75,7 +75,7 @@ fn a_store_is_reused_only_for_the_same_corpus_and_tokenizer() {
     let dir = folder();
     let path = dir.path().join("s");
     let file = put(dir.path(), "a.jsonl", lines(&sentences()));
-    let build = |tokenizer: &Tokenizer| build_store(&open(&file), tokenizer, &path, &mut |_| {}).unwrap();
+    let build = |tokenizer: &Tokenizer| build_store(&open(&file), tokenizer, &path, &mut |_| true).unwrap();
     let tokenizer = tokenizer();
     let first = build(&tokenizer);
     let again = build(&tokenizer);
@@ -99,7 +99,7 @@ fn an_id_takes_two_bytes() {
     let dir = folder();
     let text = "the cat sat on the mat and the dog lay under the table ".repeat(2000);
     let path = dir.path().join("s");
-    let report = build_store(&open(&put(dir.path(), "a.txt", text)), &tokenizer(), &path, &mut |_| {}).unwrap();
+    let report = build_store(&open(&put(dir.path(), "a.txt", text)), &tokenizer(), &path, &mut |_| true).unwrap();
     let bytes = std::fs::metadata(&path).unwrap().len();
     assert!(bytes as f64 <= 2.1 * report.header.tokens as f64, "{bytes} bytes for {:?}", report.header);
 }
@@ -108,12 +108,15 @@ fn an_id_takes_two_bytes() {
 fn warnings_of_the_corpus_are_passed_on_and_nothing_is_left_half_written() {
     let dir = folder();
     let bad = put(dir.path(), "bad.txt", b"good text and \xFF a bad byte");
-    let report = build_store(&open(&bad), &tokenizer(), &dir.path().join("s"), &mut |_| {}).unwrap();
+    let report = build_store(&open(&bad), &tokenizer(), &dir.path().join("s"), &mut |_| true).unwrap();
     assert_eq!(report.warnings.len(), 1);
 
     let torn = put(dir.path(), "torn.txt.gz", &crate::help::gzip("words ".repeat(90_000).as_bytes())[..300]);
     let path = dir.path().join("out").join("s");
     std::fs::create_dir(path.parent().unwrap()).unwrap();
-    assert!(build_store(&open(&torn), &tokenizer(), &path, &mut |_| {}).is_err());
+    assert!(build_store(&open(&torn), &tokenizer(), &path, &mut |_| true).is_err());
+    let whole = put(dir.path(), "whole.txt", "words ".repeat(90_000));
+    let stopped = build_store(&open(&whole), &tokenizer(), &path, &mut |_| false);
+    assert!(matches!(stopped, Err(Error::Stopped)));
     assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
 }

@@ -4,7 +4,7 @@ use crate::help::{folder, on_threads, put, sentence_corpus};
 use polyseme_text::train_tokenizer::{
     TokenizerKind, TokenizerTraining, TrainingReport, train_tokenizer, train_tokenizer_with_report,
 };
-use polyseme_text::{CorpusReader, Tokenizer};
+use polyseme_text::{CorpusReader, Error, Tokenizer};
 use serde_json::Value;
 
 const KINDS: [TokenizerKind; 3] = [TokenizerKind::WordPiece, TokenizerKind::ByteBpe, TokenizerKind::Unigram];
@@ -20,7 +20,7 @@ fn definition(tokenizer: &Tokenizer) -> Vec<u8> {
 }
 
 fn train(corpus: &CorpusReader, how: &TokenizerTraining) -> (Tokenizer, TrainingReport) {
-    train_tokenizer_with_report(corpus, how, &mut |_| {}).unwrap()
+    train_tokenizer_with_report(corpus, how, &mut |_| true).unwrap()
 }
 
 #[test]
@@ -132,10 +132,36 @@ fn rare_letters_do_not_fill_a_small_vocabulary() {
 }
 
 #[test]
+fn a_stop_is_heard_while_reading_and_while_learning() {
+    let dir = folder();
+    let corpus = sentence_corpus(dir.path());
+    for kind in KINDS {
+        let answers = |most: u64| {
+            let mut told = 0;
+            train_tokenizer(&corpus, &how(kind, 800), &mut |_| {
+                told += 1;
+                told < most
+            })
+            .map(drop)
+        };
+        assert!(matches!(answers(1), Err(Error::Stopped)), "{kind:?}, while reading");
+        // Told of the file's only chunk, of the file, of the words counted, then of merges.
+        assert!(
+            matches!(answers(4), Err(Error::Stopped)) || kind == TokenizerKind::Unigram,
+            "{kind:?}, while learning"
+        );
+    }
+}
+
+#[test]
 fn progress_reaches_the_end() {
     let dir = folder();
     let corpus = sentence_corpus(dir.path());
     let mut last = 0;
-    train_tokenizer(&corpus, &how(TokenizerKind::WordPiece, 300), &mut |done| last = done).unwrap();
+    train_tokenizer(&corpus, &how(TokenizerKind::WordPiece, 300), &mut |done| {
+        last = done;
+        true
+    })
+    .unwrap();
     assert_eq!(last, corpus.bytes());
 }

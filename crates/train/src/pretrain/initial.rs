@@ -8,6 +8,7 @@
 
 use crate::dot::dot;
 use crate::masking::Vocabulary;
+use crate::observer::Stop;
 use crate::sampler::Documents;
 use polyseme_tensor::{Stream, device};
 use std::collections::BTreeMap;
@@ -33,7 +34,8 @@ pub fn output_bias(counts: &[u64]) -> Vec<f32> {
 }
 
 /// Word embeddings in which tokens of the same documents lie side by side. `random`: the values to
-/// begin with, which special tokens and tokens without documents keep. `(vocabulary, width)`
+/// begin with, which special tokens and tokens without documents keep. `(vocabulary, width)`. `None`:
+/// it was asked to stop.
 ///
 /// The same on any number of threads.
 pub fn word_embeddings(
@@ -43,15 +45,19 @@ pub fn word_embeddings(
     random: &[f32],
     deviation: f64,
     stream: Stream,
-) -> Vec<f32> {
+    stop: &Stop,
+) -> Option<Vec<f32>> {
     let tokens = vocabulary.len();
     let width = random.len() / tokens;
     let matrix = weighted(count(documents, held_out, vocabulary), tokens);
     let mut basis: Vec<Vec<f64>> =
         (0..width).map(|i| stream.at(i as u64).normals(tokens, 1.0).into_iter().map(f64::from).collect()).collect();
     for _ in 0..ROUNDS {
-        multiply(&matrix, &mut basis);
-        orthonormalize(&mut basis);
+        multiply(&matrix, &mut basis, stop);
+        orthonormalize(&mut basis, stop);
+        if stop.requested() {
+            return None;
+        }
     }
     let known: Vec<usize> = (0..tokens).filter(|&t| basis.iter().any(|column| column[t] != 0.0)).collect();
     // The direction that all tokens share says nothing of any.
@@ -68,7 +74,7 @@ pub fn word_embeddings(
             *value = ((1.0 - SHARE).sqrt() * f64::from(*value) + scale * column[t]) as f32;
         }
     }
-    values
+    Some(values)
 }
 
 /// How often each ordinary token stands in each document.
@@ -107,13 +113,13 @@ fn weighted(mut documents: Vec<Vec<(u32, f64)>>, tokens: usize) -> Vec<Vec<(u32,
 }
 
 /// Each column `q` becomes `MᵀM q`, with the documents as rows of `M`; columns are shared out
-/// among threads.
-fn multiply(matrix: &[Vec<(u32, f64)>], columns: &mut [Vec<f64>]) {
+/// among threads. A stop leaves it unfinished.
+fn multiply(matrix: &[Vec<(u32, f64)>], columns: &mut [Vec<f64>], stop: &Stop) {
     let share = columns.len().div_ceil(device::threads()).max(1);
     std::thread::scope(|scope| {
         for columns in columns.chunks_mut(share) {
             scope.spawn(move || {
-                for column in columns {
+                for column in columns.iter_mut().take_while(|_| !stop.requested()) {
                     let mut out = vec![0.0; column.len()];
                     for document in matrix {
                         let along: f64 = document.iter().map(|&(id, v)| v * column[id as usize]).sum();
@@ -126,9 +132,10 @@ fn multiply(matrix: &[Vec<(u32, f64)>], columns: &mut [Vec<f64>]) {
     });
 }
 
-/// Gram and Schmidt's, modified; a column that depends on earlier ones becomes zero.
-fn orthonormalize(columns: &mut [Vec<f64>]) {
-    for i in 0..columns.len() {
+/// Gram and Schmidt's, modified; a column that depends on earlier ones becomes zero. A
+/// stop leaves it unfinished.
+fn orthonormalize(columns: &mut [Vec<f64>], stop: &Stop) {
+    for i in (0..columns.len()).take_while(|_| !stop.requested()) {
         let (done, rest) = columns.split_at_mut(i);
         let column = &mut rest[0];
         let before = dot(column, column).sqrt();
@@ -164,8 +171,9 @@ mod tests {
 
     fn embeddings(seed: u64) -> (Vec<f32>, Vec<f32>) {
         let random = Stream::new(9).normals(65 * 8, 0.02);
-        let values = word_embeddings(&documents(), &[0], &vocabulary(), &random, 0.02, Stream::new(seed));
-        (random, values)
+        let values =
+            word_embeddings(&documents(), &[0], &vocabulary(), &random, 0.02, Stream::new(seed), &Stop::default());
+        (random, values.expect("nobody stops it"))
     }
 
     fn cosine(values: &[f32], a: usize, b: usize) -> f64 {
@@ -205,7 +213,7 @@ mod tests {
     #[test]
     fn columns_become_orthonormal_and_dependent_ones_zero() {
         let mut columns = vec![vec![3.0, 0.0, 4.0], vec![6.0, 0.0, 8.0], vec![1.0, 1.0, 1.0]];
-        orthonormalize(&mut columns);
+        orthonormalize(&mut columns, &Stop::default());
         assert_eq!(columns[1], [0.0; 3]);
         assert!((dot(&columns[0], &columns[0]) - 1.0).abs() < 1e-12 && dot(&columns[0], &columns[2]).abs() < 1e-12);
     }

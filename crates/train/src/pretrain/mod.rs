@@ -4,7 +4,7 @@ mod initial;
 mod prepare;
 pub mod settings;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::objective::mlm;
 use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
@@ -28,7 +28,7 @@ use std::sync::atomic::AtomicBool;
 pub struct PretrainOutcome {
     /// The model folder.
     pub model: PathBuf,
-    /// Steps done.
+    /// Steps done; 0 if it was interrupted before the loop began.
     pub steps: u64,
     /// Tokens seen.
     pub tokens: u64,
@@ -40,7 +40,8 @@ pub struct PretrainOutcome {
     /// Masked-token accuracy there. Not a number likewise.
     pub valid_accuracy: f64,
     /// Entropy of the unigram distribution of the corpus in nats: what knowing only word
-    /// frequencies gives; the loss must fall below it for the model to have learned context.
+    /// frequencies gives; the loss must fall below it for the model to have learned context. Not a
+    /// number if it was interrupted before it was counted.
     pub unigram_entropy: f64,
     /// Whether it was stopped before its end (`Stop`); it can be resumed.
     pub interrupted: bool,
@@ -78,8 +79,9 @@ pub fn pretrain(
     let before = Before::look(&settings.out);
     let need = prepare::disk_bytes(settings, from.as_ref(), corpus.bytes());
     let folder = run_setup::open(&settings.out, settings, resume, need, &MAY_CHANGE)?;
-    match prepare::prepare(settings, resume, &corpus, from, &folder, &device, observer) {
+    match prepare::prepare(settings, resume, &corpus, from, &folder, &device, observer, stop) {
         Ok(prepared) => train(settings, prepared, folder, observer, stop),
+        Err(Error::Stopped | Error::Text(polyseme_text::Error::Stopped)) => Ok(stopped_early(settings)),
         Err(error) => {
             // The lock goes first. A resumed run keeps what it has.
             drop(folder);
@@ -88,6 +90,20 @@ pub fn pretrain(
             }
             Err(error)
         }
+    }
+}
+
+/// What there is to say of a run that was stopped before the loop.
+fn stopped_early(settings: &PretrainSettings) -> PretrainOutcome {
+    PretrainOutcome {
+        model: settings.out.clone(),
+        steps: 0,
+        tokens: 0,
+        seconds: 0.0,
+        valid_loss: f64::NAN,
+        valid_accuracy: f64::NAN,
+        unigram_entropy: f64::NAN,
+        interrupted: true,
     }
 }
 

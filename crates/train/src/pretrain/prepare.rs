@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::masking::Vocabulary;
 use crate::objective::document_words::DocumentWords;
 use crate::objective::mlm::{Masker, Mlm, unigram_counts, unigram_entropy};
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, Stop};
 use crate::sampler::hold_out;
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::store::TokenStore;
@@ -76,7 +76,9 @@ fn parameters(config: &EncoderConfig, vocab_size: usize) -> usize {
     (vocab_size + config.max_position_embeddings + 4) * e + config.num_hidden_layers * layer + 2 * h * h
 }
 
-/// Everything before the loop.
+/// Everything before the loop. [`Error::Stopped`], from here or from the text below, leaves what is
+/// whole by then to a resumed run.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn prepare(
     settings: &PretrainSettings,
     resume: bool,
@@ -85,10 +87,11 @@ pub(super) fn prepare(
     folder: &RunFolder,
     device: &Device,
     observer: &mut dyn Observer,
+    stop: &Stop,
 ) -> Result<Prepared> {
     let tokenizer = match &from {
         Some(from) => from.tokenizer.clone(),
-        None => tokenizer(settings, resume, corpus, observer)?,
+        None => tokenizer(settings, resume, corpus, observer, stop)?,
     };
     // At once, so that a resumed run has it; the model folder gets it with its model.
     tokenizer.save(&tokenizer_folder(settings))?;
@@ -98,7 +101,7 @@ pub(super) fn prepare(
     let how = settings.masking.clone();
     let mut masker = Masker { vocabulary, how, words: None, cls: special.cls, sep: special.sep };
 
-    let store = store(corpus, &tokenizer, folder, observer)?;
+    let store = store(corpus, &tokenizer, folder, observer, stop)?;
     let stream = Stream::new(settings.seed);
     let held_out = held_out(settings, &store, stream)?;
     let data = &settings.data;
@@ -114,7 +117,7 @@ pub(super) fn prepare(
         Some(from) => from_checkpoint(from, observer),
         None => {
             let mut model = new_model(settings, &tokenizer, stream.named("init"), device)?;
-            from_counts(&mut model, settings, &store, &held_out, &masker.vocabulary, &counts);
+            from_counts(&mut model, settings, &store, &held_out, &masker.vocabulary, &counts, stop)?;
             model
         }
     };
@@ -135,6 +138,7 @@ fn tokenizer(
     resume: bool,
     corpus: &CorpusReader,
     observer: &mut dyn Observer,
+    stop: &Stop,
 ) -> Result<Tokenizer> {
     let made = tokenizer_folder(settings);
     if resume
@@ -154,7 +158,10 @@ fn tokenizer(
     };
     observer.event(Event::Stage("train tokenizer"));
     let total = corpus.bytes();
-    let tokenizer = train_tokenizer(corpus, &how, &mut |done| observer.event(Event::Progress { done, total }))?;
+    let tokenizer = train_tokenizer(corpus, &how, &mut |done| {
+        observer.event(Event::Progress { done, total });
+        !stop.requested()
+    })?;
     if tokenizer.vocab_size() < t.vocab_size {
         observer.event(Event::Note(&format!(
             "the corpus gave a vocabulary of {} pieces, {} were wanted",
@@ -171,12 +178,14 @@ fn store(
     tokenizer: &Tokenizer,
     folder: &RunFolder,
     observer: &mut dyn Observer,
+    stop: &Stop,
 ) -> Result<TokenStore> {
     observer.event(Event::Stage("build token store"));
     let path = folder.path().join("tokens.store");
     let total = corpus.bytes();
     let report = store_builder::build_store(corpus, tokenizer, &path, &mut |done| {
         observer.event(Event::Progress { done, total });
+        !stop.requested()
     })?;
     for warning in &report.warnings {
         observer.event(Event::Warning(&warning.to_string()));
@@ -239,12 +248,14 @@ fn from_counts(
     held_out: &[usize],
     vocabulary: &Vocabulary,
     counts: &[u64],
-) {
+    stop: &Stop,
+) -> Result<()> {
     model.set_output_bias(initial::output_bias(counts));
     if settings.model.embeddings == InitialEmbeddings::Documents {
         let (random, deviation) = (model.word_embeddings(), model.config().initializer_range);
         let stream = Stream::new(settings.seed).named("embeddings");
-        let values = initial::word_embeddings(store, held_out, vocabulary, &random, deviation, stream);
-        model.set_word_embeddings(values);
+        let values = initial::word_embeddings(store, held_out, vocabulary, &random, deviation, stream, stop);
+        model.set_word_embeddings(values.ok_or(Error::Stopped)?);
     }
+    Ok(())
 }

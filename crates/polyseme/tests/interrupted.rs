@@ -1,0 +1,135 @@
+//! Runs of the real program that are killed or stopped, and end as if nothing had happened.
+#![cfg(unix)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Dice, command, corpus, labelled, ok, write};
+
+fn bytes(dir: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(dir.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The newest checkpoint's step; 0 if there is none.
+fn newest(checkpoints: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(checkpoints) else { return 0 };
+    let step = |name: String| name.strip_prefix("step-").and_then(|n| n.parse().ok());
+    entries.flatten().filter_map(|e| step(e.file_name().to_string_lossy().into_owned())).max().unwrap_or(0)
+}
+
+/// Runs the program, waits for a moment and some milliseconds more, and kills it with signal 9.
+fn kill(dir: &Path, words: &[&str], milliseconds: u64, moment: impl Fn() -> bool) {
+    let mut child = command(dir, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !moment() {
+        assert!(begun.elapsed().as_secs() < 60, "the run does not get on");
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_killed_finetuning_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write(dir, "corpus.txt", &corpus(60));
+    write(dir, "train.csv", &labelled(60, 1));
+    write(dir, "valid.csv", &labelled(30, 2));
+    let small = ["--set", "model.config.hidden_size=32", "--set", "model.config.intermediate_size=64"];
+    let encoder = ["pretrain", "corpus.txt", "--out", "encoder", "--recipe", "tiny", "--vocab-size", "200", "--quiet"];
+    ok(dir, &[&encoder[..], &small, &["--steps", "5", "--seq-len", "32", "--threads", "2"]].concat());
+
+    let tuning = |out| {
+        let data = ["--task", "classify", "--train", "train.csv", "--valid", "valid.csv"];
+        let how = ["--epochs", "20", "--patience", "0", "--batch-size", "8", "--seeds", "2", "--learning-rate", "1e-3"];
+        let saving = ["--set", "save_every_steps=3", "--threads", "2", "--quiet"];
+        [&["finetune", "encoder", "--out", out][..], &data, &how, &saving].concat()
+    };
+    let resume = ["finetune", "--out", "killed", "--resume", "--threads", "2", "--quiet"];
+    ok(dir, &tuning("whole"));
+
+    // Right after checkpoints of both seeds, and a little later: while a step is made or one is saved.
+    let mut words = tuning("killed");
+    for (seed, milliseconds) in [(0, 0), (0, 7), (0, 19), (1, 2), (1, 13)] {
+        let checkpoints = dir.join(format!("killed/run/seed-{seed}/run/checkpoints"));
+        let before = newest(&checkpoints);
+        kill(dir, &words, milliseconds, || newest(&checkpoints) > before);
+        words = resume.to_vec();
+    }
+    assert!(!dir.join("killed/model.safetensors").exists(), "killed before the end");
+    ok(dir, &resume);
+    for file in ["model.safetensors", "config.json", "tokenizer.json", "run/seed-0/model.safetensors"] {
+        assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
+    }
+}
+
+/// Runs the program, presses Ctrl-C once it tells that a stage has begun, and gives back all that it
+/// said after it was pressed, and its exit code.
+fn interrupt(dir: &Path, words: &[&str], stage: &str) -> (String, Option<i32>) {
+    let mut child = command(dir, words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with(stage) {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "{words:?} ended before {stage:?}");
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    (rest, child.wait().unwrap().code())
+}
+
+/// Text in which most words are new: much to do for a tokenizer.
+fn many_words(documents: usize) -> String {
+    let mut dice = Dice(3);
+    let mut text = String::new();
+    for _ in 0..documents {
+        for _ in 0..200 {
+            let letter = |dice: &mut Dice| char::from(b'a' + dice.roll(26) as u8);
+            let word: String = (0..3 + dice.roll(6)).map(|_| letter(&mut dice)).collect();
+            _ = write!(text, "{word} ");
+        }
+        text += "\n\n";
+    }
+    text
+}
+
+#[test]
+fn ctrl_c_before_the_training_ends_at_once_and_resume_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write(dir, "corpus.txt", &many_words(2500));
+    let small = ["--set", "model.config.hidden_size=16", "--set", "model.config.intermediate_size=32"];
+    let pretrain = |out| {
+        let words = ["pretrain", "corpus.txt", "--out", out, "--recipe", "tiny", "--steps", "2"];
+        [&words[..], &small, &["--vocab-size", "4000", "--seq-len", "32", "--threads", "2"]].concat()
+    };
+    let resume = ["pretrain", "--out", "stopped", "--resume", "--threads", "2"];
+
+    let (said, code) = interrupt(dir, &pretrain("stopped"), "train tokenizer");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("stopped before the training began") && !said.contains("build token store"), "{said}");
+    assert!(said.contains("hint: go on with `polyseme pretrain --out stopped --resume`"), "{said}");
+    assert!(!dir.join("stopped/run/tokenizer").exists(), "half a tokenizer");
+
+    let (said, code) = interrupt(dir, &resume, "build token store");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("stopped before the training began") && !said.contains("pre-train …"), "{said}");
+    assert!(dir.join("stopped/run/tokenizer/tokenizer.json").exists(), "what is finished is kept");
+    assert!(!dir.join("stopped/run/tokens.store").exists(), "half a token store");
+    assert!(!dir.join("stopped/config.json").exists() && !dir.join("stopped/model.safetensors").exists());
+
+    ok(dir, &resume);
+    ok(dir, &[&pretrain("whole")[..], &["--quiet"]].concat());
+    for file in ["model.safetensors", "tokenizer.json", "run/tokens.store"] {
+        assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("stopped/{file}")), "{file} differs");
+    }
+}
