@@ -1,7 +1,8 @@
 //! From raw text to an encoder.
 //!
 //! ```text
-//! cargo run --release --example pretrain -- texts/ encoder
+//! cargo run --release --example pretrain -- texts/ encoder        # for five minutes
+//! cargo run --release --example pretrain -- texts/ encoder 3600   # for so many seconds
 //! ```
 //!
 //! `texts/` may hold `.txt`, `.jsonl`, `.csv`, `.tsv` and `.parquet` files, plain or compressed. The
@@ -28,17 +29,18 @@ impl Observer for Printer {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let (Some(corpus), Some(out)) = (words.next(), words.next()) else {
-        return Err("usage: pretrain CORPUS OUT".into());
+        return Err("usage: pretrain CORPUS OUT [SECONDS]".into());
     };
+    let seconds = words.next().map_or(Ok(300.0), |s| s.parse())?;
 
     // A recipe is a complete plan; every value can be changed before the run, none after.
     let mut plan = polyseme::recipe("tiny")?;
     plan.corpus = vec![corpus.into()];
     plan.out = out.into();
 
-    // Five minutes by the clock: the learning rate falls to zero when the time is over. `Steps` and
-    // `Epochs` are the other two ways to say when a run ends.
-    plan.length = Length::Budget(300.0);
+    // By the clock: the learning rate falls to zero when the time is over. `Steps` and `Epochs` are
+    // the other two ways to say when a run ends.
+    plan.length = Length::Budget(seconds);
 
     // `polyseme::pretrain(&plan)` does the same in silence. `Stop` can be asked for from another
     // thread: the run then saves itself, and passing `true` for `resume` goes on with it.
