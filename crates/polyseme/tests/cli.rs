@@ -116,6 +116,30 @@ fn finetuning_beats_chance_by_far_and_eval_agrees() {
 }
 
 #[test]
+fn the_learning_rate_of_finetuning_goes_by_the_size_of_the_model() {
+    let tune = |out: &str, more: &[&str]| {
+        let words = ["finetune", "encoder", "--task", "classify", "--train", "train.csv", "--valid", "valid.csv"];
+        let output = run(&WORLD, &[&words[..], &["--out", out, "--epochs", "1", "--json"], more].concat());
+        let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let settings = std::fs::read_to_string(WORLD.join(out).join("run/settings.toml")).unwrap();
+        let peak = settings.lines().find(|l| l.starts_with("learning_rate = ")).unwrap().to_owned();
+        (outcome["learning_rate"].as_f64().unwrap(), peak, stderr(&output))
+    };
+    // 5e-5 · 768/64 · √(12/2)
+    let (rate, kept, said) = tune("by-size", &[]);
+    assert_eq!((rate, kept.as_str()), (1.5e-3, "learning_rate = 0.0015"));
+    assert!(said.contains("learning rate 1.5e-3, by the model's size (2 layers × 64)"), "{said}");
+    let (rate, kept, said) = tune("as-told", &["--learning-rate", "2e-4"]);
+    assert_eq!((rate, kept.as_str()), (2e-4, "learning_rate = 0.0002"));
+    assert!(!said.contains("by the model's size"), "{said}");
+    let help = ok(&WORLD, &["finetune", "--help"]);
+    assert!(
+        help.split_whitespace().collect::<Vec<_>>().join(" ").contains("[default: by the model's size, 5e-5"),
+        "{help}"
+    );
+}
+
+#[test]
 fn eval_scores_are_those_of_predict() {
     let rows = std::fs::read_to_string(WORLD.join("test.csv")).unwrap();
     let truth: Vec<&str> = rows.lines().skip(1).map(|l| l.rsplit(',').next().unwrap()).collect();

@@ -48,7 +48,7 @@ fn a_killed_finetuning_goes_on_to_the_same_bytes() {
 
     let tuning = |out| {
         let data = ["--task", "classify", "--train", "train.csv", "--valid", "valid.csv"];
-        let how = ["--epochs", "20", "--patience", "0", "--batch-size", "8", "--seeds", "2", "--learning-rate", "1e-3"];
+        let how = ["--epochs", "10", "--patience", "0", "--batch-size", "8", "--seeds", "2", "--learning-rate", "1e-3"];
         let saving = ["--set", "save_every_steps=3", "--threads", "2", "--quiet"];
         [&["finetune", "encoder", "--out", out][..], &data, &how, &saving].concat()
     };
@@ -106,7 +106,7 @@ fn many_words(documents: usize) -> String {
 fn ctrl_c_before_the_training_ends_at_once_and_resume_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    write(dir, "corpus.txt", &many_words(2500));
+    write(dir, "corpus.txt", &many_words(1500));
     let small = ["--set", "model.config.hidden_size=16", "--set", "model.config.intermediate_size=32"];
     let pretrain = |out| {
         let words = ["pretrain", "corpus.txt", "--out", out, "--recipe", "tiny", "--steps", "2"];

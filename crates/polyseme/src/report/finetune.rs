@@ -32,7 +32,9 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
         );
         page.section("Classes", "", &class_table(&result.valid));
     }
-    settings_section(&mut page, settings);
+    let mut settings = settings.clone();
+    settings.optimizer.learning_rate = outcome.learning_rate; // as it was resolved
+    settings_section(&mut page, &settings);
     made_section(&mut page, made);
     page.finish()
 }

@@ -188,6 +188,8 @@ fn finetune_settings() -> FinetuneSettings {
         metric: "accuracy".into(),
         batch_size: 16,
         max_length: 64,
+        save_every_seconds: 300.0,
+        save_every_steps: 0,
         optimizer: optimizer(),
         seed: 1,
         seeds: 5,
@@ -202,7 +204,16 @@ fn finetune_outcome() -> FinetuneOutcome {
             SeedResult { seed, epoch: 6 + seed % 3, valid }
         })
         .collect();
-    FinetuneOutcome { model: "out".into(), results, chosen: 4, median: 0.6, spread: (0.58, 0.62), interrupted: false }
+    let learning_rate = 3e-4;
+    FinetuneOutcome {
+        model: "out".into(),
+        learning_rate,
+        results,
+        chosen: 4,
+        median: 0.6,
+        spread: (0.58, 0.62),
+        interrupted: false,
+    }
 }
 
 fn tour_outcome() -> TourOutcome {

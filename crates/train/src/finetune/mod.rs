@@ -16,6 +16,7 @@ use polyseme_formats::run::RunFolder;
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::{Table, Tokenizer};
+use settings::usual_learning_rate;
 pub use settings::{FinetuneOutcome, FinetuneSettings, Freeze, METRICS, SeedResult};
 use std::path::{Path, PathBuf};
 
@@ -23,8 +24,9 @@ use std::path::{Path, PathBuf};
 const MAY_CHANGE: [&str; 4] = ["out", "seeds", "save_every_seconds", "save_every_steps"];
 
 /// Everything the seeds share.
-struct Task<'a> {
-    settings: &'a FinetuneSettings,
+struct Task {
+    /// With the learning rate resolved.
+    settings: FinetuneSettings,
     tokenizer: Tokenizer,
     labels: Vec<String>,
     train: Rows,
@@ -53,6 +55,7 @@ pub fn finetune(
     settings.check()?;
     let device = device.clone().autodiff();
     let task = prepare(settings, &device, observer)?;
+    let settings = &task.settings;
     let before = Before::look(&settings.out);
     let (first, new) = seed::model(&task, settings.seed)?;
     let parameters: usize = first.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
@@ -95,13 +98,14 @@ fn seed_folder(folder: &RunFolder, n: u64) -> PathBuf {
 }
 
 /// Reads model folder and tables, and encodes the rows.
-fn prepare<'a>(settings: &'a FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Task<'a>> {
+fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Task> {
     let tokenizer = Tokenizer::open(&settings.model)?;
     let source = ModelFolder::open(&settings.model)?;
     let stream = Stream::new(settings.seed);
     let (model, _) = Model::open(&source, HeadKind::None, stream, device)?;
     check_model(settings, &tokenizer, &model)?;
     let longest = settings.max_length.min(model.config().max_length());
+    let settings = with_rate(settings, &model, observer);
     drop(model);
 
     let columns = Columns { text: settings.text.clone(), pair: settings.pair.clone(), label: settings.label.clone() };
@@ -134,6 +138,19 @@ fn prepare<'a>(settings: &'a FinetuneSettings, device: &Device, observer: &mut d
     }
     let fingerprint = format!("{:016x} {:016x} {}", train.hash(), valid.hash(), labels.join("\u{1f}"));
     Ok(Task { settings, tokenizer, labels, train, valid, device: device.clone(), fingerprint })
+}
+
+/// The settings with a learning rate: by the model's size, if none was given.
+fn with_rate(settings: &FinetuneSettings, model: &Model, observer: &mut dyn Observer) -> FinetuneSettings {
+    let mut settings = settings.clone();
+    if settings.optimizer.learning_rate == 0.0 {
+        let rate = usual_learning_rate(model.config());
+        let (layers, width) = (model.config().num_hidden_layers, model.config().hidden_size);
+        observer
+            .event(Event::Note(&format!("learning rate {rate:e}, by the model's size ({layers} layers × {width})")));
+        settings.optimizer.learning_rate = rate;
+    }
+    settings
 }
 
 /// What of the settings the model cannot do.
@@ -179,11 +196,12 @@ fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: b
         let middle = 0.5 * (metric(order[(n - 1) / 2]) + metric(order[n / 2]));
         (middle, (metric(order[0]), metric(order[n - 1])), order[(n - 1) / 2].seed)
     };
-    FinetuneOutcome { model: settings.out.clone(), results, chosen, median, spread, interrupted }
+    let learning_rate = settings.optimizer.learning_rate;
+    FinetuneOutcome { model: settings.out.clone(), learning_rate, results, chosen, median, spread, interrupted }
 }
 
 /// Copies the chosen seed's model and rows to the output folder and writes the results.
-fn publish(task: &Task<'_>, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
+fn publish(task: &Task, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
     let chosen = seed_folder(folder, outcome.chosen);
     let out = &task.settings.out;
     for name in ["config.json", "model.safetensors"] {

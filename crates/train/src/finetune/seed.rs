@@ -19,8 +19,8 @@ const WHAT_CHANGED: &str = "the labelled rows, their labels or the tokenizer";
 
 /// The model a seed begins with: the folder's encoder (or one like it with random weights) and a
 /// head, with what is frozen; and whether the head's dense layer is new.
-pub(super) fn model(task: &Task<'_>, seed: u64) -> Result<(Model, bool)> {
-    let settings = task.settings;
+pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
+    let settings = &task.settings;
     let init = Stream::new(seed).named("init");
     let head = HeadKind::Classify(task.labels.clone());
     let source = ModelFolder::open(&settings.model)?;
@@ -49,7 +49,7 @@ fn is_trained(freeze: &Freeze, p: &ParamInfo) -> bool {
 /// Trains a seed, or goes on with it, or takes its result if it is there already. `None`: it was
 /// asked to stop.
 pub(super) fn run(
-    task: &Task<'_>,
+    task: &Task,
     seed: u64,
     probe: Option<&Probe>,
     resume: bool,
@@ -121,8 +121,8 @@ fn finished(path: &Path) -> Option<SeedResult> {
 }
 
 /// What the loop is told: validate after each epoch, keep the best.
-fn plan(task: &Task<'_>, per_epoch: u64, stream: Stream) -> Plan {
-    let settings = task.settings;
+fn plan(task: &Task, per_epoch: u64, stream: Stream) -> Plan {
+    let settings = &task.settings;
     Plan {
         optimizer: settings.optimizer.clone(),
         budget: None,

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::metrics::ClassifyMetrics;
 use crate::pretrain::OptimizerSettings;
 use crate::pretrain::settings::{positive, seed, setting};
+use polyseme_models::EncoderConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -85,8 +86,8 @@ fn five_minutes() -> f64 {
 pub const METRICS: [&str; 3] = ["accuracy", "macro_f1", "loss"];
 
 impl FinetuneSettings {
-    /// The usual settings for a real encoder: learning rate 5e-5, 10 epochs at most of batches of
-    /// 32, at most 256 tokens a row, nothing frozen, one seed, best epoch by accuracy.
+    /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,
+    /// at most 256 tokens a row, nothing frozen, one seed, best epoch by accuracy.
     pub fn classify(model: impl Into<PathBuf>, train: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         Self {
             model: model.into(),
@@ -131,8 +132,25 @@ impl FinetuneSettings {
         }
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
-        self.optimizer.check()
+        let by_size = self.optimizer.learning_rate == 0.0;
+        let learning_rate = if by_size { USUAL } else { self.optimizer.learning_rate };
+        OptimizerSettings { learning_rate, ..self.optimizer.clone() }.check()
     }
+}
+
+/// What is usual for a BERT base, of 12 layers × 768.
+const USUAL: f64 = 5e-5;
+
+/// The usual peak learning rate for a model of this size, in two digits: 5e-5 for a BERT base (Devlin
+/// et al. 2019 tried 2e-5 to 5e-5), more for smaller models and less for larger ones. What a step of
+/// Adam changes in a layer's output grows with the layer's width (Yang et al. 2022), and what it changes
+/// in the sum over residual layers with the root of their number (Yang et al. 2023), so the rate falls
+/// by as much. Measured on few rows, no such fall was seen, only that 5e-5 was low for MiniLM
+/// (`benches/runs/2026-11-24-finetune-rate`). Random weights want several times more.
+pub fn usual_learning_rate(config: &EncoderConfig) -> f64 {
+    let (width, depth) = (config.hidden_size as f64, config.num_hidden_layers as f64);
+    let rate = USUAL * (768.0 / width) * (12.0 / depth.max(1.0)).sqrt();
+    format!("{rate:.1e}").parse().expect("a number as it was written")
 }
 
 /// One seed's result.
@@ -151,6 +169,8 @@ pub struct SeedResult {
 pub struct FinetuneOutcome {
     /// The model folder (of the seed with the median metric).
     pub model: PathBuf,
+    /// The peak learning rate of all seeds.
+    pub learning_rate: f64,
     /// All seeds.
     pub results: Vec<SeedResult>,
     /// Seed whose model is kept.
@@ -161,4 +181,38 @@ pub struct FinetuneOutcome {
     pub spread: (f64, f64),
     /// Whether it was stopped before its end.
     pub interrupted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyseme_models::Activation;
+
+    #[test]
+    fn the_usual_rate_falls_with_width_and_depth() {
+        let rate = |num_hidden_layers, hidden_size| {
+            usual_learning_rate(&EncoderConfig {
+                vocab_size: 100,
+                hidden_size,
+                num_hidden_layers,
+                num_attention_heads: 2,
+                intermediate_size: 4 * hidden_size,
+                hidden_act: Activation::Gelu,
+                max_position_embeddings: 128,
+                position_offset: 0,
+                type_vocab_size: 2,
+                embedding_size: hidden_size,
+                layer_norm_eps: 1e-12,
+                hidden_dropout_prob: 0.1,
+                attention_probs_dropout_prob: 0.1,
+                classifier_dropout: 0.1,
+                initializer_range: 0.02,
+                pad_token_id: 0,
+                tie_word_embeddings: true,
+            })
+        };
+        // BERT base and large, all-MiniLM-L6, our mini and tiny.
+        let found = [rate(12, 768), rate(24, 1024), rate(6, 384), rate(4, 256), rate(2, 128)];
+        assert_eq!(found, [5e-5, 2.7e-5, 1.4e-4, 2.6e-4, 7.3e-4]);
+    }
 }

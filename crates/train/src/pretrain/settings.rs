@@ -117,6 +117,8 @@ pub struct DocumentSettings {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct OptimizerSettings {
+    /// Peak; 0, in fine-tuning only: by the size of the model
+    /// ([`crate::finetune::settings::usual_learning_rate`]).
     pub learning_rate: f64,
     /// Multiple of the learning rate for the embeddings.
     pub embeddings_rate: f64,
@@ -258,10 +260,10 @@ impl Default for OptimizerSettings {
 }
 
 impl OptimizerSettings {
-    /// For fine-tuning a real encoder: 5e-5, warm-up over a tenth, then along a line to zero.
+    /// For fine-tuning: the rate by the model's size, warm-up over a tenth, then along a line to zero.
     pub fn finetune() -> Self {
         Self {
-            learning_rate: 5e-5,
+            learning_rate: 0.0,
             embeddings_rate: 1.0,
             beta1: 0.9,
             beta2: 0.999,
