@@ -28,7 +28,6 @@ from rows import BEST, OURS, ROWS
 
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "sentence-transformers", "onnxruntime", "numpy")
 REQUIREMENTS = HERE / "requirements.txt"
-STSB = ROOT.parent / "shared" / "data" / "stsb-en-train.csv"
 
 
 def installed(folder):
@@ -200,7 +199,7 @@ def arguments():
     p.add_argument("--binary", type=Path, default=ROOT / "target/release/polyseme")
     p.add_argument("--data", type=Path, default=ROOT / ".data")
     p.add_argument("--work", type=Path, default=ROOT / ".data/peers/work")
-    p.add_argument("--stsb", type=Path, default=STSB if STSB.exists() else None, help="pairs of sentences with a score, CSV without a header")
+    p.add_argument("--stsb", type=Path, default=ROOT / ".data/stsb-en-train.csv", help="pairs of sentences with a score, CSV without a header")
     p.add_argument("--record", help="folder for the record instead of benches/runs/<date>-speed")
     for name, what in (("steps", "steps that are timed"), ("warmup", "steps before them"), ("texts", "texts to embed"),
                        ("calls", "calls of the latency row"), ("starts", "starts of the start row")):

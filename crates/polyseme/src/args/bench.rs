@@ -36,9 +36,9 @@ pub struct BenchArgs {
     /// Set any key of the recipe, for training (may be given several times)
     #[arg(long, value_name = "KEY=VALUE", requires = "train")]
     pub set: Vec<String>,
-    /// Batches or steps that are timed, after some that are not
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    pub steps: u32,
+    /// Batches, steps or calls that are timed, after some that are not [default: 20; 500 with --latency]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: Option<u32>,
     /// Measure one text at a time, and how long it takes
     #[arg(long, requires = "model")]
     pub latency: bool,

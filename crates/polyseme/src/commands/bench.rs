@@ -13,8 +13,10 @@ const BATCH: usize = 32;
 const SEQ_LEN: usize = 128;
 /// Tokens of a single text where nothing says it.
 const SHORT: usize = 16;
-/// Single texts are quick, so that many are timed.
-const CALLS_PER_STEP: u32 = 25;
+/// Batches or steps that are timed where nothing says it.
+const STEPS: u32 = 20;
+/// Calls with a single text likewise.
+const CALLS: u32 = 500;
 
 /// Measures what the words ask for.
 pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
@@ -29,7 +31,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
         (None, Some(name)) => training(args, name, peak, context),
         (None, None) => {
             let config = recipe("mini")?.model.config;
-            let found = bench::kernels(&config, args.steps, peak, &context.device, &context.stop);
+            let found = bench::kernels(&config, args.steps.unwrap_or(STEPS), peak, &context.device, &context.stop);
             let found = found.ok_or(Interrupted)?;
             context.result(&found, &show_kernels(&found))
         }
@@ -48,7 +50,8 @@ fn training(args: &BenchArgs, name: &str, peak: f64, context: &Context) -> anyho
     let settings = resolve_pretrain(&plan, context.seed)?.settings;
     let seq_len = settings.data.seq_len;
     let batch = args.batch.unwrap_or_else(|| (settings.data.tokens_per_step / seq_len).max(1));
-    let found = bench::training(&settings, (batch, seq_len), args.steps, peak, &context.device, &context.stop)?;
+    let steps = args.steps.unwrap_or(STEPS);
+    let found = bench::training(&settings, (batch, seq_len), steps, peak, &context.device, &context.stop)?;
     let found = found.ok_or(Interrupted)?;
     context.result(&found, &show_training(&found))
 }
@@ -61,12 +64,13 @@ fn inference(args: &BenchArgs, peak: f64, context: &Context) -> anyhow::Result<(
         return Err(polyseme_infer::Error::MaxLength { asked: seq_len, limit }.into());
     }
     if args.latency {
-        let found = bench::latency(&encoder, seq_len, args.steps * CALLS_PER_STEP, &context.stop)?;
+        let found = bench::latency(&encoder, seq_len, args.steps.unwrap_or(CALLS), &context.stop)?;
         let found = found.ok_or(Interrupted)?;
         return context.result(&found, &show_latency(&found));
     }
     let size = (args.batch.unwrap_or(BATCH), seq_len);
-    let found = bench::inference(&encoder, size, args.steps, peak, &context.stop).ok_or(Interrupted)?;
+    let found =
+        bench::inference(&encoder, size, args.steps.unwrap_or(STEPS), peak, &context.stop).ok_or(Interrupted)?;
     context.result(&found, &show_inference(&found))
 }
 
