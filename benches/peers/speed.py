@@ -2,7 +2,7 @@
 
     scripts/fetch-data.sh 20news minilm
     cargo build --release
-    python benches/peers/speed.py                               # on a quiet machine, about two hours
+    python benches/peers/speed.py                               # on a quiet machine, about an hour and a half
     python benches/peers/speed.py --only mlm-mini embed-stsb    # these rows; others of today's record stay
     python benches/peers/speed.py --rounds 1 --steps 4 --warmup 1 --texts 64 --calls 20 --starts 2 --record /tmp/x   # does it work
 
