@@ -40,6 +40,7 @@ fn main() {
         let flops = 2.0 * (m * n * k) as f64 * 1e-9;
         let packed = best(repeats, || multiply(&mut c, n, Into::Set, 1.0, x, &right));
         let none = best(repeats, || product(&mut c, n, Into::Set, 1.0, x, w));
+        // SAFETY: the three matrices are dense and as long as these sizes say.
         let other = best(repeats, || unsafe {
             gemm::gemm(
                 m,

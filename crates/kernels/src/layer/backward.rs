@@ -12,6 +12,9 @@ use crate::pool::Buffer;
 use crate::product::{Into, Mat, Packed, multiply};
 use crate::{math, norm, parallel};
 
+/// What one chunk gives to the gradient of each matrix, in the order of [`MATRICES`].
+type Outers = [Option<Outer>; 6];
+
 /// Which gradients are asked for. Others are left empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
@@ -84,7 +87,7 @@ pub fn backward(
         let outers = chunks.into_iter().map(|(saved, dx, dy)| layer.chunk(saved, dy, dx, &mut vectors)).collect();
         (vectors, outers)
     });
-    let (vectors, outers): (Vec<LayerGradients>, Vec<Vec<[Option<Outer>; 6]>>) = parts.into_iter().unzip();
+    let (vectors, outers): (Vec<LayerGradients>, Vec<Vec<Outers>>) = parts.into_iter().unzip();
     let mut vectors = vectors.into_iter();
     let mut gradients = vectors.next().expect("at least one part");
     for part in vectors {
@@ -118,7 +121,7 @@ struct Layer<'a> {
 impl Layer<'_> {
     /// Gradients through one chunk, on this thread: `dx`, if it is asked for; those of vectors are added
     /// to `g`; what those of the matrices are made of is returned, packed while it is in the cache.
-    fn chunk(&self, saved: &Saved, dy: &[f32], dx: &mut [f32], g: &mut LayerGradients) -> [Option<Outer>; 6] {
+    fn chunk(&self, saved: &Saved, dy: &[f32], dx: &mut [f32], g: &mut LayerGradients) -> Outers {
         let Self { shape, w, prepared, rows, dropout, .. } = self;
         let (h, f, m) = (shape.hidden, shape.inner, dy.len() / shape.hidden);
         let first = rows.asked_in(saved.sequences.clone()).start;

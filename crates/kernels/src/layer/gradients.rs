@@ -20,13 +20,16 @@ impl Outer {
     }
 }
 
+/// Rows of one gradient that a thread is to compute, from all chunks, and where they go.
+type Task<'a> = (Range<usize>, &'a [Outer], &'a mut [f32]);
+
 /// The gradient of each matrix, dense and row-major `(out, in)`; empty where nothing was given.
 pub(super) fn of_matrices(matrices: &[Vec<Outer>]) -> Vec<Vec<f32>> {
     let size = |chunks: &[Outer]| chunks.first().map_or((0, 0), |c| (c.dout.len(), c.input.len()));
     let threads = parallel::threads();
     let mut gradients: Vec<Vec<f32>> =
         matrices.iter().map(|chunks| size(chunks)).map(|(out, inner)| vec![0.0; out * inner]).collect();
-    let mut tasks: Vec<Vec<(Range<usize>, &[Outer], &mut [f32])>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut tasks: Vec<Vec<Task<'_>>> = (0..threads).map(|_| Vec::new()).collect();
     for (chunks, gradient) in matrices.iter().zip(&mut gradients).filter(|(chunks, _)| !chunks.is_empty()) {
         let (out, inner) = size(chunks);
         let mut rest = &mut gradient[..];

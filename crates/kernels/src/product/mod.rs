@@ -139,10 +139,10 @@ fn columns(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>,
     let Some((tall, wide)) = tile::sizes() else {
         return portable(c, stride, into, alpha, a, b);
     };
-    assert!(columns.start % wide == 0 && columns.end <= b.len(), "columns begin with a panel and are there");
+    assert!(columns.start.is_multiple_of(wide) && columns.end <= b.len(), "columns begin with a panel and are there");
     // Rows with their steps side by side are read as they lie, unless they are so far apart that all
     // of a tile fall into the same places of the nearest cache. Columns would be read in pieces.
-    let packed = (a.col != 1 || a.row % ALIASING == 0 && m > tall).then(|| Packed::left(a));
+    let packed = (a.col != 1 || a.row.is_multiple_of(ALIASING) && m > tall).then(|| Packed::left(a));
     // An empty sum is still written.
     let blocks = k.div_ceil(STEPS).max(1);
     for block in 0..blocks {
@@ -183,7 +183,7 @@ pub(crate) fn sum_of_products<'a>(
         }
         return;
     };
-    assert!(rows.start % tall == 0, "rows begin at a tile");
+    assert!(rows.start.is_multiple_of(tall), "rows begin at a tile");
     let height = (LEFT / STEPS / tall).max(1) * tall;
     for first in rows.clone().step_by(height) {
         let m = height.min(rows.end - first);
