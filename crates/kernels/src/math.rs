@@ -163,13 +163,6 @@ simd_fn! {
     }
 }
 
-/// Adds `bias` to every row of `x`.
-pub fn add_bias(x: &mut [f32], bias: &[f32]) {
-    for row in x.chunks_exact_mut(bias.len()) {
-        add(row, bias);
-    }
-}
-
 /// Adds every row of `x` to `sums`.
 pub fn sum_rows(x: &[f32], sums: &mut [f32]) {
     for row in x.chunks_exact(sums.len()) {
