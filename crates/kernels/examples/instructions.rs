@@ -44,7 +44,7 @@ fn main() {
 }
 
 fn layer(starts: &[usize], hidden: usize) {
-    let shape = LayerShape { hidden, heads: 4, inner: 4 * hidden, eps: 1e-12, activation: Activation::Gelu };
+    let shape = LayerShape::bert(hidden, 4, 4 * hidden, 1e-12, Activation::Gelu);
     let (h, f) = (hidden, 4 * hidden);
     let sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, f * h, f, h * f, h, h, h];
     let weights = sizes.map(values);

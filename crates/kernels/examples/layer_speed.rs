@@ -10,7 +10,7 @@ use std::time::Instant;
 fn main() {
     let arg = |i: usize, default: usize| std::env::args().nth(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (hidden, heads, tokens, length) = (arg(1, 256), arg(2, 4), arg(3, 1024), arg(4, 128));
-    let shape = LayerShape { hidden, heads, inner: 4 * hidden, eps: 1e-12, activation: Activation::Gelu };
+    let shape = LayerShape::bert(hidden, heads, 4 * hidden, 1e-12, Activation::Gelu);
     let (h, f) = (hidden, 4 * hidden);
     let sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, f * h, f, h * f, h, h, h];
     let weights: Vec<Vec<f32>> =

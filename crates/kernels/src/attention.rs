@@ -1,40 +1,44 @@
 //! Self-attention inside each sequence of a packed chunk; no padding, no masks.
 //!
-//! Key and value lie side by side, `(n, 2h)`; a head's columns are `d` wide.
+//! Key and value lie side by side, `(n, 2h)`; a head's columns are `d` wide. Probabilities of short
+//! sequences are kept for the backward pass. Long ones, and those in a window, are done in blocks of
+//! rows whose probabilities stay in the cache and are computed again, so that memory grows with the
+//! length and not with its square (Rabe & Staats 2021; Dao et al. 2022).
 
 use crate::dropout::Dropout;
 use crate::layer::Rows;
 use crate::math::{max_of, reduce2};
 use crate::pool::Buffer;
-use crate::product::{Into, Mat, product};
+use crate::product::{self, Into, Mat, Packed, part};
 use crate::simd::simd_fn;
+use crate::{math, parallel};
 use std::ops::Range;
 
-/// Sizes of the attention.
-#[derive(Clone, Copy, Debug)]
-pub struct Heads {
-    /// Hidden width `h`.
+/// Length from which probabilities are computed again instead of kept.
+const LONG: usize = 512;
+
+/// Probabilities of a block of rows: a quarter of a mebibyte, which stays in the second cache beside the
+/// keys and values.
+const BLOCK: usize = 64 * 1024;
+
+/// The attention of one chunk of sequences.
+#[derive(Clone, Debug)]
+pub(crate) struct Attention<'a> {
+    /// Hidden width `h` and heads `a`; `h = a · d`.
     pub hidden: usize,
-    /// Heads `a`; `h = a · d`.
-    pub count: usize,
-}
-
-impl Heads {
-    fn size(self) -> usize {
-        self.hidden / self.count
-    }
-    fn scale(self) -> f32 {
-        1.0 / (self.size() as f32).sqrt()
-    }
-}
-
-/// Probabilities a range of sequences needs: heads × rows asked for × the sequence's length.
-pub fn probabilities_len(heads: Heads, rows: Rows<'_>, sequences: Range<usize>) -> usize {
-    let starts = rows.starts();
-    heads.count * sequences.map(|s| rows.asked_in(s..s + 1).len() * (starts[s + 1] - starts[s])).sum::<usize>()
+    pub heads: usize,
+    /// How many neighbours on either side a token sees; all if `None`.
+    pub window: Option<usize>,
+    /// Of probabilities.
+    pub dropout: Dropout,
+    pub rows: Rows<'a>,
+    pub sequences: Range<usize>,
+    /// How many threads share the heads.
+    pub threads: usize,
 }
 
 /// One sequence of a chunk.
+#[derive(Clone)]
 struct Sequence {
     /// Its first row in the batch and its length.
     start: usize,
@@ -46,118 +50,290 @@ struct Sequence {
     base: usize,
 }
 
-fn each_sequence(rows: Rows<'_>, sequences: Range<usize>) -> impl Iterator<Item = Sequence> + '_ {
-    let starts = rows.starts();
-    let (row, first) = (starts[sequences.start], rows.asked_in(sequences.clone()).start);
-    sequences
-        .map(move |s| {
-            let asked = rows.asked_in(s..s + 1);
-            let (start, l) = (starts[s], starts[s + 1] - starts[s]);
-            Sequence { start, l, first: asked.start - first, base: start - row, asked }
+/// Rows asked for of a sequence, counted from its first, and the keys they are compared with.
+struct Block {
+    rows: Range<usize>,
+    keys: Range<usize>,
+}
+
+/// Keys seen by a row, counted from the block's first: begin and end.
+type Seen = (usize, usize);
+
+/// A gradient's rows where a head's columns begin, and values from row to row.
+type Out<'a> = (&'a mut [f32], usize);
+
+impl Attention<'_> {
+    fn size(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.size() as f32).sqrt()
+    }
+
+    /// The window, where it leaves something out.
+    fn window(&self, l: usize) -> Option<usize> {
+        self.window.filter(|window| window + 1 < l)
+    }
+
+    /// Whether probabilities are kept.
+    fn keeps(&self, l: usize) -> bool {
+        l < LONG && self.window(l).is_none()
+    }
+
+    /// Probabilities that are kept: for each sequence heads × rows asked for × length.
+    pub fn kept(&self) -> usize {
+        self.each().filter(|s| self.keeps(s.l)).map(|s| self.heads * s.asked.len() * s.l).sum()
+    }
+
+    /// The sequences with a row asked for.
+    fn each(&self) -> impl Iterator<Item = Sequence> + '_ {
+        let (rows, starts) = (self.rows, self.rows.starts());
+        let (row, first) = (starts[self.sequences.start], rows.asked_in(self.sequences.clone()).start);
+        self.sequences
+            .clone()
+            .map(move |s| {
+                let asked = rows.asked_in(s..s + 1);
+                let (start, l) = (starts[s], starts[s + 1] - starts[s]);
+                Sequence { start, l, first: asked.start - first, base: start - row, asked }
+            })
+            .filter(|s| !s.asked.is_empty())
+    }
+
+    /// Position in its sequence of the row asked for as its number `i`.
+    fn position(&self, s: &Sequence, i: usize) -> usize {
+        self.rows.row(s.asked.start + i) - s.start
+    }
+
+    /// The blocks of a sequence; one if its probabilities are kept.
+    fn blocks<'s>(&'s self, s: &'s Sequence) -> impl Iterator<Item = Block> + 's {
+        let (m, l, window) = (s.asked.len(), s.l, self.window(s.l));
+        let height = match window {
+            _ if self.keeps(l) => m,
+            Some(_) => 2 * product::tall(),
+            None => (BLOCK / l).next_multiple_of(product::tall()),
+        };
+        (0..m).step_by(height).map(move |first| {
+            let rows = first..m.min(first + height);
+            let keys = window.map_or(0..l, |window| {
+                let begin = self.position(s, rows.start).saturating_sub(window);
+                let end = self.position(s, rows.end - 1) + window + 1;
+                begin / product::wide() * product::wide()..end.min(l)
+            });
+            Block { rows, keys }
         })
-        .filter(|s| !s.asked.is_empty())
-}
+    }
 
-impl Sequence {
-    /// Drops probabilities `(m, l)` of a head, in place. A row of the mask is named by its place in the
+    /// Keys each row of a block sees; empty if all.
+    fn seen(&self, s: &Sequence, block: &Block) -> Vec<Seen> {
+        let Some(window) = self.window(s.l) else { return Vec::new() };
+        let seen = |i| {
+            let position = self.position(s, i);
+            let begin = position.saturating_sub(window).max(block.keys.start);
+            (begin - block.keys.start, (position + window + 1).min(s.l) - block.keys.start)
+        };
+        block.rows.clone().map(seen).collect()
+    }
+
+    /// Drops probabilities of a block and head, in place. A row of the mask is named by its place in the
     /// whole batch, so that chunks, threads and what else is asked for do not matter.
-    fn drop(&self, heads: Heads, head: usize, rows: Rows<'_>, dropout: Dropout, p: &mut [f32]) {
-        for (p, i) in p.chunks_exact_mut(self.l).zip(self.asked.clone()) {
-            let row = self.start * heads.count + head * self.l + rows.row(i) - self.start;
-            dropout.apply(row as u64, p);
+    fn drop(&self, s: &Sequence, head: usize, block: &Block, p: &mut [f32]) {
+        for (p, i) in p.chunks_exact_mut(block.keys.len()).zip(block.rows.clone()) {
+            let row = s.start * self.heads + head * s.l + self.position(s, i);
+            self.dropout.apply_from(row as u64, block.keys.start, p);
         }
     }
-}
 
-/// The context of a chunk of sequences, and the probabilities before dropout.
-///
-/// `query`, `context`: the chunk's rows asked for `(m, h)`; `key_value`: all of its rows `(n, 2h)`.
-/// `probabilities`: for each sequence and head `(m, l)`.
-pub fn forward(
-    heads: Heads,
-    rows: Rows<'_>,
-    sequences: Range<usize>,
-    (query, key_value): (&[f32], &[f32]),
-    dropout: Dropout,
-    probabilities: &mut [f32],
-    context: &mut [f32],
-) {
-    let (h, d) = (heads.hidden, heads.size());
-    let mut rest = probabilities;
-    for s in each_sequence(rows, sequences) {
-        let (m, l) = (s.asked.len(), s.l);
-        let mut dropped = Buffer::new(if dropout.p > 0.0 { m * l } else { 0 });
-        for head in 0..heads.count {
-            let p = rest.split_off_mut(..m * l).expect("room for all probabilities");
-            let q = Mat::strided(&query[s.first * h + head * d..], m, d, h);
-            let [k, v] = [0, 1].map(|i| Mat::strided(&key_value[s.base * 2 * h + i * h + head * d..], l, d, 2 * h));
-            product(p, l, Into::Set, heads.scale(), q, k.t());
-            softmax_rows(p, l);
-            let p: &[f32] = if dropout.p > 0.0 {
-                dropped.copy_from_slice(p);
-                s.drop(heads, head, rows, dropout, &mut dropped);
-                &dropped
-            } else {
-                p
-            };
-            product(&mut context[s.first * h + head * d..], h, Into::Set, 1.0, Mat::new(p, m, l), v);
+    /// What is used of a head's inputs.
+    fn head<'i>(&self, s: &Sequence, head: usize, (query, key_value): (&'i [f32], &'i [f32])) -> [Mat<'i>; 3] {
+        let (h, d) = (self.hidden, self.size());
+        let [k, v] = [0, 1].map(|i| Mat::strided(&key_value[s.base * 2 * h + i * h + head * d..], s.l, d, 2 * h));
+        [Mat::strided(&query[s.first * h + head * d..], s.asked.len(), d, h), k, v]
+    }
+
+    /// Probabilities of a block before dropout. `keys`: the head's keys, transposed.
+    fn probabilities(&self, s: &Sequence, block: &Block, q: Mat<'_>, keys: &Packed, p: &mut [f32]) {
+        let l = block.keys.len();
+        part(p, l, Into::Set, self.scale(), q.rows(block.rows.clone()), keys, 0, block.keys.clone());
+        softmax_rows(p, l, &self.seen(s, block));
+    }
+
+    /// The context of the chunk, and the probabilities before dropout that are kept.
+    ///
+    /// `query`, `context`: the rows asked for `(m, h)`; `key_value`: all rows `(n, 2h)`. `kept`: as many
+    /// values as [`Attention::kept`].
+    pub fn forward(&self, inputs: (&[f32], &[f32]), kept: &mut [f32], context: &mut [f32]) {
+        let (h, d) = (self.hidden, self.size());
+        let mut rest = kept;
+        for s in self.each() {
+            let (m, len) = (s.asked.len(), if self.keeps(s.l) { s.asked.len() * s.l } else { 0 });
+            let heads = 0..self.heads;
+            if self.threads == 1 {
+                for head in heads {
+                    let kept = rest.split_off_mut(..len).expect("room for all that is kept");
+                    self.forward_head(&s, head, inputs, kept, (&mut context[s.first * h + head * d..], h));
+                }
+                continue;
+            }
+            let items =
+                heads.map(|head| (head, rest.split_off_mut(..len).expect("room for all that is kept"))).collect();
+            let parts = parallel::map(items, |(head, kept): (usize, &mut [f32])| {
+                let mut part = Buffer::new(m * d);
+                self.forward_head(&s, head, inputs, kept, (&mut part, d));
+                part
+            });
+            for (head, part) in parts.iter().enumerate() {
+                put(part, d, 0, (&mut context[s.first * h + head * d..], h), d);
+            }
         }
     }
-}
 
-/// Gradients through [`forward`]: from `dcontext` `(m, h)` to those of the query `(m, h)` and of key and
-/// value `(n, 2h)`, all of the chunk.
-pub fn backward(
-    heads: Heads,
-    rows: Rows<'_>,
-    sequences: Range<usize>,
-    (query, key_value): (&[f32], &[f32]),
-    probabilities: &[f32],
-    dropout: Dropout,
-    dcontext: &[f32],
-    (dquery, dkey_value): (&mut [f32], &mut [f32]),
-) {
-    let (h, d) = (heads.hidden, heads.size());
-    if !rows.is_all() {
-        // Sequences without a row asked for have no gradient.
-        dkey_value.fill(0.0);
+    /// One head of one sequence.
+    fn forward_head(&self, s: &Sequence, head: usize, inputs: (&[f32], &[f32]), kept: &mut [f32], out: Out<'_>) {
+        let [q, k, v] = self.head(s, head, inputs);
+        let (keys, values) = (Packed::right(k.t()), Packed::right(v));
+        let mut kept = kept;
+        for block in self.blocks(s) {
+            let (m, l) = (block.rows.len(), block.keys.len());
+            let mut again = Buffer::new(if self.keeps(s.l) { 0 } else { m * l });
+            let p = if self.keeps(s.l) { &mut *kept } else { &mut *again };
+            self.probabilities(s, &block, q, &keys, p);
+            let mut dropped = Buffer::new(if self.dropout.p > 0.0 { m * l } else { 0 });
+            let used = self.dropped(s, head, &block, p, &mut dropped);
+            let to = &mut out.0[block.rows.start * out.1..];
+            part(to, out.1, Into::Set, 1.0, Mat::new(used, m, l), &values, block.keys.start, 0..values.len());
+            kept = &mut [];
+        }
     }
-    let mut rest = probabilities;
-    for s in each_sequence(rows, sequences) {
-        let (m, l) = (s.asked.len(), s.l);
-        let mut dropped = Buffer::new(if dropout.p > 0.0 { m * l } else { 0 });
-        let mut dp = Buffer::new(m * l);
-        for head in 0..heads.count {
-            let p = rest.split_off(..m * l).expect("all probabilities");
-            let (at, kv) = (s.first * h + head * d, s.base * 2 * h + head * d);
-            let q = Mat::strided(&query[at..], m, d, h);
-            let [k, v] = [0, 1].map(|i| Mat::strided(&key_value[kv + i * h..], l, d, 2 * h));
-            let dc = Mat::strided(&dcontext[at..], m, d, h);
-            product(&mut dp, l, Into::Set, 1.0, dc, v.t());
-            let used: &[f32] = if dropout.p > 0.0 {
-                dropped.copy_from_slice(p);
-                s.drop(heads, head, rows, dropout, &mut dropped);
-                s.drop(heads, head, rows, dropout, &mut dp);
-                &dropped
+
+    /// The probabilities after dropout, which are put into `dropped` if there is any.
+    fn dropped<'p>(&self, s: &Sequence, head: usize, block: &Block, p: &'p [f32], dropped: &'p mut [f32]) -> &'p [f32] {
+        if self.dropout.p == 0.0 {
+            return p;
+        }
+        dropped.copy_from_slice(p);
+        self.drop(s, head, block, dropped);
+        dropped
+    }
+
+    /// Gradients through [`Attention::forward`]: from `dcontext` `(m, h)` to those of the query `(m, h)`
+    /// and of key and value `(n, 2h)`, all of the chunk.
+    pub fn backward(
+        &self,
+        inputs: (&[f32], &[f32]),
+        kept: &[f32],
+        dcontext: &[f32],
+        (dquery, dkey_value): (&mut [f32], &mut [f32]),
+    ) {
+        let (h, d) = (self.hidden, self.size());
+        if !self.rows.is_all() {
+            // Sequences without a row asked for have no gradient.
+            dkey_value.fill(0.0);
+        }
+        let mut rest = kept;
+        for s in self.each() {
+            let (m, len) = (s.asked.len(), if self.keeps(s.l) { s.asked.len() * s.l } else { 0 });
+            let heads = 0..self.heads;
+            let (at, kv) = (s.first * h, s.base * 2 * h);
+            if self.threads == 1 {
+                for head in heads {
+                    let kept = rest.split_off(..len).expect("all that is kept");
+                    let dc = Mat::strided(&dcontext[at + head * d..], m, d, h);
+                    let to = (&mut dkey_value[kv + head * d..], 2 * h);
+                    self.backward_head(&s, head, inputs, kept, dc, (&mut dquery[at + head * d..], h), to, h);
+                }
+                continue;
+            }
+            let items = heads.map(|head| (head, rest.split_off(..len).expect("all that is kept"))).collect();
+            let parts = parallel::map(items, |(head, kept): (usize, &[f32])| {
+                let (mut dq, mut dkv) = (Buffer::new(m * d), Buffer::new(s.l * 2 * d));
+                let dc = Mat::strided(&dcontext[at + head * d..], m, d, h);
+                self.backward_head(&s, head, inputs, kept, dc, (&mut dq, d), (&mut dkv, 2 * d), d);
+                (dq, dkv)
+            });
+            for (head, (dq, dkv)) in parts.iter().enumerate() {
+                put(dq, d, 0, (&mut dquery[at + head * d..], h), d);
+                put(dkv, 2 * d, 0, (&mut dkey_value[kv + head * d..], 2 * h), d);
+                put(dkv, 2 * d, d, (&mut dkey_value[kv + h + head * d..], 2 * h), d);
+            }
+        }
+    }
+
+    /// One head of one sequence. `dc`: gradient of its context `(m, d)`; that of the value begins
+    /// `apart` values after that of the key.
+    fn backward_head(
+        &self,
+        s: &Sequence,
+        head: usize,
+        inputs: (&[f32], &[f32]),
+        kept: &[f32],
+        dc: Mat<'_>,
+        dquery: Out<'_>,
+        (dkey_value, stride): Out<'_>,
+        apart: usize,
+    ) {
+        let [q, k, v] = self.head(s, head, inputs);
+        let d = self.size();
+        let (keys, values, right_k) = (Packed::right(k.t()), Packed::right(v.t()), Packed::right(k));
+        let whole = self.keeps(s.l);
+        if !whole {
+            for row in dkey_value.chunks_mut(stride).take(s.l) {
+                row[..d].fill(0.0);
+                row[apart..apart + d].fill(0.0);
+            }
+        }
+        // One block sees everything, so that nothing needs to be added up.
+        let into = if whole { Into::Set } else { Into::Add };
+        for block in self.blocks(s) {
+            let (m, l) = (block.rows.len(), block.keys.len());
+            let mut again = Buffer::new(if whole { 0 } else { m * l });
+            let p = if whole {
+                kept
             } else {
-                p
+                self.probabilities(s, &block, q, &keys, &mut again);
+                &again
             };
-            product(&mut dkey_value[kv + h..], 2 * h, Into::Set, 1.0, Mat::new(used, m, l).t(), dc);
+            let (q, dc) = (q.rows(block.rows.clone()), dc.rows(block.rows.clone()));
+            let mut dp = Buffer::new(m * l);
+            part(&mut dp, l, Into::Set, 1.0, dc, &values, 0, block.keys.clone());
+            let mut dropped = Buffer::new(if self.dropout.p > 0.0 { m * l } else { 0 });
+            if self.dropout.p > 0.0 {
+                self.drop(s, head, &block, &mut dp);
+            }
+            let used = self.dropped(s, head, &block, p, &mut dropped);
+            let to = &mut dkey_value[block.keys.start * stride..];
+            product::product(&mut to[apart..], stride, into, 1.0, Mat::new(used, m, l).t(), dc);
             softmax_backward_rows(p, &mut dp, l);
             let ds = Mat::new(&dp, m, l);
-            product(&mut dquery[at..], h, Into::Set, heads.scale(), ds, k);
-            product(&mut dkey_value[kv..], 2 * h, Into::Set, heads.scale(), ds.t(), q);
+            let dq = &mut dquery.0[block.rows.start * dquery.1..];
+            part(dq, dquery.1, Into::Set, self.scale(), ds, &right_k, block.keys.start, 0..d);
+            product::product(to, stride, into, self.scale(), ds.t(), q);
         }
+    }
+}
+
+/// Writes columns of `part`, whose rows are `width` values long, from column `first`.
+fn put(part: &[f32], width: usize, first: usize, (to, stride): Out<'_>, columns: usize) {
+    for (to, row) in to.chunks_mut(stride).zip(part.chunks_exact(width)) {
+        to[..columns].copy_from_slice(&row[first..first + columns]);
     }
 }
 
 simd_fn! {
-    /// Softmax of each row of length `l`, in place.
-    fn softmax_rows(x: &mut [f32], l: usize) {
-        for row in x.chunks_exact_mut(l) {
+    /// Softmax of each row of length `l`, in place; with `seen`, over those columns, and zeros elsewhere.
+    fn softmax_rows(x: &mut [f32], l: usize, seen: &[Seen]) {
+        for (i, row) in x.chunks_exact_mut(l).enumerate() {
+            let row = match seen.get(i) {
+                Some(&(begin, end)) => {
+                    row[..begin].fill(0.0);
+                    row[end..].fill(0.0);
+                    &mut row[begin..end]
+                }
+                None => row,
+            };
             let max = max_of(row);
             for v in row.iter_mut() {
-                *v = crate::math::exp(*v - max);
+                *v = math::exp(*v - max);
             }
             let inverse = 1.0 / reduce2(row, row, |a, _| a);
             for v in row.iter_mut() {

@@ -39,8 +39,13 @@ impl Dropout {
 
     /// Multiplies row `row` by its mask, in place.
     pub fn apply(&self, row: u64, x: &mut [f32]) {
+        self.apply_from(row, 0, x);
+    }
+
+    /// Multiplies a part of row `row`, which begins with column `first`, by its mask, in place.
+    pub fn apply_from(&self, row: u64, first: usize, x: &mut [f32]) {
         if self.p > 0.0 {
-            apply_row(self.row_key(row), self.threshold(), self.keep_scale(), x);
+            apply_row(self.row_key(row), first as u32, self.threshold(), self.keep_scale(), x);
         }
     }
 
@@ -60,9 +65,9 @@ impl Dropout {
 }
 
 simd_fn! {
-    fn apply_row(key: u32, threshold: u32, keep: f32, x: &mut [f32]) {
+    fn apply_row(key: u32, first: u32, threshold: u32, keep: f32, x: &mut [f32]) {
         for (i, x) in x.iter_mut().enumerate() {
-            let mut z = key.wrapping_add((i as u32).wrapping_mul(0x9E37_79B9));
+            let mut z = key.wrapping_add(first.wrapping_add(i as u32).wrapping_mul(0x9E37_79B9));
             z = (z ^ (z >> 16)).wrapping_mul(0x7FEB_352D);
             z = (z ^ (z >> 15)).wrapping_mul(0x846C_A68B);
             z ^= z >> 16;
@@ -98,6 +103,14 @@ mod tests {
         assert_eq!(d.mask(10, 2, 64)[64..], d.mask(11, 1, 64));
         assert_ne!(d.mask(0, 1, 64), d.mask(1 << 32, 1, 64));
         assert_ne!(d.mask(0, 1, 64), Dropout { key: 2, p: 0.5 }.mask(0, 1, 64));
+    }
+
+    #[test]
+    fn a_part_of_a_row_has_its_part_of_the_mask() {
+        let d = Dropout { key: 9, p: 0.4 };
+        let mut part = vec![1.0; 50];
+        d.apply_from(3, 14, &mut part);
+        assert_eq!(part, d.mask(3, 1, 64)[14..]);
     }
 
     #[test]

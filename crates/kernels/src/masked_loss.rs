@@ -145,7 +145,7 @@ fn gradients_of(
         }
         let d = Mat::new(logits, m, w);
         product(slice.table_gradient, h, Into::Add, 1.0, d.t(), Mat::new(block, m, h));
-        math::sum_rows(logits, slice.bias_gradient);
+        math::sum_rows(logits, slice.bias_gradient.len(), slice.bias_gradient);
         let mut rows = Buffer::new(m * h);
         product(&mut rows, h, Into::Set, 1.0, d, Mat::new(&table[slice.words.start * h..slice.words.end * h], w, h));
         rows

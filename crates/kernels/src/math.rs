@@ -163,10 +163,48 @@ simd_fn! {
     }
 }
 
-/// Adds every row of `x` to `sums`.
-pub fn sum_rows(x: &[f32], sums: &mut [f32]) {
-    for row in x.chunks_exact(sums.len()) {
-        add(sums, row);
+simd_fn! {
+    /// Adds every row of `x` to `sums`; rows begin every `stride` values. Nothing if there are no sums.
+    pub fn sum_rows(x: &[f32], stride: usize, sums: &mut [f32]) {
+        for row in x.chunks(stride) {
+            for (sum, &x) in sums.iter_mut().zip(row) {
+                *sum += x;
+            }
+        }
+    }
+}
+
+/// The activation of the first half of each row times the second half: a gate (Shazeer 2020).
+/// `x`: `(n, 2f)`; `y`: `(n, f)`
+pub fn gate(act: Activation, x: &[f32], f: usize, y: &mut [f32]) {
+    for (x, y) in x.chunks_exact(2 * f).zip(y.chunks_exact_mut(f)) {
+        activate(act, &x[..f], y);
+        multiply(y, &x[f..]);
+    }
+}
+
+/// From `x` `(n, 2f)` and the gradient `dy` `(n, f)` of [`gate`]: the gradient of `x`, and the gate's value
+/// again into `y`.
+pub fn gate_backward(act: Activation, x: &[f32], dy: &[f32], f: usize, dx: &mut [f32], y: &mut [f32]) {
+    let rows = x.chunks_exact(2 * f).zip(dy.chunks_exact(f)).zip(dx.chunks_exact_mut(2 * f)).zip(y.chunks_exact_mut(f));
+    for (((x, dy), dx), y) in rows {
+        let (dx, dgate) = dx.split_at_mut(f);
+        dx.copy_from_slice(dy);
+        activate_backward(act, &x[..f], dx, y);
+        // Now `y` is the activation and `dx` the gradient times its slope.
+        dgate.copy_from_slice(dy);
+        multiply(dgate, y);
+        multiply(dx, &x[f..]);
+        multiply(y, &x[f..]);
+    }
+}
+
+simd_fn! {
+    /// `y *= x`
+    pub fn multiply(y: &mut [f32], x: &[f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y *= x;
+        }
     }
 }
 

@@ -47,6 +47,12 @@ pub fn chunks(starts: &[usize], range: Range<usize>) -> Vec<Range<usize>> {
     chunks
 }
 
+/// How many threads share what one part does: one, unless there are fewer parts than threads (few or
+/// long sequences). Values do not depend on it.
+pub fn threads_of_a_part(parts: usize) -> usize {
+    if parts < threads() { threads() } else { 1 }
+}
+
 /// Runs `f` over items on the pool; results in the items' order.
 pub fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
     if items.len() == 1 {

@@ -27,6 +27,13 @@ impl Buffer {
         Self { values: values.unwrap_or_else(|| vec![0.0; class]), len }
     }
 
+    /// A buffer with a copy of these values.
+    pub fn copy_of(values: &[f32]) -> Self {
+        let mut buffer = Self::new(values.len());
+        buffer.copy_from_slice(values);
+        buffer
+    }
+
     /// A buffer of zeros.
     pub fn zeros(len: usize) -> Self {
         let mut buffer = Self::new(len);

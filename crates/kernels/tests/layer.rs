@@ -1,4 +1,5 @@
-//! The encoder layer against a plain f64 version and against finite differences of that version.
+//! The encoder layer, in all its variants, against a plain f64 version and against finite differences of
+//! that version.
 
 use polyseme_kernels::Activation;
 use polyseme_kernels::dropout::Dropout;
@@ -15,13 +16,35 @@ fn values(n: usize, seed: u64, scale: f32) -> Vec<f32> {
         .collect()
 }
 
-fn sizes(s: LayerShape) -> [usize; COUNT] {
-    let (h, f) = (s.hidden, s.inner);
-    [h * h, h, h * h, h, h * h, h, h * h, h, h, h, f * h, f, h * f, h, h, h]
+/// Which weights a layer is given.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// Query, key and value in one matrix.
+    fused: bool,
+    biases: bool,
+    first_norm: bool,
 }
 
-fn weights(s: LayerShape) -> Vec<Vec<f32>> {
-    sizes(s)
+const BERT: Form = Form { fused: false, biases: true, first_norm: true };
+
+fn sizes(s: LayerShape, form: Form) -> [usize; COUNT] {
+    let (h, f) = (s.hidden, s.inner);
+    let wide = if s.gated { 2 * f } else { f };
+    let mut sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, wide * h, wide, h * f, h, h, h];
+    if form.fused {
+        sizes[..6].copy_from_slice(&[3 * h * h, 3 * h, 0, 0, 0, 0]);
+    }
+    for bias in sizes.iter_mut().skip(1).step_by(2).filter(|_| !form.biases) {
+        *bias = 0;
+    }
+    if !form.first_norm {
+        sizes[8..10].fill(0);
+    }
+    sizes
+}
+
+fn weights(s: LayerShape, form: Form) -> Vec<Vec<f32>> {
+    sizes(s, form)
         .iter()
         .enumerate()
         .map(|(i, &n)| values(n, i as u64 + 10, if WEIGHTS[i].contains("norm") { 1.0 } else { 0.3 }))
@@ -51,94 +74,188 @@ fn activate(act: Activation, x: f64) -> f64 {
     }
 }
 
-/// The layer by the book, in f64: rows × weights, one sequence at a time.
-fn layer64(s: LayerShape, w: &[Vec<f64>], x: &[f64], starts: &[usize], dropout: LayerDropout) -> Vec<f64> {
-    let (h, f) = (s.hidden, s.inner);
-    let n = x.len() / h;
-    let linear = |x: &[f64], w: &[f64], b: &[f64]| -> Vec<f64> {
-        let (out, inner) = (b.len(), w.len() / b.len());
-        x.chunks(inner)
-            .flat_map(|x| {
-                (0..out)
-                    .map(|o| b[o] + x.iter().zip(&w[o * inner..]).map(|(x, w)| x * w).sum::<f64>())
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+/// Rows times a matrix, and a bias if there is one.
+fn linear64(x: &[f64], w: &[f64], b: &[f64], inner: usize) -> Vec<f64> {
+    let out = w.len() / inner;
+    let row = |x: &[f64]| -> Vec<f64> {
+        let product = |o: usize| x.iter().zip(&w[o * inner..]).map(|(x, w)| x * w).sum::<f64>();
+        (0..out).map(|o| b.get(o).unwrap_or(&0.0) + product(o)).collect()
     };
-    let norm = |x: &[f64], w: &[f64], b: &[f64]| -> Vec<f64> {
-        x.chunks(h)
-            .flat_map(|x| {
-                let mean = x.iter().sum::<f64>() / h as f64;
-                let var = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / h as f64;
-                x.iter()
-                    .enumerate()
-                    .map(|(i, v)| (v - mean) / (var + f64::from(s.eps)).sqrt() * w[i] + b[i])
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+    x.chunks(inner).flat_map(row).collect()
+}
+
+/// A norm of rows; rows as they are where there is none.
+fn norm64(x: &[f64], w: &[f64], b: &[f64], eps: f32) -> Vec<f64> {
+    let h = w.len();
+    if h == 0 {
+        return x.to_vec();
+    }
+    let row = |x: &[f64]| -> Vec<f64> {
+        let mean = x.iter().sum::<f64>() / h as f64;
+        let var = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / h as f64;
+        let one = |(i, v): (usize, &f64)| {
+            (v - mean) / (var + f64::from(eps)).sqrt() * w[i] + b.get(i).unwrap_or(&0.0)
+        };
+        x.iter().enumerate().map(one).collect()
     };
-    let drop = |x: &mut [f64], d: Dropout, row: usize, width: usize| {
-        let mask = d.mask(row as u64, x.len() / width, width);
-        for (v, m) in x.iter_mut().zip(mask) {
-            *v *= f64::from(m);
-        }
-    };
-    let [q, k, v] = [0, 2, 4].map(|i| linear(x, &w[i], &w[i + 1]));
-    let d = h / s.heads;
-    let mut context = vec![0.0; n * h];
+    x.chunks(h).flat_map(row).collect()
+}
+
+fn drop64(x: &mut [f64], d: Dropout, row: usize, width: usize) {
+    let mask = d.mask(row as u64, x.len() / width, width);
+    for (v, m) in x.iter_mut().zip(mask) {
+        *v *= f64::from(m);
+    }
+}
+
+/// The context, in f64: rows × heads, one sequence at a time.
+fn attention64(s: LayerShape, qkv: &[Vec<f64>; 3], starts: &[usize], dropout: Dropout) -> Vec<f64> {
+    let (h, d) = (s.hidden, s.hidden / s.heads);
+    let mut context = vec![0.0; qkv[0].len()];
     for seq in starts.windows(2) {
         let l = seq[1] - seq[0];
         for head in 0..s.heads {
+            // A column of a head, turned by the row's position.
+            let at = |which: usize, row: usize, c: usize| {
+                let plain = |c: usize| qkv[which][(seq[0] + row) * h + head * d + c];
+                let Some(base) = s.rotary.filter(|_| which < 2) else { return plain(c) };
+                let pair = c % (d / 2);
+                let angle = row as f64 * f64::from(base).powf(-2.0 * pair as f64 / d as f64);
+                let other = if c < d / 2 { -plain(c + d / 2) } else { plain(c - d / 2) };
+                plain(c) * angle.cos() + other * angle.sin()
+            };
+            let turned: [Vec<f64>; 3] =
+                std::array::from_fn(|which| (0..l * d).map(|i| at(which, i / d, i % d)).collect());
             for i in 0..l {
-                let at = |m: &[f64], row: usize, c: usize| m[(seq[0] + row) * h + head * d + c];
-                let scores: Vec<f64> = (0..l)
-                    .map(|j| (0..d).map(|c| at(&q, i, c) * at(&k, j, c)).sum::<f64>() / (d as f64).sqrt())
-                    .collect();
-                let sum: f64 = scores.iter().map(|s| s.exp()).sum();
-                let mut p: Vec<f64> = scores.iter().map(|s| s.exp() / sum).collect();
-                drop(&mut p, dropout.probabilities, seq[0] * s.heads + head * l + i, l);
+                let seen = |j: usize| s.window.is_none_or(|w| i.abs_diff(j) <= w);
+                let dot = |j: usize| (0..d).map(|c| turned[0][i * d + c] * turned[1][j * d + c]).sum::<f64>();
+                let score = |j: usize| if seen(j) { (dot(j) / (d as f64).sqrt()).exp() } else { 0.0 };
+                let mut p: Vec<f64> = (0..l).map(score).collect();
+                let sum: f64 = p.iter().sum();
+                p.iter_mut().for_each(|p| *p /= sum);
+                drop64(&mut p, dropout, seq[0] * s.heads + head * l + i, l);
                 for c in 0..d {
-                    context[(seq[0] + i) * h + head * d + c] = (0..l).map(|j| p[j] * at(&v, j, c)).sum();
+                    context[(seq[0] + i) * h + head * d + c] = (0..l).map(|j| p[j] * turned[2][j * d + c]).sum();
                 }
             }
         }
     }
-    let mut a = linear(&context, &w[6], &w[7]);
-    drop(&mut a, dropout.attention, 0, h);
-    let sum: Vec<f64> = a.iter().zip(x).map(|(a, x)| a + x).collect();
-    let middle = norm(&sum, &w[8], &w[9]);
-    let inner: Vec<f64> = linear(&middle, &w[10], &w[11]).into_iter().map(|x| activate(s.activation, x)).collect();
-    assert_eq!(inner.len(), n * f);
-    let mut z = linear(&inner, &w[12], &w[13]);
-    drop(&mut z, dropout.output, 0, h);
-    let sum: Vec<f64> = z.iter().zip(&middle).map(|(a, x)| a + x).collect();
-    norm(&sum, &w[14], &w[15])
+    context
+}
+
+/// The layer by the book, in f64.
+fn layer64(s: LayerShape, w: &[Vec<f64>], x: &[f64], starts: &[usize], dropout: LayerDropout) -> Vec<f64> {
+    let (h, f) = (s.hidden, s.inner);
+    let add = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
+    let attention = |x: &[f64]| {
+        let fused = w[2].is_empty();
+        let part = |w: &'_ [f64], i: usize| -> Vec<f64> { w[w.len() / 3 * i..w.len() / 3 * (i + 1)].to_vec() };
+        let qkv = std::array::from_fn(|i| match fused {
+            true => linear64(x, &part(&w[0], i), &part(&w[1], i), h),
+            false => linear64(x, &w[2 * i], &w[2 * i + 1], h),
+        });
+        let context = attention64(s, &qkv, starts, dropout.probabilities);
+        let mut out = linear64(&context, &w[6], &w[7], h);
+        drop64(&mut out, dropout.attention, 0, h);
+        out
+    };
+    let feed_forward = |x: &[f64]| {
+        let pre = linear64(x, &w[10], &w[11], h);
+        let inner: Vec<f64> = match s.gated {
+            true => pre
+                .chunks(2 * f)
+                .flat_map(|row| (0..f).map(|i| activate(s.activation, row[i]) * row[f + i]).collect::<Vec<_>>())
+                .collect(),
+            false => pre.into_iter().map(|x| activate(s.activation, x)).collect(),
+        };
+        let mut out = linear64(&inner, &w[12], &w[13], f);
+        drop64(&mut out, dropout.output, 0, h);
+        out
+    };
+    if s.pre_norm {
+        let middle = add(&attention(&norm64(x, &w[8], &w[9], s.eps)), x);
+        return add(&feed_forward(&norm64(&middle, &w[14], &w[15], s.eps)), &middle);
+    }
+    let middle = norm64(&add(&attention(x), x), &w[8], &w[9], s.eps);
+    norm64(&add(&feed_forward(&middle), &middle), &w[14], &w[15], s.eps)
 }
 
 fn widen(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&v| f64::from(v)).collect()
 }
 
-fn cases() -> Vec<(LayerShape, Vec<usize>, LayerDropout)> {
-    let dropout = |p| LayerDropout {
+/// A layer, the weights it has, where its sequences begin, its dropout.
+type Case = (LayerShape, Form, Vec<usize>, LayerDropout);
+
+fn dropout(p: f32) -> LayerDropout {
+    LayerDropout {
         probabilities: Dropout { key: 1, p },
         attention: Dropout { key: 2, p: p / 2.0 },
         output: Dropout { key: 3, p },
-    };
-    let shape = |hidden, heads, inner, activation| LayerShape { hidden, heads, inner, eps: 1e-5, activation };
+    }
+}
+
+/// Layers as BERT has them.
+fn berts() -> Vec<Case> {
+    let shape = |hidden, heads, inner, act| LayerShape::bert(hidden, heads, inner, 1e-5, act);
     vec![
-        (shape(6, 2, 10, Activation::Gelu), vec![0, 3, 4, 9], LayerDropout::NONE),
-        (shape(20, 4, 37, Activation::Gelu), vec![0, 1, 2, 19], dropout(0.2)),
-        (shape(15, 3, 7, Activation::GeluTanh), vec![0, 11], dropout(0.1)),
-        (shape(8, 1, 12, Activation::Relu), vec![0, 5, 10], dropout(0.3)),
-        (shape(12, 4, 33, Activation::Silu), vec![0, 300, 301, 640], dropout(0.1)),
+        (shape(6, 2, 10, Activation::Gelu), BERT, vec![0, 3, 4, 9], LayerDropout::NONE),
+        (shape(20, 4, 37, Activation::Gelu), BERT, vec![0, 1, 2, 19], dropout(0.2)),
+        (shape(15, 3, 7, Activation::GeluTanh), BERT, vec![0, 11], dropout(0.1)),
+        (shape(8, 1, 12, Activation::Relu), BERT, vec![0, 5, 10], dropout(0.3)),
+        (shape(12, 4, 33, Activation::Silu), BERT, vec![0, 300, 301, 640], dropout(0.1)),
     ]
+}
+
+/// Random layers of all variants with random sequences, of at most `longest` tokens.
+fn variants(count: u64, longest: usize) -> Vec<Case> {
+    let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
+    (0..count)
+        .map(|number| {
+            let mut drawn = values(64, 1000 + number, 0.5).into_iter().map(|v| v + 0.5);
+            let mut below = |n: usize| ((drawn.next().unwrap() * n as f32) as usize).min(n - 1);
+            let (heads, pre_norm, rotary) = (1 + below(4), below(2) == 0, below(3) > 0);
+            let size = if rotary { 2 * (1 + below(5)) } else { 1 + below(9) };
+            let shape = LayerShape {
+                hidden: heads * size,
+                heads,
+                inner: 1 + below(24),
+                eps: 1e-5,
+                activation: activations[below(4)],
+                pre_norm,
+                gated: below(2) == 0,
+                rotary: rotary.then_some([10_000.0, 50.0][below(2)]),
+                window: (below(3) > 0).then(|| below(7)),
+            };
+            let form = Form { fused: below(2) == 0, biases: below(2) == 0, first_norm: !pre_norm || below(3) > 0 };
+            let mut starts = vec![0];
+            for _ in 0..1 + below(4) {
+                starts.push(starts[starts.len() - 1] + 1 + below(longest));
+            }
+            (shape, form, starts, dropout([0.0, 0.1, 0.3][below(3)]))
+        })
+        .collect()
+}
+
+/// Sequences so long that probabilities are computed again, with and without a window.
+fn long() -> Vec<Case> {
+    let bert = LayerShape::bert(8, 2, 5, 1e-5, Activation::Gelu);
+    let window = LayerShape { window: Some(70), rotary: Some(10_000.0), pre_norm: true, ..bert };
+    vec![
+        (bert, BERT, vec![0, 3, 903], dropout(0.1)),
+        (window, BERT, vec![0, 700, 760], dropout(0.1)),
+        (LayerShape { window: Some(0), ..window }, BERT, vec![0, 90], LayerDropout::NONE),
+    ]
+}
+
+fn all_cases() -> Vec<Case> {
+    [berts(), variants(40, 60), long()].concat()
 }
 
 #[test]
 fn forward_equals_the_book() {
-    for (s, starts, dropout) in cases() {
-        let w = weights(s);
+    for (s, form, starts, dropout) in all_cases() {
+        let w = weights(s, form);
         let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
         let (y, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
@@ -151,8 +268,9 @@ fn forward_equals_the_book() {
 
 #[test]
 fn backward_equals_finite_differences() {
-    for (s, starts, dropout) in cases().into_iter().filter(|c| c.1.len() != 4 || c.1[3] < 100) {
-        let w = weights(s);
+    let few = berts().into_iter().filter(|c| c.2[c.2.len() - 1] < 100);
+    for (s, form, starts, dropout) in few.chain(variants(30, 9)) {
+        let w = weights(s, form);
         let n = starts[starts.len() - 1] * s.hidden;
         let (x, dy) = (values(n, 5, 1.0), values(n, 6, 1.0));
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
@@ -186,8 +304,8 @@ fn backward_equals_finite_differences() {
 
 #[test]
 fn a_document_never_sees_its_neighbour() {
-    let (s, starts, dropout) = cases().pop().unwrap();
-    let w = weights(s);
+    let (s, form, starts, dropout) = berts().pop().unwrap();
+    let w = weights(s, form);
     let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
     let mut x = values(starts[3] * s.hidden, 5, 1.0);
     let (before, _) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
@@ -203,31 +321,36 @@ fn a_document_never_sees_its_neighbour() {
 
 #[test]
 fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
-    let (s, starts, dropout) = cases().pop().unwrap();
-    let w = weights(s);
-    let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
-    let x = values(starts[3] * s.hidden, 5, 1.0);
-    let run = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (y, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
-            let (dx, dw) = backward(s, &slices, &x, Rows::all(&starts), dropout, &saved.unwrap(), &y, Needs::ALL);
-            (y, dx, dw)
-        })
-    };
-    let (one, two) = (run(1), run(2));
-    assert!(run(2) == two && run(1) == one, "the same bits at a fixed number of threads");
-    let all = |r: &(Vec<f32>, Vec<f32>, [Vec<f32>; COUNT])| {
-        r.0.iter().chain(&r.1).chain(r.2.iter().flatten()).copied().collect::<Vec<f32>>()
-    };
-    for (a, b) in all(&one).into_iter().zip(all(&two)) {
-        assert!((a - b).abs() <= 1e-4 * (1.0 + a.abs()), "{a} against {b}");
+    // One sequence is one part: its products and heads are then shared out.
+    let one_long = |case: &Case| (case.0, case.1, vec![0, case.2[1] + 600], case.3);
+    let long = long();
+    let cases = berts().into_iter().skip(4).chain(variants(10, 60)).chain(long.iter().map(one_long));
+    for (s, form, starts, dropout) in cases {
+        let w = weights(s, form);
+        let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
+        let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
+        let run = |threads: usize| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                let (y, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
+                let (dx, dw) = backward(s, &slices, &x, Rows::all(&starts), dropout, &saved.unwrap(), &y, Needs::ALL);
+                (y, dx, dw)
+            })
+        };
+        let (one, two) = (run(1), run(2));
+        assert!(run(2) == two && run(1) == one, "the same bits at a fixed number of threads");
+        let all = |r: &(Vec<f32>, Vec<f32>, [Vec<f32>; COUNT])| {
+            r.0.iter().chain(&r.1).chain(r.2.iter().flatten()).copied().collect::<Vec<f32>>()
+        };
+        for (a, b) in all(&one).into_iter().zip(all(&two)) {
+            assert!((a - b).abs() <= 1e-4 * (1.0 + a.abs()), "{s:?}: {a} against {b}");
+        }
     }
 }
 
 #[test]
 fn some_rows_are_those_of_all_and_so_are_their_gradients() {
-    for (s, starts, dropout) in cases() {
-        let (w, h, n) = (weights(s), s.hidden, starts[starts.len() - 1]);
+    for (s, form, starts, dropout) in all_cases() {
+        let (w, h, n) = (weights(s, form), s.hidden, starts[starts.len() - 1]);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
         let x = values(n * h, 5, 1.0);
         // Every sequence but the last has a row that is asked for, some have several.

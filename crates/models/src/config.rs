@@ -34,6 +34,85 @@ pub struct EncoderConfig {
     pub initializer_range: f64,
     pub pad_token_id: u32,
     pub tie_word_embeddings: bool,
+    /// In what its layers differ from BERT's.
+    #[serde(default)]
+    pub variant: Variant,
+}
+
+/// In what an encoder's layers differ from BERT's; the default is BERT. Names as in Hugging Face's
+/// `ModernBertConfig` where it has them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Variant {
+    /// Norms before the halves of a layer and after the last layer, instead of after the halves. The
+    /// first layer has no norm before its attention: that of the embeddings stands there.
+    pub pre_norm: bool,
+    /// A gate in the feed-forward half: its first map is twice as wide.
+    pub gated: bool,
+    /// Base of rotary positions in layers that attend to the whole sequence; 0: positions are learned,
+    /// in a table.
+    pub global_rope_theta: f64,
+    /// The same in layers that attend to a window.
+    pub local_rope_theta: f64,
+    /// Tokens of a window, half of them on either side; 0: there are no windows.
+    pub local_attention: usize,
+    /// Every so many layers, from the first, one attends to the whole sequence.
+    pub global_attn_every_n_layers: usize,
+    pub attention_bias: bool,
+    pub mlp_bias: bool,
+    pub norm_bias: bool,
+    /// Bias of the heads' dense layer.
+    pub classifier_bias: bool,
+    /// What a classifier looks at.
+    pub classifier_pooling: ClassifierPooling,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self {
+            pre_norm: false,
+            gated: false,
+            global_rope_theta: 0.0,
+            local_rope_theta: 0.0,
+            local_attention: 0,
+            global_attn_every_n_layers: 1,
+            attention_bias: true,
+            mlp_bias: true,
+            norm_bias: true,
+            classifier_bias: true,
+            classifier_pooling: ClassifierPooling::Cls,
+        }
+    }
+}
+
+/// What of a sequence a classifier looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassifierPooling {
+    /// The first token.
+    Cls,
+    /// The mean of all tokens.
+    Mean,
+}
+
+impl Variant {
+    /// Whether positions are rotary.
+    pub fn is_rotary(&self) -> bool {
+        self.global_rope_theta > 0.0
+    }
+
+    /// Neighbours on either side that tokens of a layer attend to; all if `None`.
+    pub fn window(&self, layer: usize) -> Option<usize> {
+        let local = self.local_attention > 0 && !layer.is_multiple_of(self.global_attn_every_n_layers);
+        local.then_some(self.local_attention / 2)
+    }
+
+    /// Base of the rotary positions of a layer.
+    pub fn rope_theta(&self, layer: usize) -> Option<f64> {
+        let theta = if self.window(layer).is_some() { self.local_rope_theta } else { self.global_rope_theta };
+        self.is_rotary().then_some(theta)
+    }
 }
 
 impl EncoderConfig {
@@ -80,6 +159,7 @@ impl EncoderConfig {
             return Err(Error::setting("pad_token_id", self.pad_token_id, below));
         }
         self.check_rates()?;
+        self.check_variant()?;
         match self.parameters() {
             Some(count) if count <= MAX_PARAMETERS => Ok(()),
             _ => Err(Error::TooLarge { limit: MAX_PARAMETERS }),
@@ -102,12 +182,37 @@ impl EncoderConfig {
         }
     }
 
+    fn check_variant(&self) -> Result<()> {
+        let variant = &self.variant;
+        if variant.global_attn_every_n_layers == 0 {
+            return Err(Error::setting("variant.global_attn_every_n_layers", 0, "at least 1"));
+        }
+        for (key, theta) in [
+            ("variant.global_rope_theta", variant.global_rope_theta),
+            ("variant.local_rope_theta", variant.local_rope_theta),
+        ] {
+            if !theta.is_finite() || theta < 0.0 {
+                return Err(Error::setting(key, theta, "a number that is not negative"));
+            }
+        }
+        let windows = (0..self.num_hidden_layers).any(|layer| variant.window(layer).is_some());
+        if variant.is_rotary() && windows && variant.local_rope_theta == 0.0 {
+            return Err(Error::setting("variant.local_rope_theta", 0, "above 0, as `global_rope_theta` is"));
+        }
+        let size = self.hidden_size / self.num_attention_heads;
+        if variant.is_rotary() && !size.is_multiple_of(2) {
+            return Err(Error::setting("the width of a head", size, "even, for rotary positions"));
+        }
+        Ok(())
+    }
+
     /// Numbers in the encoder's matrices; `None` beyond what a word can count.
     fn parameters(&self) -> Option<usize> {
         let rows = self.vocab_size.checked_add(self.max_position_embeddings)?.checked_add(self.type_vocab_size)?;
         let embeddings = rows.checked_mul(self.embedding_size.max(self.hidden_size))?;
         let attention = self.hidden_size.checked_mul(self.hidden_size)?.checked_mul(4)?;
-        let feed_forward = self.hidden_size.checked_mul(self.intermediate_size)?.checked_mul(2)?;
+        let maps = if self.variant.gated { 3 } else { 2 };
+        let feed_forward = self.hidden_size.checked_mul(self.intermediate_size)?.checked_mul(maps)?;
         let layers = attention.checked_add(feed_forward)?.checked_mul(self.num_hidden_layers)?;
         embeddings.checked_add(layers)
     }

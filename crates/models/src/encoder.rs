@@ -4,19 +4,20 @@ use crate::EncoderConfig;
 use crate::families::EncoderNames;
 use crate::layers::Layer;
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
-use polyseme_tensor::ops::{EmbeddingSettings, EmbeddingWeights, embed_norm, linear};
+use polyseme_tensor::ops::{EmbeddingSettings, EmbeddingWeights, embed_norm, layer_norm, linear};
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
 
 /// Embeddings and layers, as numbers of parameters.
 pub(crate) struct Encoder {
     /// The word embeddings, which a tied head uses too.
     pub word: ParamId,
-    position: ParamId,
+    position: Option<ParamId>,
     token_type: Option<ParamId>,
     norm: NormIds,
     /// ELECTRA, where embeddings are narrower than layers.
     projection: Option<LinearIds>,
     layers: Vec<Layer>,
+    final_norm: Option<NormIds>,
 }
 
 impl Encoder {
@@ -27,16 +28,22 @@ impl Encoder {
         let pad_position = config.position_offset.checked_sub(1);
         Self {
             word: builder.table(&inside(names.word), [config.vocab_size, width], Some(config.pad_token_id as usize)),
-            position: builder.table(&inside(names.position), [config.max_position_embeddings, width], pad_position),
+            position: (!config.variant.is_rotary()).then(|| {
+                builder.table(&inside(names.position), [config.max_position_embeddings, width], pad_position)
+            }),
             token_type: (config.type_vocab_size > 0)
                 .then(|| builder.table(&inside(names.token_type), [config.type_vocab_size, width], None)),
-            norm: builder.norm(&inside(names.norm), width, config.layer_norm_eps, ParamGroup::Embeddings),
+            norm: builder.norm(&inside(names.norm), width, config, ParamGroup::Embeddings),
             projection: (width != config.hidden_size).then(|| {
-                builder.linear(&inside(names.projection), [config.hidden_size, width], ParamGroup::Embeddings)
+                builder.linear(&inside(names.projection), [config.hidden_size, width], ParamGroup::Embeddings, true)
             }),
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::declare(builder, &names.layer, config, index))
                 .collect(),
+            final_norm: config.variant.pre_norm.then(|| {
+                let last = ParamGroup::Layer(config.num_hidden_layers - 1);
+                builder.norm(&inside(names.final_norm), config.hidden_size, config, last)
+            }),
         }
     }
 
@@ -56,6 +63,9 @@ impl Encoder {
         for (index, layer) in self.layers.iter().enumerate() {
             let last = index + 1 == self.layers.len();
             x = layer.forward(x, params, batch, config, mode, asked.filter(|_| last));
+            if let Some(norm) = self.final_norm.filter(|_| last) {
+                x = layer_norm(x, params.norm(norm));
+            }
             see(&x);
         }
         x
@@ -65,7 +75,7 @@ impl Encoder {
     fn embed(&self, params: View<'_>, batch: &PackedBatch, config: &EncoderConfig, mode: Mode) -> Tensor<2> {
         let weights = EmbeddingWeights {
             word: params.matrix(self.word),
-            position: params.matrix(self.position),
+            position: self.position.map(|id| params.matrix(id)),
             token_type: self.token_type.map(|id| params.matrix(id)),
             norm: params.norm(self.norm),
         };

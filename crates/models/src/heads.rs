@@ -12,28 +12,31 @@ pub(crate) struct MaskedLmHead {
     activation: Activation,
     norm: NormIds,
     decoder: LinearIds,
+    output_bias: ParamId,
 }
 
 impl MaskedLmHead {
     /// Declares the head; `word` is the table a tied decoder uses.
     pub fn declare(builder: &mut Builder, form: &MaskedLmForm, config: &EncoderConfig, word: ParamId) -> Self {
         let (hidden, width) = (config.hidden_size, config.embedding_size);
-        let dense = builder.linear(form.dense, [width, hidden], ParamGroup::Head);
-        let norm = builder.norm(form.norm, width, config.layer_norm_eps, ParamGroup::Head);
+        let dense = builder.linear(form.dense, [width, hidden], ParamGroup::Head, config.variant.classifier_bias);
+        let norm = builder.norm(form.norm, width, config, ParamGroup::Head);
+        let output_bias;
         let decoder = if config.tie_word_embeddings {
-            LinearIds { weight: word, bias: builder.bias(form.bias, config.vocab_size, ParamGroup::Head) }
+            output_bias = builder.bias(form.bias, config.vocab_size, ParamGroup::Head);
+            LinearIds { weight: word, bias: Some(output_bias) }
         } else {
             // The reference then uses the decoder's own bias, and writes the other one too.
             let weight = format!("{}.weight", form.decoder);
             let bias = format!("{}.bias", form.decoder);
             let weight = builder.matrix(&weight, [config.vocab_size, width], ParamGroup::Head);
-            let id = builder.bias(&bias, config.vocab_size, ParamGroup::Head);
+            output_bias = builder.bias(&bias, config.vocab_size, ParamGroup::Head);
             if bias != form.bias {
-                builder.also(id, form.bias);
+                builder.also(output_bias, form.bias);
             }
-            LinearIds { weight, bias: id }
+            LinearIds { weight, bias: Some(output_bias) }
         };
-        Self { dense, activation: form.activation.unwrap_or(config.hidden_act), norm, decoder }
+        Self { dense, activation: form.activation.unwrap_or(config.hidden_act), norm, decoder, output_bias }
     }
 
     /// `(rows, hidden)` to `(rows, embedding)`
@@ -44,7 +47,7 @@ impl MaskedLmHead {
 
     /// Number of the decoder's bias.
     pub fn output_bias(&self) -> ParamId {
-        self.decoder.bias
+        self.output_bias
     }
 
     fn decoder(&self, params: View<'_>) -> Linear {
@@ -66,6 +69,7 @@ impl MaskedLmHead {
 pub(crate) struct ClassifierHead {
     dense: LinearIds,
     activation: Activation,
+    norm: Option<NormIds>,
     dropout_before: bool,
     output: LinearIds,
 }
@@ -74,10 +78,11 @@ impl ClassifierHead {
     pub fn declare(builder: &mut Builder, form: &ClassifierForm, config: &EncoderConfig, labels: usize) -> Self {
         let hidden = config.hidden_size;
         Self {
-            dense: builder.linear(form.dense, [hidden, hidden], ParamGroup::Head),
+            dense: builder.linear(form.dense, [hidden, hidden], ParamGroup::Head, config.variant.classifier_bias),
             activation: form.activation,
+            norm: form.norm.map(|name| builder.norm(name, hidden, config, ParamGroup::Head)),
             dropout_before: form.dropout_before,
-            output: builder.linear(form.output, [labels, hidden], ParamGroup::Head),
+            output: builder.linear(form.output, [labels, hidden], ParamGroup::Head, true),
         }
     }
 
@@ -86,9 +91,9 @@ impl ClassifierHead {
         self.output
     }
 
-    /// What follows the dense layer.
-    pub fn activation(&self) -> Activation {
-        self.activation
+    /// What follows the dense layer, if a norm does not follow that.
+    pub fn activation(&self) -> Option<Activation> {
+        self.norm.is_none().then_some(self.activation)
     }
 
     /// Numbers of the dense layer.
@@ -96,11 +101,14 @@ impl ClassifierHead {
         self.dense
     }
 
-    /// First tokens `(sequences, hidden)` to `(sequences, labels)`.
+    /// First tokens or means `(sequences, hidden)` to `(sequences, labels)`.
     pub fn logits(&self, x: Tensor<2>, params: View<'_>, rate: f64, mode: Mode) -> Tensor<2> {
         let mode = mode.named("classifier");
         let x = if self.dropout_before { dropout(x, rate, mode.named("before")) } else { x };
-        let x = activate(linear(x, params.linear(self.dense)), self.activation);
+        let mut x = activate(linear(x, params.linear(self.dense)), self.activation);
+        if let Some(norm) = self.norm {
+            x = layer_norm(x, params.norm(norm));
+        }
         linear(dropout(x, rate, mode), params.linear(self.output))
     }
 }

@@ -1,43 +1,59 @@
 //! The one encoder layer.
 
 use crate::EncoderConfig;
-use crate::families::LayerNames;
+use crate::families::{LayerNames, QueryKeyValueNames};
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, View};
 use polyseme_tensor::ops::{
     AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
-    LayerWeights, encoder_layer,
+    LayerWeights, QueryKeyValue, encoder_layer,
 };
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
 
-/// An encoder layer: attention, then feed-forward, each with residual and norm after it.
+/// An encoder layer: attention, then feed-forward, each with its residual and its norm.
 pub(crate) struct Layer {
     index: usize,
-    query: LinearIds,
-    key: LinearIds,
-    value: LinearIds,
+    query_key_value: QueryKeyValueIds,
     attention_output: LinearIds,
-    attention_norm: NormIds,
+    attention_norm: Option<NormIds>,
     intermediate: LinearIds,
     output: LinearIds,
     output_norm: NormIds,
 }
 
+enum QueryKeyValueIds {
+    Apart([LinearIds; 3]),
+    Joined(LinearIds),
+}
+
 impl Layer {
-    /// Declares the parameters of layer `index`.
+    /// Declares the parameters of layer `index`, in the order of the forward pass.
     pub fn declare(builder: &mut Builder, names: &LayerNames, config: &EncoderConfig, index: usize) -> Self {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (hidden, inner, variant) = (config.hidden_size, config.intermediate_size, &config.variant);
         let group = ParamGroup::Layer(index);
         let full = |name: &str| format!("~{}.{index}.{name}", names.prefix);
+        let attention = |builder: &mut Builder, name: &str, out: usize| {
+            builder.linear(&full(name), [out, hidden], group, variant.attention_bias)
+        };
+        let norm = |builder: &mut Builder, name: &str| builder.norm(&full(name), hidden, config, group);
+        let before = (variant.pre_norm && index > 0).then(|| norm(builder, names.attention_norm));
+        let query_key_value = match &names.query_key_value {
+            QueryKeyValueNames::Apart(each) => {
+                QueryKeyValueIds::Apart(each.map(|name| attention(builder, name, hidden)))
+            }
+            QueryKeyValueNames::Joined(name) => QueryKeyValueIds::Joined(attention(builder, name, 3 * hidden)),
+        };
+        let attention_output = attention(builder, names.attention_output, hidden);
+        let after = (!variant.pre_norm).then(|| norm(builder, names.attention_norm));
+        let output_norm_first = variant.pre_norm.then(|| norm(builder, names.output_norm));
+        let wide = if variant.gated { 2 * inner } else { inner };
         Self {
             index,
-            query: builder.linear(&full(names.query), [hidden, hidden], group),
-            key: builder.linear(&full(names.key), [hidden, hidden], group),
-            value: builder.linear(&full(names.value), [hidden, hidden], group),
-            attention_output: builder.linear(&full(names.attention_output), [hidden, hidden], group),
-            attention_norm: builder.norm(&full(names.attention_norm), hidden, config.layer_norm_eps, group),
-            intermediate: builder.linear(&full(names.intermediate), [inner, hidden], group),
-            output: builder.linear(&full(names.output), [hidden, inner], group),
-            output_norm: builder.norm(&full(names.output_norm), hidden, config.layer_norm_eps, group),
+            query_key_value,
+            attention_output,
+            attention_norm: before.or(after),
+            intermediate: builder.linear(&full(names.intermediate), [wide, hidden], group, variant.mlp_bias),
+            output: builder.linear(&full(names.output), [hidden, inner], group, variant.mlp_bias),
+            output_norm: output_norm_first.unwrap_or_else(|| norm(builder, names.output_norm)),
         }
     }
 
@@ -52,27 +68,38 @@ impl Layer {
         asked: Option<&[usize]>,
     ) -> Tensor<2> {
         let mode = mode.named("layer").at(self.index);
-        let attention = AttentionWeights {
-            query: params.linear(self.query),
-            key: params.linear(self.key),
-            value: params.linear(self.value),
-            output: params.linear(self.attention_output),
-            norm: params.norm(self.attention_norm),
-        };
-        let feed_forward = FeedForwardWeights {
-            intermediate: params.linear(self.intermediate),
-            output: params.linear(self.output),
-            norm: params.norm(self.output_norm),
+        let weights = LayerWeights {
+            attention: AttentionWeights {
+                query_key_value: match self.query_key_value {
+                    QueryKeyValueIds::Apart(ids) => QueryKeyValue::Apart(Box::new(ids.map(|ids| params.linear(ids)))),
+                    QueryKeyValueIds::Joined(ids) => QueryKeyValue::Joined(params.linear(ids)),
+                },
+                output: params.linear(self.attention_output),
+            },
+            attention_norm: self.attention_norm.map(|ids| params.norm(ids)),
+            feed_forward: FeedForwardWeights {
+                intermediate: params.linear(self.intermediate),
+                output: params.linear(self.output),
+            },
+            output_norm: params.norm(self.output_norm),
         };
         let settings = LayerSettings {
             attention: AttentionSettings {
                 heads: config.num_attention_heads,
                 attention_dropout: config.attention_probs_dropout_prob,
                 hidden_dropout: config.hidden_dropout_prob,
+                rotary: config.variant.rope_theta(self.index),
+                window: config.variant.window(self.index),
             },
-            feed_forward: FeedForwardSettings { activation: config.hidden_act, dropout: config.hidden_dropout_prob },
+            feed_forward: FeedForwardSettings {
+                activation: config.hidden_act,
+                gated: config.variant.gated,
+                dropout: config.hidden_dropout_prob,
+            },
+            pre_norm: config.variant.pre_norm,
         };
-        let call = LayerCall { asked, cache: params.layer_cache(self.index) };
-        encoder_layer(x, LayerWeights { attention, feed_forward }, batch, settings, mode, call)
+        let checkpoint = params.gradient_checkpointing();
+        let call = LayerCall { asked, cache: params.layer_cache(self.index), checkpoint };
+        encoder_layer(x, weights, batch, settings, mode, call)
     }
 }

@@ -12,7 +12,7 @@ mod params;
 pub mod registry;
 mod save;
 
-pub use config::{Activation, EncoderConfig};
+pub use config::{Activation, ClassifierPooling, EncoderConfig, Variant};
 pub use error::{Error, Result};
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};

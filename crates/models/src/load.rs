@@ -205,7 +205,8 @@ impl Reader<'_> {
             let tied = if !config.tie_word_embeddings {
                 None
             } else if *name == format!("{decoder}.weight") {
-                self.report.applied.iter().find(|applied| applied.ends_with("word_embeddings.weight"))
+                let word = format!("{}.weight", self.form.encoder.word);
+                self.report.applied.iter().find(|applied| applied.ends_with(&word))
             } else if *name == format!("{decoder}.bias") {
                 self.report.applied.iter().find(|applied| *applied == self.form.masked_lm.bias)
             } else {

@@ -3,7 +3,7 @@
 use crate::encoder::Encoder;
 use crate::heads::{ClassifierHead, MaskedLmHead};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
-use crate::{EncoderConfig, Error, Family, Result, load, save};
+use crate::{ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
 use polyseme_tensor::ops::Activation;
@@ -61,7 +61,7 @@ impl Parts {
         let pooler = form
             .pooler
             .filter(|_| alone && pooler)
-            .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head));
+            .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head, true));
         let head = match head {
             HeadKind::None | HeadKind::AsFound => Head::None,
             HeadKind::MaskedLm => {
@@ -195,18 +195,29 @@ impl Model {
     }
 
     /// Replaces a classification head: its dense layer `(hidden, hidden)`, `(hidden)` and its map onto
-    /// the classes `(labels, hidden)`, `(labels)`. Panics on other sizes, or without such a head.
+    /// the classes `(labels, hidden)`, `(labels)`. Panics on other sizes, without such a head, or where
+    /// that has no biases.
     pub fn set_classifier(&mut self, dense: (Vec<f32>, Vec<f32>), output: (Vec<f32>, Vec<f32>)) {
         let head = self.classifier_head();
         for (ids, (weight, bias)) in [(head.dense(), dense), (head.output(), output)] {
             self.params.set(ids.weight, weight);
-            self.params.set(ids.bias, bias);
+            self.params.set(ids.bias.expect("a head with biases"), bias);
         }
     }
 
-    /// What follows the dense layer of a classification head. Panics without such a head.
-    pub fn classifier_activation(&self) -> Activation {
-        self.classifier_head().activation()
+    /// The activation of a classification head that is a map of the first token's vector, an activation
+    /// and a map onto the classes, both maps with biases; `None` where it is anything else.
+    /// Panics without such a head.
+    pub fn classifier_activation(&self) -> Option<Activation> {
+        let variant = &self.config.variant;
+        let plain = variant.classifier_bias && variant.classifier_pooling == ClassifierPooling::Cls;
+        self.classifier_head().activation().filter(|_| plain)
+    }
+
+    /// Chooses whether layers keep only their input for the backward pass and are computed again there
+    /// (Chen et al. 2016): a third more work, for a fraction of the memory. The results are the same.
+    pub fn set_gradient_checkpointing(&mut self, on: bool) {
+        self.params.gradient_checkpointing = on;
     }
 
     /// Errors if a sequence is longer than the position table or has an id or a segment beyond the
@@ -280,8 +291,13 @@ impl Model {
     /// Panics without a classification head.
     pub fn class_logits(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
         let head = self.classifier_head();
-        let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
-        let (x, params) = self.rows(batch, &first_tokens, mode);
+        let (x, params) = match self.config.variant.classifier_pooling {
+            ClassifierPooling::Cls => {
+                let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
+                self.rows(batch, &first_tokens, mode)
+            }
+            ClassifierPooling::Mean => (batch.means(self.hidden(batch, mode)), self.params.view(mode)),
+        };
         head.logits(x, params, self.config.classifier_dropout, mode)
     }
 

@@ -3,6 +3,7 @@
 //! Layers hold numbers into this list, not tensors. So a tied parameter stands once, and freezing,
 //! taking values out and collecting gradients are loops over one list.
 
+use crate::EncoderConfig;
 use polyseme_tensor::ops::{LayerCache, Linear, Norm};
 use polyseme_tensor::{Device, Gradients, Mode, Stream, Tensor, TensorData};
 
@@ -43,18 +44,18 @@ impl ParamInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ParamId(usize);
 
-/// Numbers of a linear map's weight and bias.
+/// Numbers of a linear map's weight and bias, if it has one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinearIds {
     pub weight: ParamId,
-    pub bias: ParamId,
+    pub bias: Option<ParamId>,
 }
 
-/// Numbers of a norm's weight and bias, and its epsilon.
+/// Numbers of a norm's weight and bias, if it has one, and its epsilon.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NormIds {
     pub weight: ParamId,
-    pub bias: ParamId,
+    pub bias: Option<ParamId>,
     pub epsilon: f64,
 }
 
@@ -118,20 +119,20 @@ impl Builder {
         self.add(format!("{name}.weight"), vec![rows, width], ParamGroup::Embeddings, init, true)
     }
 
-    /// A linear map. Weight `(out, in)`, bias `(out)`.
-    pub fn linear(&mut self, name: &str, [out, input]: [usize; 2], group: ParamGroup) -> LinearIds {
+    /// A linear map. Weight `(out, in)`, bias `(out)` if it has one.
+    pub fn linear(&mut self, name: &str, [out, input]: [usize; 2], group: ParamGroup, bias: bool) -> LinearIds {
         LinearIds {
             weight: self.add(format!("{name}.weight"), vec![out, input], group, Init::Normal, true),
-            bias: self.bias(&format!("{name}.bias"), out, group),
+            bias: bias.then(|| self.bias(&format!("{name}.bias"), out, group)),
         }
     }
 
-    /// A layer norm. Weight and bias `(width)`.
-    pub fn norm(&mut self, name: &str, width: usize, epsilon: f64, group: ParamGroup) -> NormIds {
+    /// A layer norm. Weight `(width)`, bias `(width)` if norms of this encoder have one.
+    pub fn norm(&mut self, name: &str, width: usize, config: &EncoderConfig, group: ParamGroup) -> NormIds {
         NormIds {
             weight: self.add(format!("{name}.weight"), vec![width], group, Init::Ones, false),
-            bias: self.bias(&format!("{name}.bias"), width, group),
-            epsilon,
+            bias: config.variant.norm_bias.then(|| self.bias(&format!("{name}.bias"), width, group)),
+            epsilon: config.layer_norm_eps,
         }
     }
 
@@ -174,6 +175,8 @@ pub(crate) struct Params {
     device: Device,
     /// What each layer keeps between forward passes; new ones whenever a value changes.
     caches: Vec<LayerCache>,
+    /// Whether layers keep their input only, and are computed again in the backward pass.
+    pub gradient_checkpointing: bool,
 }
 
 impl Params {
@@ -183,7 +186,7 @@ impl Params {
             let data = flat(values, device);
             Param { value: Some(tracked(data, device, spec.info.trainable)), spec }
         });
-        let mut params = Self { list: list.collect(), device: device.clone(), caches: Vec::new() };
+        let mut params = Self { list: list.collect(), device: device.clone(), caches: Vec::new(), gradient_checkpointing: false };
         params.forget();
         params
     }
@@ -315,6 +318,11 @@ impl<'a> View<'a> {
         self.params.caches.get(index).filter(|_| !self.record)
     }
 
+    /// Whether a layer keeps its input only.
+    pub fn gradient_checkpointing(&self) -> bool {
+        self.params.gradient_checkpointing
+    }
+
     pub fn vector(&self, id: ParamId) -> Tensor<1> {
         let value = self.params.list[id.0].value.as_ref().expect(PUT_BACK).clone();
         if self.record { value } else { value.inner() }
@@ -326,10 +334,10 @@ impl<'a> View<'a> {
     }
 
     pub fn linear(&self, ids: LinearIds) -> Linear {
-        Linear { weight: self.matrix(ids.weight), bias: self.vector(ids.bias) }
+        Linear { weight: self.matrix(ids.weight), bias: ids.bias.map(|id| self.vector(id)) }
     }
 
     pub fn norm(&self, ids: NormIds) -> Norm {
-        Norm { weight: self.vector(ids.weight), bias: self.vector(ids.bias), epsilon: ids.epsilon }
+        Norm { weight: self.vector(ids.weight), bias: ids.bias.map(|id| self.vector(id)), epsilon: ids.epsilon }
     }
 }

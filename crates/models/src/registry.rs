@@ -1,6 +1,6 @@
 //! The only place that lists families.
 
-use crate::families::{Form, bert, distilbert, electra, roberta};
+use crate::families::{Form, bert, distilbert, electra, modernbert, roberta};
 use serde::{Deserialize, Serialize};
 
 /// A family of checkpoints. All share one encoder.
@@ -12,11 +12,12 @@ pub enum Family {
     Roberta,
     DistilBert,
     Electra,
+    ModernBert,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Bert, Self::Roberta, Self::DistilBert, Self::Electra];
+    pub const ALL: [Self; 5] = [Self::Bert, Self::Roberta, Self::DistilBert, Self::Electra, Self::ModernBert];
 
     /// The family whose `config.json` has this `model_type`.
     pub fn from_model_type(model_type: &str) -> Option<Self> {
@@ -35,6 +36,7 @@ impl Family {
             Self::Roberta => &roberta::FORM,
             Self::DistilBert => &distilbert::FORM,
             Self::Electra => &electra::FORM,
+            Self::ModernBert => &modernbert::FORM,
         }
     }
 }

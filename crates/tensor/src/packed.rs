@@ -94,6 +94,18 @@ impl PackedBatch {
     }
 }
 
+impl PackedBatch {
+    /// The mean of each sequence's rows, in the caller's order. `(tokens, width)` to `(sequences, width)`
+    pub fn means(&self, x: Tensor<2>) -> Tensor<2> {
+        let width = x.dims()[1];
+        let runs = self.runs.iter().map(|&(first, count, length)| {
+            let rows = x.clone().narrow(0, self.starts[first], count * length);
+            rows.reshape([count, length, width]).mean_dim(1).reshape([count, width])
+        });
+        Tensor::cat(runs.collect(), 0).select(0, row_tensor(&self.place, &x.device()))
+    }
+}
+
 /// Whole numbers on a device. `(values)`
 pub fn int_tensor(values: &[u32], device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = values.iter().map(|&value| i64::from(value)).collect();

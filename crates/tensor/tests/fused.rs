@@ -5,11 +5,12 @@ use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, adamw_step_plain};
 use polyseme_tensor::ops::{
     Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
-    LayerWeights, Linear, Norm, encoder_layer, encoder_layer_plain, masked_lm_loss, masked_lm_loss_plain,
+    LayerWeights, Linear, Norm, QueryKeyValue, encoder_layer, encoder_layer_plain, masked_lm_loss,
+    masked_lm_loss_plain,
 };
 use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, device};
 
-/// Sizes of one random case.
+/// Sizes and settings of one random case.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     heads: usize,
@@ -17,22 +18,45 @@ struct Case {
     inner: usize,
     sequences: usize,
     longest: usize,
-    activation: Activation,
     dropout: f64,
+    activation: Activation,
+    pre_norm: bool,
+    gated: bool,
+    rotary: bool,
+    window: Option<usize>,
+    biases: bool,
+    joined: bool,
+    first_norm: bool,
+    checkpoint: bool,
 }
 
+/// BERT's layer in a third of the cases, and else any variant.
 fn cases() -> Vec<Case> {
     let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
-    let pick = |i: u64, n: u64| Stream::new(17).at(i).below(0, n) as usize;
-    (0..12)
-        .map(|i| Case {
-            heads: 1 + pick(10 * i, 5),
-            per_head: 1 + pick(10 * i + 1, 17),
-            inner: 1 + pick(10 * i + 2, 70),
-            sequences: 1 + pick(10 * i + 3, 9),
-            longest: 1 + pick(10 * i + 4, 90),
-            activation: activations[i as usize % 4],
-            dropout: [0.0, 0.1, 0.4][i as usize % 3],
+    (0..36)
+        .map(|i| {
+            let stream = Stream::new(17).at(i);
+            let pick = |place: u64, n: u64| stream.below(place, n) as usize;
+            let bert = i % 3 == 0;
+            let (pre_norm, rotary) = (!bert && pick(7, 2) == 0, !bert && pick(8, 3) > 0);
+            Case {
+                heads: 1 + pick(0, 5),
+                per_head: if rotary { 2 * (1 + pick(1, 9)) } else { 1 + pick(1, 17) },
+                inner: 1 + pick(2, 70),
+                sequences: 1 + pick(3, 9),
+                // Some are so long that probabilities are not kept.
+                longest: if i % 9 == 4 { 700 } else { 1 + pick(4, 90) },
+                dropout: [0.0, 0.1, 0.4][pick(5, 3)],
+                activation: activations[i as usize % 4],
+                pre_norm,
+                gated: !bert && pick(9, 2) == 0,
+                rotary,
+                window: (!bert && pick(10, 2) == 0).then(|| pick(11, 30)),
+                biases: bert || pick(12, 2) == 0,
+                joined: !bert && pick(13, 2) == 0,
+                first_norm: !pre_norm || pick(14, 2) == 0,
+                checkpoint: pick(15, 2) == 0,
+            }
         })
         .collect()
 }
@@ -47,23 +71,25 @@ fn leaf<const D: usize>(stream: Stream, shape: [usize; D], deviation: f64) -> Te
     Tensor::from_data(TensorData::new(values, shape), &cpu()).require_grad()
 }
 
-/// The 16 weights in one order, so that both ways can be asked for all gradients.
+/// The weights in one order, so that both ways can be asked for all gradients.
 struct Weights {
-    maps: Vec<(Tensor<2>, Tensor<1>)>,
-    norms: Vec<(Tensor<1>, Tensor<1>)>,
+    maps: Vec<(Tensor<2>, Option<Tensor<1>>)>,
+    norms: Vec<(Tensor<1>, Option<Tensor<1>>)>,
 }
 
 impl Weights {
     fn new(case: Case, stream: Stream) -> Self {
         let (h, f) = (case.heads * case.per_head, case.inner);
-        let shapes = [[h, h], [h, h], [h, h], [h, h], [f, h], [h, f]];
-        let maps = shapes.into_iter().enumerate().map(|(i, shape)| {
+        let first = if case.joined { vec![[3 * h, h]] } else { vec![[h, h]; 3] };
+        let rest = [[h, h], [if case.gated { 2 * f } else { f }, h], [h, f]];
+        let maps = first.into_iter().chain(rest).enumerate().map(|(i, shape)| {
             let stream = stream.named("map").at(i as u64);
-            (leaf(stream.at(0), shape, 0.3), leaf(stream.at(1), [shape[0]], 0.3))
+            let bias = case.biases.then(|| leaf(stream.at(1), [shape[0]], 0.3));
+            (leaf(stream.at(0), shape, 0.3), bias)
         });
-        let norms = (0..2).map(|i| {
-            let stream = stream.named("norm").at(i);
-            (leaf(stream.at(0), [h], 0.8), leaf(stream.at(1), [h], 0.3))
+        let norms = (usize::from(!case.first_norm)..2).map(|i| {
+            let stream = stream.named("norm").at(i as u64);
+            (leaf(stream.at(0), [h], 0.8), case.biases.then(|| leaf(stream.at(1), [h], 0.3)))
         });
         Self { maps: maps.collect(), norms: norms.collect() }
     }
@@ -71,9 +97,15 @@ impl Weights {
     fn layer(&self, epsilon: f64) -> LayerWeights {
         let map = |i: usize| Linear { weight: self.maps[i].0.clone(), bias: self.maps[i].1.clone() };
         let norm = |i: usize| Norm { weight: self.norms[i].0.clone(), bias: self.norms[i].1.clone(), epsilon };
+        let (query_key_value, next) = match self.maps.len() {
+            4 => (QueryKeyValue::Joined(map(0)), 1),
+            _ => (QueryKeyValue::Apart(Box::new([map(0), map(1), map(2)])), 3),
+        };
         LayerWeights {
-            attention: AttentionWeights { query: map(0), key: map(1), value: map(2), output: map(3), norm: norm(0) },
-            feed_forward: FeedForwardWeights { intermediate: map(4), output: map(5), norm: norm(1) },
+            attention: AttentionWeights { query_key_value, output: map(next) },
+            attention_norm: (self.norms.len() == 2).then(|| norm(0)),
+            feed_forward: FeedForwardWeights { intermediate: map(next + 1), output: map(next + 2) },
+            output_norm: norm(self.norms.len() - 1),
         }
     }
 }
@@ -94,14 +126,21 @@ fn the_layer_equals_its_twin_with_all_gradients() {
                 heads: case.heads,
                 attention_dropout: case.dropout,
                 hidden_dropout: case.dropout / 2.0,
+                rotary: case.rotary.then_some(1000.0),
+                window: case.window,
             },
-            feed_forward: FeedForwardSettings { activation: case.activation, dropout: case.dropout / 2.0 },
+            feed_forward: FeedForwardSettings {
+                activation: case.activation,
+                gated: case.gated,
+                dropout: case.dropout / 2.0,
+            },
+            pre_norm: case.pre_norm,
         };
         let mode = Mode::Train(stream.named("dropout"));
         // Every other case is asked for some rows only.
         let some: Vec<usize> = (0..batch.tokens()).filter(|row| row % 4 == 0).collect();
         let asked = (number % 2 == 1).then_some(&some[..]);
-        let call = LayerCall { asked, cache: None };
+        let call = LayerCall { asked, cache: None, checkpoint: case.checkpoint };
         let rows = asked.map_or(batch.tokens(), <[usize]>::len);
         let upstream = leaf(stream.named("upstream"), [rows, h], 1.0).detach();
         let run = |fused: bool| {
@@ -117,12 +156,13 @@ fn the_layer_equals_its_twin_with_all_gradients() {
             for (i, (weight, bias)) in weights.maps.iter().enumerate() {
                 // Together, since the gradient of a key's bias is zero but for rounding.
                 let mut both = values(&weight.grad_remove(&mut grads).expect("weight"));
-                both.extend(values(&bias.grad_remove(&mut grads).expect("bias")));
+                both.extend(bias.iter().flat_map(|bias| values(&bias.grad_remove(&mut grads).expect("bias"))));
                 all.push((format!("map {i}"), both));
             }
             for (i, (weight, bias)) in weights.norms.iter().enumerate() {
                 all.push((format!("weight of norm {i}"), values(&weight.grad_remove(&mut grads).expect("weight"))));
-                all.push((format!("bias of norm {i}"), values(&bias.grad_remove(&mut grads).expect("bias"))));
+                let bias = bias.as_ref().map(|bias| values(&bias.grad_remove(&mut grads).expect("bias")));
+                all.push((format!("bias of norm {i}"), bias.unwrap_or_default()));
             }
             all
         };
@@ -142,7 +182,7 @@ fn the_masked_loss_equals_its_twin_with_all_gradients() {
             let x = leaf(stream.named("x"), [rows, width], 1.0);
             let weight = leaf(stream.named("weight"), [vocabulary, width], 0.7);
             let bias = leaf(stream.named("bias"), [vocabulary], 0.5);
-            let decoder = Linear { weight: weight.clone(), bias: bias.clone() };
+            let decoder = Linear { weight: weight.clone(), bias: Some(bias.clone()) };
             let loss = if fused { masked_lm_loss } else { masked_lm_loss_plain };
             let (loss, right) = loss(x.clone(), decoder, &labels);
             // A factor shows that what comes from above is heeded.

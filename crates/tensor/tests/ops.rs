@@ -75,13 +75,13 @@ fn the_two_gelus_are_two() {
 
 #[test]
 fn linear() {
-    check("linear", |x| ops::linear(x[0].clone(), Linear { weight: x[1].clone(), bias: vector(&x[2]) }));
+    check("linear", |x| ops::linear(x[0].clone(), Linear { weight: x[1].clone(), bias: Some(vector(&x[2])) }));
 }
 
 #[test]
 fn layer_norm_with_its_own_epsilon() {
     check("layer_norm", |x| {
-        ops::layer_norm(x[0].clone(), Norm { weight: vector(&x[1]), bias: vector(&x[2]), epsilon: 1e-3 })
+        ops::layer_norm(x[0].clone(), Norm { weight: vector(&x[1]), bias: Some(vector(&x[2])), epsilon: 1e-3 })
     });
 }
 
@@ -105,7 +105,7 @@ fn masked_loss_counts_the_right_ones() {
     let x = Tensor::<2>::from_floats([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 3.0, 0.0]], &cpu());
     let decoder = || Linear {
         weight: Tensor::from_floats([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], &cpu()),
-        bias: Tensor::zeros([3], &cpu()),
+        bias: Some(Tensor::zeros([3], &cpu())),
     };
     let labels = [0, 1, 1];
     let expected = values(&ops::cross_entropy(x.clone(), int_tensor(&labels, &cpu())));
@@ -163,21 +163,20 @@ fn the_global_norm_is_over_all_together() {
 fn attention_only() -> ops::LayerWeights {
     let zeros = |out: usize, input: usize| Linear {
         weight: Tensor::zeros([out, input], &cpu()),
-        bias: Tensor::zeros([out], &cpu()),
+        bias: Some(Tensor::zeros([out], &cpu())),
     };
-    let norm = || Norm { weight: Tensor::ones([4], &cpu()), bias: Tensor::zeros([4], &cpu()), epsilon: 1e-6 };
+    let norm = || Norm { weight: Tensor::ones([4], &cpu()), bias: Some(Tensor::zeros([4], &cpu())), epsilon: 1e-6 };
     let identity =
         Tensor::from_floats([[1.0, 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.], [0., 0., 0., 1.]], &cpu());
-    let value = Linear { bias: Tensor::from_floats([1.0, -2.0, 3.0, 0.5], &cpu()), ..zeros(4, 4) };
+    let value = Linear { bias: Some(Tensor::from_floats([1.0, -2.0, 3.0, 0.5], &cpu())), ..zeros(4, 4) };
     ops::LayerWeights {
         attention: ops::AttentionWeights {
-            query: zeros(4, 4),
-            key: zeros(4, 4),
-            value,
+            query_key_value: ops::QueryKeyValue::Apart(Box::new([zeros(4, 4), zeros(4, 4), value])),
             output: Linear { weight: identity, ..zeros(4, 4) },
-            norm: norm(),
         },
-        feed_forward: ops::FeedForwardWeights { intermediate: zeros(6, 4), output: zeros(4, 6), norm: norm() },
+        attention_norm: Some(norm()),
+        feed_forward: ops::FeedForwardWeights { intermediate: zeros(6, 4), output: zeros(4, 6) },
+        output_norm: norm(),
     }
 }
 
@@ -188,8 +187,9 @@ fn dropout_of_attention_and_of_hidden_states_have_their_rates() {
     let batch = PackedBatch::new(&sequences, &cpu());
     let x = || Tensor::zeros([COUNT, 4], &cpu());
     let settings = |attention_dropout, hidden_dropout| ops::LayerSettings {
-        attention: ops::AttentionSettings { heads: 1, attention_dropout, hidden_dropout },
-        feed_forward: ops::FeedForwardSettings { activation: Activation::Relu, dropout: 0.0 },
+        attention: ops::AttentionSettings { heads: 1, attention_dropout, hidden_dropout, rotary: None, window: None },
+        feed_forward: ops::FeedForwardSettings { activation: Activation::Relu, gated: false, dropout: 0.0 },
+        pre_norm: false,
     };
     for layer in [ops::encoder_layer, ops::encoder_layer_plain] {
         let share = |settings, zero: fn(&[f32]) -> bool| {

@@ -1,15 +1,14 @@
 //! The layer backward: first the gradients of the activations, chunk by chunk as in the forward pass;
 //! then those of the matrices, over all chunks at once ([`super::gradients`]).
 
-use super::forward::{LayerSaved, Saved, gather};
+use super::forward::{LayerSaved, Normed, Saved, attention, pick};
 use super::gradients::{Outer, of_matrices};
-use super::{
-    ATTENTION_OUT, COUNT, INNER, LayerDropout, LayerGradients, LayerShape, NORM1, NORM2, OUT, QUERY, Rows, check,
-};
-use crate::attention::{self, Heads};
+use super::rotary::{Angles, asked_positions, positions};
+use super::weights::{ATTENTION_OUT, COUNT, INNER, NORM1, NORM2, OUT, QUERY, check, is_fused, query_key_value};
+use super::{LayerDropout, LayerGradients, LayerShape, Rows};
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
-use crate::product::{Into, Mat, Packed, multiply};
+use crate::product::{Into, Mat, Packed, multiply, multiply_by};
 use crate::{math, norm, parallel};
 
 /// What one chunk gives to the gradient of each matrix, in the order of [`MATRICES`].
@@ -41,14 +40,14 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(shape: LayerShape, w: &[&[f32]; COUNT], needs: Needs) -> Self {
+    fn new(shape: LayerShape, w: &[&[f32]; COUNT], into_attention: bool) -> Self {
         let (h, f) = (shape.hidden, shape.inner);
-        let packed = |at: usize, out: usize, inner: usize| Packed::right_by_all(Mat::new(w[at], out, inner));
+        let packed = |matrix, out: usize, inner: usize| Packed::right_by_all(Mat::new(matrix, out, inner));
         Self {
-            query_key_value: needs.x.then(|| std::array::from_fn(|i| packed(QUERY + 2 * i, h, h))),
-            attention_output: packed(ATTENTION_OUT, h, h),
-            inner: packed(INNER, f, h),
-            output: packed(OUT, h, f),
+            query_key_value: into_attention.then(|| query_key_value(w).map(|(matrix, _)| packed(matrix, h, h))),
+            attention_output: packed(w[ATTENTION_OUT], h, h),
+            inner: packed(w[INNER], shape.wide(), h),
+            output: packed(w[OUT], h, f),
         }
     }
 }
@@ -67,15 +66,27 @@ pub fn backward(
     check(shape, w, x, rows);
     assert_eq!(dy.len(), rows.asked() * shape.hidden, "rows of the gradient");
     let h = shape.hidden;
-    let layer = Layer { shape, w, prepared: Prepared::new(shape, w, needs), x, rows, dropout, needs };
-    let mut dx = vec![0.0; if needs.x { x.len() } else { 0 }];
+    // A norm before the attention has gradients even where the input needs none.
+    let into_attention = needs.x || shape.pre_norm && (needs.weights[NORM1] || needs.weights[NORM1 + 1]);
+    let layer = Layer {
+        shape,
+        w,
+        prepared: Prepared::new(shape, w, into_attention),
+        x,
+        rows,
+        dropout,
+        needs,
+        angles: Angles::of(shape, rows.starts()),
+        threads: parallel::threads_of_a_part(saved.parts.len()),
+    };
+    let mut dx = vec![0.0; if into_attention { x.len() } else { 0 }];
     let (mut rest_dx, mut rest_dy) = (&mut dx[..], dy);
     let mut items = Vec::with_capacity(saved.parts.len());
     for chunks in &saved.parts {
         let mut part = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             let (n, m) = (rows.range(chunk.sequences.clone()).len(), rows.asked_in(chunk.sequences.clone()).len());
-            let dx = rest_dx.split_off_mut(..if needs.x { n * h } else { 0 }).expect("a row for each of x");
+            let dx = rest_dx.split_off_mut(..if into_attention { n * h } else { 0 }).expect("a row for each of x");
             let dy = rest_dy.split_off(..m * h).expect("a row for each asked for");
             part.push((chunk, dx, dy));
         }
@@ -102,7 +113,15 @@ pub fn backward(
         }
     }
     for (at, gradient) in MATRICES.into_iter().zip(of_matrices(&by_matrix)) {
-        gradients[at] = gradient;
+        // Where query, key and value are one matrix, they follow each other in its gradient.
+        let to = if is_fused(w) && at < ATTENTION_OUT { QUERY } else { at };
+        match gradients[to].is_empty() {
+            true => gradients[to] = gradient,
+            false => gradients[to].extend_from_slice(&gradient),
+        }
+    }
+    if !needs.x {
+        dx = Vec::new();
     }
     (dx, gradients)
 }
@@ -116,111 +135,197 @@ struct Layer<'a> {
     rows: Rows<'a>,
     dropout: LayerDropout,
     needs: Needs,
+    angles: Option<Angles>,
+    /// How many threads share the products of a chunk.
+    threads: usize,
 }
 
 impl Layer<'_> {
-    /// Gradients through one chunk, on this thread: `dx`, if it is asked for; those of vectors are added
-    /// to `g`; what those of the matrices are made of is returned, packed while it is in the cache.
+    /// Gradients through one chunk: `dx`, if it is asked for; those of vectors are added to `g`; what
+    /// those of the matrices are made of is returned, packed while it is in the cache.
     fn chunk(&self, saved: &Saved, dy: &[f32], dx: &mut [f32], g: &mut LayerGradients) -> Outers {
-        let Self { shape, w, prepared, rows, dropout, .. } = self;
-        let (h, f, m) = (shape.hidden, shape.inner, dy.len() / shape.hidden);
-        let first = rows.asked_in(saved.sequences.clone()).start;
-        let outer = |at: usize, dout: Mat<'_>, input: Mat<'_>| self.needs.weights[at].then(|| Outer::new(dout, input));
+        let Self { shape, rows, dropout, .. } = *self;
+        let h = shape.hidden;
+        let all = rows.range(saved.sequences.clone());
+        let x = &self.x[all.start * h..all.end * h];
+        let mut d = Buffer::copy_of(dy);
+        if shape.pre_norm {
+            // `d` is the gradient of the second sum, and of the first one when the other way to it is added.
+            let mut input = Buffer::new(d.len());
+            norm::affine(&saved.output_norm.xhat, self.w[NORM2], self.w[NORM2 + 1], &mut input);
+            let dout = self.dropped(&d, dropout.output, saved);
+            let mut dinput = Buffer::new(d.len());
+            let [of_inner, of_out] = self.feed_forward(saved, dout, &input, (&mut dinput, Into::Set), g);
+            self.through_norm(NORM2, &saved.output_norm, &mut dinput, g);
+            math::add(&mut d, &dinput);
 
-        // Second norm; then `d` is the gradient of the sum before it.
-        let mut d = Buffer::new(m * h);
-        d.copy_from_slice(dy);
-        let [dw, db] = g.get_disjoint_mut([NORM2, NORM2 + 1]).expect("two weights");
-        norm::backward(&saved.xhat2, w[NORM2], &saved.rstd2, &mut d, dw, db);
-
-        // Feed-forward part.
-        let mut dout = Buffer::new(m * h);
-        dropped(&mut dout, &d, h, dropout.output, *rows, first);
-        math::sum_rows(&dout, &mut g[OUT + 1]);
-        let mut dpre = Buffer::new(m * f);
-        multiply(&mut dpre, f, Into::Set, 1.0, Mat::new(&dout, m, h), &prepared.output);
-        let mut activated = Buffer::new(m * f);
-        math::activate_backward(shape.activation, &saved.pre, &mut dpre, &mut activated);
-        let of_out = outer(OUT, Mat::new(&dout, m, h), Mat::new(&activated, m, f));
-        drop(activated);
-        math::sum_rows(&dpre, &mut g[INNER + 1]);
-        let mut middle = Buffer::new(m * h);
-        norm::affine(&saved.xhat1, w[NORM1], w[NORM1 + 1], &mut middle);
-        let of_inner = outer(INNER, Mat::new(&dpre, m, f), Mat::new(&middle, m, h));
-        multiply(&mut d, h, Into::Add, 1.0, Mat::new(&dpre, m, f), &prepared.inner);
-        drop(dpre);
-
-        // First norm; then `d` is the gradient of the first sum.
-        let [dw, db] = g.get_disjoint_mut([NORM1, NORM1 + 1]).expect("two weights");
-        norm::backward(&saved.xhat1, w[NORM1], &saved.rstd1, &mut d, dw, db);
-
-        // Attention.
-        dropped(&mut dout, &d, h, dropout.attention, *rows, first);
-        math::sum_rows(&dout, &mut g[ATTENTION_OUT + 1]);
-        let of_projection = outer(ATTENTION_OUT, Mat::new(&dout, m, h), Mat::new(&saved.context, m, h));
-        let mut dcontext = middle;
-        multiply(&mut dcontext, h, Into::Set, 1.0, Mat::new(&dout, m, h), &prepared.attention_output);
-        let [of_query, of_key, of_value] = self.attention(saved, &dcontext, d, dx, g);
-        [of_query, of_key, of_value, of_projection, of_inner, of_out]
+            let mut normed = Buffer::default();
+            if !self.w[NORM1].is_empty() {
+                normed = Buffer::new(x.len());
+                norm::affine(&saved.attention_norm.xhat, self.w[NORM1], self.w[NORM1 + 1], &mut normed);
+            }
+            let input = if self.w[NORM1].is_empty() { x } else { &normed };
+            let dout = self.dropped(&d, dropout.attention, saved);
+            let from_query = (&mut *dinput, Into::Set);
+            let [q, k, v, of_projection] = self.attention(saved, dout, input, from_query, dx, g);
+            if !dx.is_empty() {
+                self.add_asked(dx, &dinput, saved);
+                if !self.w[NORM1].is_empty() {
+                    self.through_norm(NORM1, &saved.attention_norm, dx, g);
+                }
+                self.add_asked(dx, &d, saved);
+            }
+            return [q, k, v, of_projection, of_inner, of_out];
+        }
+        // Through a norm `d` becomes the gradient of the sum before it.
+        self.through_norm(NORM2, &saved.output_norm, &mut d, g);
+        let mut middle = Buffer::new(d.len());
+        norm::affine(&saved.attention_norm.xhat, self.w[NORM1], self.w[NORM1 + 1], &mut middle);
+        let dout = self.dropped(&d, dropout.output, saved);
+        let [of_inner, of_out] = self.feed_forward(saved, dout, &middle, (&mut d, Into::Add), g);
+        drop(middle);
+        self.through_norm(NORM1, &saved.attention_norm, &mut d, g);
+        let dout = self.dropped(&d, dropout.attention, saved);
+        let [q, k, v, of_projection] = self.attention(saved, dout, x, (&mut d, Into::Add), dx, g);
+        if !dx.is_empty() {
+            self.add_asked(dx, &d, saved);
+        }
+        [q, k, v, of_projection, of_inner, of_out]
     }
 
-    /// From the gradient of the context to `dx`; `d`: the gradient of the first sum.
+    /// What a matrix's gradient is made of, if it is asked for.
+    fn outer(&self, at: usize, dout: Mat<'_>, input: Mat<'_>) -> Option<Outer> {
+        self.needs.weights[at].then(|| Outer::new(dout, input))
+    }
+
+    /// Through a norm: `d` becomes the gradient of its input.
+    fn through_norm(&self, at: usize, saved: &Normed, d: &mut [f32], g: &mut LayerGradients) {
+        let [dw, db] = g.get_disjoint_mut([at, at + 1]).expect("two weights");
+        norm::backward(&saved.xhat, self.w[at], &saved.rstd, d, dw, db);
+    }
+
+    /// Through the feed-forward half: from the gradient `dout` of its result to that of its input, which
+    /// `input` is. `(m, h)`
+    fn feed_forward(
+        &self,
+        saved: &Saved,
+        dout: Buffer,
+        input: &[f32],
+        (dinput, into): (&mut [f32], Into<'_>),
+        g: &mut LayerGradients,
+    ) -> [Option<Outer>; 2] {
+        let Self { shape, prepared, threads, .. } = self;
+        let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
+        let m = dout.len() / h;
+        math::sum_rows(&dout, h, &mut g[OUT + 1]);
+        let mut dpre = Buffer::new(m * f);
+        multiply_by(*threads, &mut dpre, f, Into::Set, Mat::new(&dout, m, h), &prepared.output);
+        let mut activated = Buffer::new(m * f);
+        if shape.gated {
+            let dactivated = std::mem::replace(&mut dpre, Buffer::new(m * wide));
+            math::gate_backward(shape.activation, &saved.pre, &dactivated, f, &mut dpre, &mut activated);
+        } else {
+            math::activate_backward(shape.activation, &saved.pre, &mut dpre, &mut activated);
+        }
+        let of_out = self.outer(OUT, Mat::new(&dout, m, h), Mat::new(&activated, m, f));
+        drop(activated);
+        math::sum_rows(&dpre, wide, &mut g[INNER + 1]);
+        let of_inner = self.outer(INNER, Mat::new(&dpre, m, wide), Mat::new(input, m, h));
+        multiply_by(*threads, dinput, h, into, Mat::new(&dpre, m, wide), &prepared.inner);
+        [of_inner, of_out]
+    }
+
+    /// Through the attention half: from the gradient `dout` of its result `(m, h)` to those of its input
+    /// `input` `(n, h)`: by keys and values into `dx` (if that is asked for), by queries into `dasked`
+    /// `(m, h)`.
     fn attention(
         &self,
         saved: &Saved,
-        dcontext: &[f32],
-        mut d: Buffer,
+        dout: Buffer,
+        input: &[f32],
+        (dasked, into): (&mut [f32], Into<'_>),
         dx: &mut [f32],
         g: &mut LayerGradients,
-    ) -> [Option<Outer>; 3] {
-        let (h, rows) = (self.shape.hidden, self.rows);
-        let all = rows.range(saved.sequences.clone());
-        let (n, m) = (all.len(), dcontext.len() / h);
-        let asked = gather(self.x, h, rows, saved.sequences.clone());
-        let x = &self.x[all.start * h..all.end * h];
-        let asked = asked.as_deref().unwrap_or(x);
+    ) -> [Option<Outer>; 4] {
+        let Self { shape, prepared, rows, threads, .. } = self;
+        let h = shape.hidden;
+        let (n, m) = (input.len() / h, dout.len() / h);
+        math::sum_rows(&dout, h, &mut g[ATTENTION_OUT + 1]);
+        let of_projection = self.outer(ATTENTION_OUT, Mat::new(&dout, m, h), Mat::new(&saved.context, m, h));
+        let mut dcontext = Buffer::new(m * h);
+        multiply_by(*threads, &mut dcontext, h, Into::Set, Mat::new(&dout, m, h), &prepared.attention_output);
 
         let (mut dquery, mut dkey_value) = (Buffer::new(m * h), Buffer::new(n * 2 * h));
-        let heads = Heads { hidden: h, count: self.shape.heads };
         let inputs = (&*saved.query, &*saved.key_value);
-        attention::backward(
-            heads,
-            rows,
-            saved.sequences.clone(),
+        attention(*shape, *rows, saved.sequences.clone(), self.dropout.probabilities, *threads).backward(
             inputs,
             &saved.probabilities,
-            self.dropout.probabilities,
-            dcontext,
+            &dcontext,
             (&mut dquery, &mut dkey_value),
         );
-        math::sum_rows(&dquery, &mut g[QUERY + 1]);
-        for row in dkey_value.chunks_exact(2 * h) {
-            math::add(&mut g[QUERY + 3], &row[..h]);
-            math::add(&mut g[QUERY + 5], &row[h..]);
+        if let Some(angles) = &self.angles {
+            angles.turn(&mut dquery, h, h, asked_positions(*rows, saved.sequences.clone()), true);
+            angles.turn(&mut dkey_value, h, 2 * h, positions(*rows, saved.sequences.clone()), true);
         }
+        self.biases([(&dquery, h), (&dkey_value, 2 * h), (&dkey_value[h..], 2 * h)], g);
         let parts = [
             Mat::new(&dquery, m, h),
             Mat::strided(&dkey_value, n, h, 2 * h),
             Mat::strided(&dkey_value[h..], n, h, 2 * h),
         ];
-        if let Some([query, key, value]) = &self.prepared.query_key_value {
-            multiply(&mut d, h, Into::Add, 1.0, parts[0], query);
-            multiply(dx, h, Into::Set, 1.0, parts[1], key);
+        if let Some([query, key, value]) = &prepared.query_key_value {
+            multiply_by(*threads, dasked, h, into, parts[0], query);
+            multiply_by(*threads, dx, h, Into::Set, parts[1], key);
             multiply(dx, h, Into::Add, 1.0, parts[2], value);
-            for (d, i) in d.chunks_exact(h).zip(rows.asked_in(saved.sequences.clone())) {
-                let row = rows.row(i) - all.start;
-                math::add(&mut dx[row * h..(row + 1) * h], d);
+        }
+        let first = rows.range(saved.sequences.clone()).start;
+        let asked = pick(input, h, *rows, saved.sequences.clone(), first);
+        let asked = asked.as_deref().unwrap_or(input);
+        let inputs = [Mat::new(asked, m, h), Mat::new(input, n, h), Mat::new(input, n, h)];
+        let fused = is_fused(self.w);
+        let [q, k, v] = std::array::from_fn(|i| {
+            let at = if fused { QUERY } else { QUERY + 2 * i };
+            self.outer(at, parts[i], inputs[i])
+        });
+        [q, k, v, of_projection]
+    }
+
+    /// Gradients of the biases of query, key and value: sums of rows, with the values from row to row.
+    fn biases(&self, gradients: [(&[f32], usize); 3], g: &mut LayerGradients) {
+        let h = self.shape.hidden;
+        for (i, (rows, stride)) in gradients.into_iter().enumerate() {
+            let sums = match is_fused(self.w) {
+                true if g[QUERY + 1].is_empty() => continue,
+                true => &mut g[QUERY + 1][i * h..(i + 1) * h],
+                false => &mut g[QUERY + 2 * i + 1][..],
+            };
+            math::sum_rows(rows, stride, sums);
+        }
+    }
+
+    /// Adds rows asked for to their places among all rows of the chunk.
+    fn add_asked(&self, dx: &mut [f32], d: &[f32], saved: &Saved) {
+        let (h, rows) = (self.shape.hidden, self.rows);
+        if rows.is_all() {
+            math::add(dx, d);
+            return;
+        }
+        let first = rows.range(saved.sequences.clone()).start;
+        for (d, i) in d.chunks_exact(h).zip(rows.asked_in(saved.sequences.clone())) {
+            let row = rows.row(i) - first;
+            math::add(&mut dx[row * h..(row + 1) * h], d);
+        }
+    }
+
+    /// The rows of `d` with the dropout of their places in the batch.
+    fn dropped(&self, d: &[f32], dropout: Dropout, saved: &Saved) -> Buffer {
+        let first = self.rows.asked_in(saved.sequences.clone()).start;
+        let mut out = Buffer::copy_of(d);
+        if dropout.p > 0.0 {
+            for (i, row) in out.chunks_exact_mut(self.shape.hidden).enumerate() {
+                dropout.apply(self.rows.row(first + i) as u64, row);
             }
         }
-        let inputs = [Mat::new(asked, m, h), Mat::new(x, n, h), Mat::new(x, n, h)];
-        std::array::from_fn(|i| self.needs.weights[QUERY + 2 * i].then(|| Outer::new(parts[i], inputs[i])))
-    }
-}
-
-/// `out`: the rows of `d` with the dropout of their places in the batch.
-fn dropped(out: &mut [f32], d: &[f32], h: usize, dropout: Dropout, rows: Rows<'_>, first: usize) {
-    out.copy_from_slice(d);
-    for (i, row) in out.chunks_exact_mut(h).enumerate() {
-        dropout.apply(rows.row(first + i) as u64, row);
+        out
     }
 }

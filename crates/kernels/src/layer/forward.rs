@@ -1,10 +1,12 @@
 //! The layer forward.
 
-use super::{ATTENTION_OUT, COUNT, INNER, LayerDropout, LayerShape, NORM1, NORM2, OUT, QUERY, Rows, check};
-use crate::attention::{self, Heads};
+use super::rotary::{Angles, asked_positions, positions};
+use super::weights::{ATTENTION_OUT, COUNT, INNER, NORM1, NORM2, OUT, check, query_key_value, with};
+use super::{LayerDropout, LayerShape, Rows};
+use crate::attention::Attention;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
-use crate::product::{Into, Mat, Packed, multiply_by};
+use crate::product::{Mat, Packed, multiply_by};
 use crate::{math, norm, parallel};
 use std::ops::Range;
 
@@ -22,12 +24,12 @@ impl Prepared {
     /// Packs the matrices, on all threads. Panics if sizes do not agree.
     pub fn new(shape: LayerShape, w: &[&[f32]; COUNT]) -> Self {
         let (h, f) = (shape.hidden, shape.inner);
-        let packed = |at: usize, out: usize, inner: usize| Packed::right_by_all(Mat::new(w[at], out, inner).t());
+        let packed = |matrix, out: usize, inner: usize| Packed::right_by_all(Mat::new(matrix, out, inner).t());
         Self {
-            query_key_value: std::array::from_fn(|i| packed(QUERY + 2 * i, h, h)),
-            attention_output: packed(ATTENTION_OUT, h, h),
-            inner: packed(INNER, f, h),
-            output: packed(OUT, h, f),
+            query_key_value: query_key_value(w).map(|(matrix, _)| packed(matrix, h, h)),
+            attention_output: packed(w[ATTENTION_OUT], h, h),
+            inner: packed(w[INNER], shape.wide(), h),
+            output: packed(w[OUT], h, f),
         }
     }
 }
@@ -36,18 +38,24 @@ impl Prepared {
 #[derive(Debug)]
 pub(super) struct Saved {
     pub sequences: Range<usize>,
-    /// `(m, h)`
+    /// Query and key are turned already, where they are. `(m, h)`
     pub query: Buffer,
     /// Key beside value. `(n, 2h)`
     pub key_value: Buffer,
-    /// For each sequence and head `(m, l)`.
+    /// For each short sequence and head `(m, l)`.
     pub probabilities: Buffer,
     pub context: Buffer,
-    pub xhat1: Buffer,
-    pub rstd1: Buffer,
+    /// Of the sum before the attention's norm `(m, h)`, or of the input `(n, h)`.
+    pub attention_norm: Normed,
     pub pre: Buffer,
-    pub xhat2: Buffer,
-    pub rstd2: Buffer,
+    pub output_norm: Normed,
+}
+
+/// Normalised rows and the inverse of their deviations; empty where there is no norm.
+#[derive(Debug, Default)]
+pub(super) struct Normed {
+    pub xhat: Buffer,
+    pub rstd: Buffer,
 }
 
 /// What a forward pass keeps for the backward pass: for each thread its chunks.
@@ -94,12 +102,13 @@ pub fn forward_prepared(
         }
         items.push(part);
     }
-    // One chunk is the work of one thread, unless its products are shared out.
-    let threads = if items.len() == 1 && items[0].len() == 1 { parallel::threads() } else { 1 };
+    let threads = parallel::threads_of_a_part(items.len());
+    let angles = Angles::of(shape, rows.starts());
+    let layer = Layer { shape, w, prepared, x, rows, dropout, angles, threads };
     let parts = parallel::map(items, |part| {
         let mut kept = Vec::new();
         for (sequences, y) in part {
-            let saved = chunk(shape, w, prepared, x, rows, sequences, dropout, y, threads);
+            let saved = layer.chunk(sequences, y);
             if save {
                 kept.push(saved);
             }
@@ -109,87 +118,166 @@ pub fn forward_prepared(
     (y, save.then_some(LayerSaved { parts }))
 }
 
-/// The layer over one chunk. `y`: the chunk's rows of the result; `threads`: how many share its products.
-fn chunk(
+/// What is the same for all chunks.
+struct Layer<'a> {
     shape: LayerShape,
-    w: &[&[f32]; COUNT],
-    prepared: &Prepared,
-    x: &[f32],
+    w: &'a [&'a [f32]; COUNT],
+    prepared: &'a Prepared,
+    x: &'a [f32],
+    rows: Rows<'a>,
+    dropout: LayerDropout,
+    angles: Option<Angles>,
+    /// How many threads share the products of a chunk.
+    threads: usize,
+}
+
+impl Layer<'_> {
+    /// The layer over one chunk. `y`: the chunk's rows of the result.
+    fn chunk(&self, sequences: Range<usize>, y: &mut [f32]) -> Saved {
+        let Self { shape, rows, .. } = *self;
+        let h = shape.hidden;
+        let all = rows.range(sequences.clone());
+        let x = &self.x[all.start * h..all.end * h];
+        let asked = gather(self.x, h, rows, sequences.clone());
+        let asked = asked.as_deref().unwrap_or(x);
+        if shape.pre_norm {
+            return self.norms_before(sequences, x, asked, y);
+        }
+        let (mut sum, attention) = self.attention(sequences.clone(), x, asked);
+        self.residual(&mut sum, self.dropout.attention, &sequences, asked);
+        let mut middle = Buffer::new(asked.len());
+        let attention_norm = self.normalized(NORM1, sum, &mut middle);
+
+        let mut sum = Buffer::new(asked.len());
+        let pre = self.feed_forward(&middle, &mut sum);
+        self.residual(&mut sum, self.dropout.output, &sequences, &middle);
+        let output_norm = self.normalized(NORM2, sum, y);
+        let (query, key_value, probabilities, context) = attention;
+        Saved { sequences, query, key_value, probabilities, context, attention_norm, pre, output_norm }
+    }
+
+    /// The layer with a norm before each half. `x`: the chunk's rows; `asked`: those asked for.
+    fn norms_before(&self, sequences: Range<usize>, x: &[f32], asked: &[f32], y: &mut [f32]) -> Saved {
+        let h = self.shape.hidden;
+        let mut input = Buffer::default();
+        let attention_norm = if self.w[NORM1].is_empty() {
+            Normed::default()
+        } else {
+            input = Buffer::new(x.len());
+            self.normalized(NORM1, Buffer::copy_of(x), &mut input)
+        };
+        let input = if self.w[NORM1].is_empty() { x } else { &input };
+        let first = self.rows.range(sequences.clone()).start;
+        let picked = pick(input, h, self.rows, sequences.clone(), first);
+        let (mut middle, attention) = self.attention(sequences.clone(), input, picked.as_deref().unwrap_or(input));
+        self.residual(&mut middle, self.dropout.attention, &sequences, asked);
+
+        let mut normed = Buffer::new(middle.len());
+        let output_norm = self.normalized(NORM2, Buffer::copy_of(&middle), &mut normed);
+        let pre = self.feed_forward(&normed, y);
+        self.residual(y, self.dropout.output, &sequences, &middle);
+        let (query, key_value, probabilities, context) = attention;
+        Saved { sequences, query, key_value, probabilities, context, attention_norm, pre, output_norm }
+    }
+
+    /// The attention half without residual: its projected result `(m, h)`, and query, key beside value,
+    /// probabilities, context. `x`: `(n, h)`; `asked`: `(m, h)`.
+    fn attention(
+        &self,
+        sequences: Range<usize>,
+        x: &[f32],
+        asked: &[f32],
+    ) -> (Buffer, (Buffer, Buffer, Buffer, Buffer)) {
+        let Self { shape, w, prepared, rows, threads, .. } = *self;
+        let h = shape.hidden;
+        let (n, m) = (x.len() / h, asked.len() / h);
+        let [to_query, to_key, to_value] = &prepared.query_key_value;
+        let [(_, bq), (_, bk), (_, bv)] = query_key_value(w);
+        let mut query = Buffer::new(m * h);
+        multiply_by(threads, &mut query, h, with(bq), Mat::new(asked, m, h), to_query);
+        let mut key_value = Buffer::new(n * 2 * h);
+        for (i, (right, bias)) in [(to_key, bk), (to_value, bv)].into_iter().enumerate() {
+            multiply_by(threads, &mut key_value[i * h..], 2 * h, with(bias), Mat::new(x, n, h), right);
+        }
+        if let Some(angles) = &self.angles {
+            angles.turn(&mut query, h, h, asked_positions(rows, sequences.clone()), false);
+            angles.turn(&mut key_value, h, 2 * h, positions(rows, sequences.clone()), false);
+        }
+        let attention = attention(shape, rows, sequences, self.dropout.probabilities, threads);
+        let mut probabilities = Buffer::new(attention.kept());
+        let mut context = Buffer::new(m * h);
+        attention.forward((&query, &key_value), &mut probabilities, &mut context);
+        let mut projected = Buffer::new(m * h);
+        let bias = with(w[ATTENTION_OUT + 1]);
+        multiply_by(threads, &mut projected, h, bias, Mat::new(&context, m, h), &prepared.attention_output);
+        (projected, (query, key_value, probabilities, context))
+    }
+
+    /// The feed-forward half without residual into `out`; gives the pre-activation. `x`, `out`: `(m, h)`
+    fn feed_forward(&self, x: &[f32], out: &mut [f32]) -> Buffer {
+        let Self { shape, w, prepared, threads, .. } = *self;
+        let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
+        let m = x.len() / h;
+        let mut pre = Buffer::new(m * wide);
+        multiply_by(threads, &mut pre, wide, with(w[INNER + 1]), Mat::new(x, m, h), &prepared.inner);
+        let mut activated = Buffer::new(m * f);
+        match shape.gated {
+            true => math::gate(shape.activation, &pre, f, &mut activated),
+            false => math::activate(shape.activation, &pre, &mut activated),
+        }
+        multiply_by(threads, out, h, with(w[OUT + 1]), Mat::new(&activated, m, f), &prepared.output);
+        pre
+    }
+
+    /// A norm of `sum` into `y`.
+    fn normalized(&self, at: usize, sum: Buffer, y: &mut [f32]) -> Normed {
+        let (mut xhat, mut rstd) = (sum, Buffer::new(y.len() / self.shape.hidden));
+        norm::forward(&mut xhat, self.w[at], self.w[at + 1], self.shape.eps, &mut rstd, y);
+        Normed { xhat, rstd }
+    }
+
+    /// `z = dropout(z) + x`, rows named by their place in the batch.
+    fn residual(&self, z: &mut [f32], dropout: Dropout, sequences: &Range<usize>, x: &[f32]) {
+        let (h, rows) = (self.shape.hidden, self.rows);
+        if dropout.p == 0.0 {
+            math::add(z, x);
+            return;
+        }
+        let first = rows.asked_in(sequences.clone()).start;
+        for (i, (z, x)) in z.chunks_exact_mut(h).zip(x.chunks_exact(h)).enumerate() {
+            dropout.apply(rows.row(first + i) as u64, z);
+            math::add(z, x);
+        }
+    }
+}
+
+/// The attention of a layer.
+pub(super) fn attention(
+    shape: LayerShape,
     rows: Rows<'_>,
     sequences: Range<usize>,
-    dropout: LayerDropout,
-    y: &mut [f32],
+    dropout: Dropout,
     threads: usize,
-) -> Saved {
-    let (h, f) = (shape.hidden, shape.inner);
-    let all = rows.range(sequences.clone());
-    let (n, m) = (all.len(), y.len() / h);
-    let asked = gather(x, h, rows, sequences.clone());
-    let x = &x[all.start * h..all.end * h];
-    let asked = asked.as_deref().unwrap_or(x);
-    let heads = Heads { hidden: h, count: shape.heads };
-
-    let mut query = Buffer::new(m * h);
-    let [to_query, to_key, to_value] = &prepared.query_key_value;
-    multiply_by(threads, &mut query, h, Into::Bias(w[QUERY + 1]), Mat::new(asked, m, h), to_query);
-    let mut key_value = Buffer::new(n * 2 * h);
-    for (i, right) in [to_key, to_value].into_iter().enumerate() {
-        multiply_by(
-            threads,
-            &mut key_value[i * h..],
-            2 * h,
-            Into::Bias(w[QUERY + 2 * i + 3]),
-            Mat::new(x, n, h),
-            right,
-        );
-    }
-    let mut probabilities = Buffer::new(attention::probabilities_len(heads, rows, sequences.clone()));
-    let mut context = Buffer::new(m * h);
-    let inputs = (&*query, &*key_value);
-    attention::forward(heads, rows, sequences.clone(), inputs, dropout.probabilities, &mut probabilities, &mut context);
-
-    // The attention's half: project, drop, add, normalise. `xhat1` holds the sum first.
-    let mut xhat1 = Buffer::new(m * h);
-    let bias = Into::Bias(w[ATTENTION_OUT + 1]);
-    multiply_by(threads, &mut xhat1, h, bias, Mat::new(&context, m, h), &prepared.attention_output);
-    let first = rows.asked_in(sequences.clone()).start;
-    residual(&mut xhat1, h, dropout.attention, rows, first, asked);
-    let mut rstd1 = Buffer::new(m);
-    let mut middle = Buffer::new(m * h);
-    norm::forward(&mut xhat1, w[NORM1], w[NORM1 + 1], shape.eps, &mut rstd1, &mut middle);
-
-    // The feed-forward half.
-    let mut pre = Buffer::new(m * f);
-    multiply_by(threads, &mut pre, f, Into::Bias(w[INNER + 1]), Mat::new(&middle, m, h), &prepared.inner);
-    let mut activated = Buffer::new(m * f);
-    math::activate(shape.activation, &pre, &mut activated);
-    let mut xhat2 = Buffer::new(m * h);
-    multiply_by(threads, &mut xhat2, h, Into::Bias(w[OUT + 1]), Mat::new(&activated, m, f), &prepared.output);
-    residual(&mut xhat2, h, dropout.output, rows, first, &middle);
-    let mut rstd2 = Buffer::new(m);
-    norm::forward(&mut xhat2, w[NORM2], w[NORM2 + 1], shape.eps, &mut rstd2, y);
-    Saved { sequences, query, key_value, probabilities, context, xhat1, rstd1, pre, xhat2, rstd2 }
+) -> Attention<'_> {
+    let (hidden, heads, window) = (shape.hidden, shape.heads, shape.window);
+    Attention { hidden, heads, window, dropout, rows, sequences, threads }
 }
 
 /// The rows of `x` that are asked for in some sequences; `None`: all of them.
 pub(super) fn gather(x: &[f32], h: usize, rows: Rows<'_>, sequences: Range<usize>) -> Option<Buffer> {
+    pick(x, h, rows, sequences, 0)
+}
+
+/// The same, where `x` begins with row `first` of the batch.
+pub(super) fn pick(x: &[f32], h: usize, rows: Rows<'_>, sequences: Range<usize>, first: usize) -> Option<Buffer> {
     if rows.is_all() {
         return None;
     }
     let asked = rows.asked_in(sequences);
     let mut gathered = Buffer::new(asked.len() * h);
     for (to, i) in gathered.chunks_exact_mut(h).zip(asked) {
-        let row = rows.row(i);
+        let row = rows.row(i) - first;
         to.copy_from_slice(&x[row * h..(row + 1) * h]);
     }
     Some(gathered)
-}
-
-/// `z = dropout(z) + x`, rows of `h` named by their place in the batch; `first`: number of the first
-/// of those asked for.
-fn residual(z: &mut [f32], h: usize, dropout: Dropout, rows: Rows<'_>, first: usize, x: &[f32]) {
-    for (i, (z, x)) in z.chunks_exact_mut(h).zip(x.chunks_exact(h)).enumerate() {
-        dropout.apply(rows.row(first + i) as u64, z);
-        math::add(z, x);
-    }
 }

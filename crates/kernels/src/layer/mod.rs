@@ -1,21 +1,26 @@
-//! One encoder layer with the norm after each half (BERT's), forward and backward, over a packed
-//! batch: Devlin et al. 2019; Vaswani et al. 2017.
+//! One encoder layer, forward and backward, over a packed batch: with the norm after each half (BERT's:
+//! Devlin et al. 2019; Vaswani et al. 2017) or before it (ModernBERT's: Warner et al. 2024; Xiong et
+//! al. 2020), rotary positions (Su et al. 2021), a window of attention, a gated feed-forward part
+//! (Shazeer 2020), biases or none.
 //!
 //! Each thread takes its own sequences through the whole layer, chunk by chunk, so that a chunk's
-//! activations stay in its cache. Saved for the backward pass: query, key and value, probabilities,
-//! context, the two normalised values, the pre-activation. The activation and the outputs of the
-//! norms are computed again.
+//! activations stay in its cache. Saved for the backward pass: query, key and value, probabilities of
+//! short sequences, context, the two normalised values, the pre-activation. The activation, the outputs
+//! of the norms and the probabilities of long sequences are computed again.
 //!
 //! `n` rows go in, and `m` rows are asked for ([`Rows`]).
 
 mod backward;
 mod forward;
 mod gradients;
+mod rotary;
 mod rows;
+mod weights;
 
 pub use backward::{Needs, backward};
 pub use forward::{LayerSaved, Prepared, forward, forward_prepared};
 pub use rows::{Rows, count};
+pub use weights::{COUNT, WEIGHTS};
 
 use crate::Activation;
 use crate::dropout::Dropout;
@@ -33,37 +38,28 @@ pub struct LayerShape {
     pub eps: f32,
     /// Activation.
     pub activation: Activation,
+    /// Whether the norms stand before the halves instead of after them.
+    pub pre_norm: bool,
+    /// Whether the feed-forward part's first map gives `2f` columns, of which the first `f` are
+    /// activated and multiplied by the others.
+    pub gated: bool,
+    /// Base of the rotary positions, where query and key are turned by them; heads are then of even size.
+    pub rotary: Option<f32>,
+    /// How many neighbours on either side a token sees; all if `None`.
+    pub window: Option<usize>,
 }
 
-/// How many weights a layer has; their order is that of [`WEIGHTS`].
-pub const COUNT: usize = 16;
+impl LayerShape {
+    /// BERT's layer: norms after the halves, no gate, no rotary positions, no window.
+    pub fn bert(hidden: usize, heads: usize, inner: usize, eps: f32, activation: Activation) -> Self {
+        Self { hidden, heads, inner, eps, activation, pre_norm: false, gated: false, rotary: None, window: None }
+    }
 
-/// Names of a layer's weights, in the order in which slices of them are passed. Matrices are
-/// `(out, in)`, row-major.
-pub const WEIGHTS: [&str; COUNT] = [
-    "query.weight",
-    "query.bias",
-    "key.weight",
-    "key.bias",
-    "value.weight",
-    "value.bias",
-    "attention.output.weight",
-    "attention.output.bias",
-    "attention.norm.weight",
-    "attention.norm.bias",
-    "inner.weight",
-    "inner.bias",
-    "output.weight",
-    "output.bias",
-    "output.norm.weight",
-    "output.norm.bias",
-];
-const QUERY: usize = 0;
-const ATTENTION_OUT: usize = 6;
-const NORM1: usize = 8;
-const INNER: usize = 10;
-const OUT: usize = 12;
-const NORM2: usize = 14;
+    /// Columns of the feed-forward part's first map.
+    fn wide(&self) -> usize {
+        if self.gated { 2 * self.inner } else { self.inner }
+    }
+}
 
 /// The three dropouts of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -86,14 +82,3 @@ impl LayerDropout {
 
 /// Gradients of a layer's weights, in the order of [`WEIGHTS`].
 pub type LayerGradients = [Vec<f32>; COUNT];
-
-/// Panics unless all sizes agree.
-fn check(shape: LayerShape, w: &[&[f32]; COUNT], x: &[f32], rows: Rows<'_>) {
-    let (h, f) = (shape.hidden, shape.inner);
-    let sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, f * h, f, h * f, h, h, h];
-    for ((name, w), size) in WEIGHTS.iter().zip(w).zip(sizes) {
-        assert_eq!(w.len(), size, "size of {name}");
-    }
-    assert_eq!(x.len(), rows.len() * h, "rows of the input");
-    assert_eq!(h % shape.heads, 0, "heads divide the width");
-}

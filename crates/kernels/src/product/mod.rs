@@ -95,7 +95,13 @@ pub fn product(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<
 
 /// The same with a right operand that is packed.
 pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed) {
-    columns(c, stride, into, alpha, a, b, 0..b.len());
+    assert_eq!(a.cols, b.k, "inner sizes of a product");
+    part(c, stride, into, alpha, a, b, 0, 0..b.len());
+}
+
+/// Columns at whose multiples a part of a packed operand may begin.
+pub(crate) fn wide() -> usize {
+    tile::sizes().map_or(1, |(_, wide)| wide)
 }
 
 /// The same, with the columns shared out to so many threads: for products too small to share out the
@@ -112,7 +118,7 @@ pub fn multiply_by(threads: usize, c: &mut [f32], stride: usize, into: Into<'_>,
             Into::Bias(bias) => Into::Bias(&bias[range.clone()]),
             _ => Into::Set,
         };
-        columns(&mut part, range.len(), into, 1.0, a, b, range.clone());
+        self::part(&mut part, range.len(), into, 1.0, a, b, 0, range.clone());
         (range, part)
     });
     for (range, part) in parts {
@@ -125,10 +131,20 @@ pub fn multiply_by(threads: usize, c: &mut [f32], stride: usize, into: Into<'_>,
     }
 }
 
-/// Some columns of a product, the first of which begins a panel.
-fn columns(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed, columns: Range<usize>) {
+/// The product with a part of `b`: as many of its rows as `a` has columns, from row `from`, and some of
+/// its columns, the first of which is a multiple of [`wide`].
+pub(crate) fn part(
+    c: &mut [f32],
+    stride: usize,
+    into: Into<'_>,
+    alpha: f32,
+    a: Mat<'_>,
+    b: &Packed,
+    from: usize,
+    columns: Range<usize>,
+) {
     let (m, n, k) = (a.rows, columns.len(), a.cols);
-    assert_eq!(k, b.k, "inner sizes of a product");
+    assert!(from + k <= b.k, "inner sizes of a product");
     assert!(fits(c.len(), m, n, stride), "product {m}x{n} (stride {stride}) in {} values", c.len());
     if let Into::Bias(bias) = into {
         assert_eq!(bias.len(), n, "a bias for each column");
@@ -137,7 +153,7 @@ fn columns(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>,
         return;
     }
     let Some((tall, wide)) = tile::sizes() else {
-        return portable(c, stride, into, alpha, a, b);
+        return portable(c, stride, into, alpha, a, b, from, columns);
     };
     assert!(columns.start.is_multiple_of(wide) && columns.end <= b.len(), "columns begin with a panel and are there");
     // Rows with their steps side by side are read as they lie, unless they are so far apart that all
@@ -157,8 +173,8 @@ fn columns(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>,
             tile::Block {
                 size: (height.min(m - first), n, steps.len()),
                 left,
-                right: &b.values()[columns.start * k + steps.start * wide..],
-                right_stride: k * wide,
+                right: &b.values()[columns.start * b.k + (from + steps.start) * wide..],
+                right_stride: b.k * wide,
                 out: &mut c[first * stride..],
                 stride,
                 into: if block == 0 { into } else { Into::Add },
@@ -179,7 +195,7 @@ pub(crate) fn sum_of_products<'a>(
     let Some((tall, wide)) = tile::sizes() else {
         for (a, b) in products {
             let a = Mat::new(a.values(), a.len(), a.k).rows(rows.clone());
-            portable(c, b.len(), Into::Add, 1.0, a, b);
+            portable(c, b.len(), Into::Add, 1.0, a, b, 0, 0..b.len());
         }
         return;
     };
@@ -206,15 +222,27 @@ pub(crate) fn sum_of_products<'a>(
 }
 
 /// Where no vector unit is known that [`tile`] is written for.
-fn portable(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: &Packed) {
-    let (m, n, k) = (a.rows, b.len(), a.cols);
+fn portable(
+    c: &mut [f32],
+    stride: usize,
+    into: Into<'_>,
+    alpha: f32,
+    a: Mat<'_>,
+    b: &Packed,
+    from: usize,
+    columns: Range<usize>,
+) {
+    let (m, n, k) = (a.rows, columns.len(), a.cols);
+    // Without steps a column may begin behind the last value.
+    let right = b.values().get(columns.start * b.k + from..).unwrap_or_default();
+    assert!(fits(right.len(), n, k, b.k), "columns {columns:?} of {} are there", b.len());
     if let Into::Bias(bias) = into {
         for i in 0..m {
             c[i * stride..i * stride + n].copy_from_slice(bias);
         }
     }
     // SAFETY: `fits` was checked for `a` where the view was made and for `c`, which is borrowed mutably,
-    // so it overlaps neither operand; `b` is dense `(columns, k)`.
+    // so it overlaps neither operand; and above for the part of `b`, which is dense `(columns, k)`.
     unsafe {
         gemm::gemm(
             m,
@@ -227,8 +255,8 @@ fn portable(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>
             a.data.as_ptr(),
             a.col as isize,
             a.row as isize,
-            b.values().as_ptr(),
-            k as isize,
+            right.as_ptr(),
+            b.k as isize,
             1,
             1.0,
             alpha,

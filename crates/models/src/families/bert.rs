@@ -2,8 +2,8 @@
 //!
 //! Deviations: none. Positions other than absolute and decoders are refused.
 
-use super::keys::{object, only, read_bert_like, write_bert_like};
-use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm};
+use super::keys::{object, only, only_berts_layers, read_bert_like, write_bert_like};
+use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames};
 use crate::{EncoderConfig, Result};
 use polyseme_tensor::ops::Activation;
 use serde_json::json;
@@ -17,15 +17,19 @@ pub(crate) const ENCODER: EncoderNames = EncoderNames {
     projection: "embeddings_project",
     layer: LayerNames {
         prefix: "encoder.layer",
-        query: "attention.self.query",
-        key: "attention.self.key",
-        value: "attention.self.value",
+        query_key_value: QueryKeyValueNames::Apart([
+            "attention.self.query",
+            "attention.self.key",
+            "attention.self.value",
+        ]),
         attention_output: "attention.output.dense",
         attention_norm: "attention.output.LayerNorm",
         intermediate: "intermediate.dense",
         output: "output.dense",
         output_norm: "output.LayerNorm",
     },
+        // Norms stand after the halves.
+        final_norm: "",
 };
 
 /// What BERT is.
@@ -44,6 +48,7 @@ pub(crate) const FORM: Form = Form {
     classifier: ClassifierForm {
         dense: "~pooler.dense",
         activation: Activation::Tanh,
+        norm: None,
         dropout_before: false,
         output: "classifier",
     },
@@ -60,6 +65,7 @@ pub(crate) const FORM: Form = Form {
 };
 
 fn check(config: &EncoderConfig) -> Result<()> {
+    only_berts_layers(config, "BERT")?;
     only("embedding_size", config.embedding_size, config.hidden_size, "BERT")?;
     only("position_offset", config.position_offset, 0, "BERT")?;
     only("type_vocab_size above 0", config.type_vocab_size > 0, true, "BERT")

@@ -4,9 +4,9 @@
 //! Deviations: `sinusoidal_pos_embds` only says how the position table began; its values are in the
 //! file, and like any table it is trained unless frozen.
 
-use super::keys::{activation, activation_name, object, only, refuse_unsupported, token_id};
-use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm};
-use crate::{EncoderConfig, Result};
+use super::keys::{activation, activation_name, object, only, only_berts_layers, refuse_unsupported, token_id};
+use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames};
+use crate::{EncoderConfig, Result, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
@@ -27,15 +27,19 @@ pub(crate) const FORM: Form = Form {
         projection: "",
         layer: LayerNames {
             prefix: "transformer.layer",
-            query: "attention.q_lin",
-            key: "attention.k_lin",
-            value: "attention.v_lin",
+            query_key_value: QueryKeyValueNames::Apart([
+            "attention.q_lin",
+            "attention.k_lin",
+            "attention.v_lin",
+        ]),
             attention_output: "attention.out_lin",
             attention_norm: "sa_layer_norm",
             intermediate: "ffn.lin1",
             output: "ffn.lin2",
             output_norm: "output_layer_norm",
         },
+        // Norms stand after the halves.
+        final_norm: "",
     },
     masked_lm: MaskedLmForm {
         dense: "vocab_transform",
@@ -47,6 +51,7 @@ pub(crate) const FORM: Form = Form {
     classifier: ClassifierForm {
         dense: "pre_classifier",
         activation: Activation::Relu,
+        norm: None,
         dropout_before: false,
         output: "classifier",
     },
@@ -84,6 +89,7 @@ fn read(json: &mut ConfigJson) -> Result<EncoderConfig> {
         initializer_range: json.f64_or("initializer_range", 0.02)?,
         pad_token_id: token_id(json, "pad_token_id", 0)?,
         tie_word_embeddings: json.bool_or("tie_word_embeddings", true)?,
+        variant: Variant::default(),
     })
 }
 
@@ -106,6 +112,7 @@ fn write(config: &EncoderConfig) -> Map<String, Value> {
 }
 
 fn check(config: &EncoderConfig) -> Result<()> {
+    only_berts_layers(config, "DistilBERT")?;
     only("embedding_size", config.embedding_size, config.hidden_size, "DistilBERT")?;
     only("position_offset", config.position_offset, 0, "DistilBERT")?;
     only("type_vocab_size", config.type_vocab_size, 0, "DistilBERT")?;

@@ -3,7 +3,7 @@
 //!
 //! Deviations: none. The discriminator's head is not read.
 
-use super::keys::{object, only, read_bert_like, write_bert_like};
+use super::keys::{object, only, only_berts_layers, read_bert_like, write_bert_like};
 use super::{Architectures, ClassifierForm, Form, MaskedLmForm, bert};
 use crate::{EncoderConfig, Result};
 use polyseme_formats::ConfigJson;
@@ -26,6 +26,7 @@ pub(crate) const FORM: Form = Form {
     classifier: ClassifierForm {
         dense: "classifier.dense",
         activation: Activation::Gelu,
+        norm: None,
         dropout_before: true,
         output: "classifier.out_proj",
     },
@@ -60,6 +61,7 @@ fn write(config: &EncoderConfig) -> Map<String, Value> {
 }
 
 fn check(config: &EncoderConfig) -> Result<()> {
+    only_berts_layers(config, "ELECTRA")?;
     only("position_offset", config.position_offset, 0, "ELECTRA")?;
     only("type_vocab_size above 0", config.type_vocab_size > 0, true, "ELECTRA")
 }

@@ -1,6 +1,6 @@
 //! Keys of `config.json` that families have in common.
 
-use crate::{EncoderConfig, Error, Result};
+use crate::{EncoderConfig, Error, Result, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
@@ -85,6 +85,7 @@ pub(crate) fn read_bert_like(config: &mut ConfigJson, pad: usize) -> Result<Enco
         initializer_range: config.f64_or("initializer_range", 0.02)?,
         pad_token_id: token_id(config, "pad_token_id", pad)?,
         tie_word_embeddings: config.bool_or("tie_word_embeddings", true)?,
+        variant: Variant::default(),
     })
 }
 
@@ -118,6 +119,14 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// Errors unless the layers are those of BERT.
+pub(crate) fn only_berts_layers(config: &EncoderConfig, family: &str) -> Result<()> {
+    if config.variant == Variant::default() {
+        return Ok(());
+    }
+    Err(Error::setting("variant", "other layers than BERT's", format!("none in {family}; `modernbert` has them")))
 }
 
 /// Errors unless a setting has the only value a family can express.

@@ -7,6 +7,7 @@ pub(crate) mod bert;
 pub(crate) mod distilbert;
 pub(crate) mod electra;
 mod keys;
+pub(crate) mod modernbert;
 pub(crate) mod roberta;
 
 use crate::{EncoderConfig, Result};
@@ -44,19 +45,26 @@ pub(crate) struct EncoderNames {
     pub norm: &'static str,
     pub projection: &'static str,
     pub layer: LayerNames,
+    /// The norm after the last layer, where layers have theirs before their halves.
+    pub final_norm: &'static str,
 }
 
 /// Tensor names of a layer, after `prefix.N.`.
 pub(crate) struct LayerNames {
     pub prefix: &'static str,
-    pub query: &'static str,
-    pub key: &'static str,
-    pub value: &'static str,
+    pub query_key_value: QueryKeyValueNames,
     pub attention_output: &'static str,
     pub attention_norm: &'static str,
     pub intermediate: &'static str,
     pub output: &'static str,
     pub output_norm: &'static str,
+}
+
+/// Names of the maps onto query, key and value.
+pub(crate) enum QueryKeyValueNames {
+    Apart([&'static str; 3]),
+    /// One map whose rows are those of the three, one below the other.
+    Joined(&'static str),
 }
 
 /// The head for masked language modelling.
@@ -75,6 +83,8 @@ pub(crate) struct MaskedLmForm {
 pub(crate) struct ClassifierForm {
     pub dense: &'static str,
     pub activation: Activation,
+    /// A norm after the activation.
+    pub norm: Option<&'static str>,
     /// Whether dropout comes before the dense layer too.
     pub dropout_before: bool,
     pub output: &'static str,

@@ -3,7 +3,7 @@
 //! Deviations: a padding token *inside* a text gets a position like any other (the reference skips
 //! it); packed batches hold no padding, so this concerns only texts that contain it literally.
 
-use super::keys::{object, only, read_bert_like, write_bert_like};
+use super::keys::{object, only, only_berts_layers, read_bert_like, write_bert_like};
 use super::{Architectures, ClassifierForm, Form, MaskedLmForm, bert};
 use crate::{EncoderConfig, Result};
 use polyseme_formats::ConfigJson;
@@ -26,6 +26,7 @@ pub(crate) const FORM: Form = Form {
     classifier: ClassifierForm {
         dense: "classifier.dense",
         activation: Activation::Tanh,
+        norm: None,
         dropout_before: true,
         output: "classifier.out_proj",
     },
@@ -48,6 +49,7 @@ fn read(json: &mut ConfigJson) -> Result<EncoderConfig> {
 }
 
 fn check(config: &EncoderConfig) -> Result<()> {
+    only_berts_layers(config, "RoBERTa")?;
     only("embedding_size", config.embedding_size, config.hidden_size, "RoBERTa")?;
     only("position_offset", config.position_offset, config.pad_token_id as usize + 1, "RoBERTa")?;
     only("type_vocab_size above 0", config.type_vocab_size > 0, true, "RoBERTa")

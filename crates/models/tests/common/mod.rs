@@ -4,12 +4,12 @@
 
 use polyseme_formats::ModelFolder;
 use polyseme_formats::tensors::{DType, TensorFile};
-use polyseme_models::{Activation, EncoderConfig, Family, HeadKind, Model};
+use polyseme_models::{Activation, ClassifierPooling, EncoderConfig, Family, HeadKind, Model, Variant};
 use polyseme_tensor::{Device, PackedBatch, Sequence, Stream, device};
 use std::path::{Path, PathBuf};
 
 /// All golden cases; a test of its own sees that no folder is left out.
-pub const CASES: [&str; 9] = [
+pub const CASES: [&str; 11] = [
     "bert-mlm",
     "bert-mlm-untied",
     "bert-classify",
@@ -19,6 +19,8 @@ pub const CASES: [&str; 9] = [
     "distilbert-classify",
     "electra-mlm",
     "electra-classify",
+    "modernbert-mlm",
+    "modernbert-classify",
 ];
 
 /// A CPU without gradients.
@@ -117,6 +119,24 @@ pub fn tiny() -> EncoderConfig {
         initializer_range: 0.4,
         pad_token_id: 0,
         tie_word_embeddings: true,
+        variant: Default::default(),
+    }
+}
+
+/// ModernBERT's variant: a layer that sees all, and one that sees two neighbours on either side.
+pub fn modern() -> Variant {
+    Variant {
+        pre_norm: true,
+        gated: true,
+        global_rope_theta: 500.0,
+        local_rope_theta: 50.0,
+        local_attention: 4,
+        global_attn_every_n_layers: 2,
+        attention_bias: false,
+        mlp_bias: false,
+        norm_bias: false,
+        classifier_bias: false,
+        classifier_pooling: ClassifierPooling::Mean,
     }
 }
 
@@ -128,6 +148,7 @@ pub fn tiny_of(family: Family) -> EncoderConfig {
         Family::Roberta => EncoderConfig { pad_token_id: 1, position_offset: 2, type_vocab_size: 1, ..config },
         Family::DistilBert => EncoderConfig { type_vocab_size: 0, layer_norm_eps: 1e-12, ..config },
         Family::Electra => EncoderConfig { embedding_size: 8, ..config },
+        Family::ModernBert => EncoderConfig { type_vocab_size: 0, variant: modern(), ..config },
     }
 }
 

@@ -1,6 +1,6 @@
 """Makes the reference values of this folder with the `transformers` library.
 
-    python make.py            (torch and transformers as in a case's golden.json; CPU, one thread)
+    python make.py [CASE...]  (torch and transformers as in a case's golden.json; CPU, one thread)
 
 Each case is a tiny random model whose configuration has no default value: odd sizes, its own
 epsilon, random norms and biases, no dropout. The reference computes in double precision, so that
@@ -25,6 +25,8 @@ what a test sees is our rounding and not its own. A case folder holds
 import json
 import pathlib
 import shutil
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -51,6 +53,13 @@ DISTILBERT = dict(
 )
 ROBERTA = BERT | dict(pad_token_id=2, layer_norm_eps=1e-7, max_position_embeddings=20, num_attention_heads=5)
 ELECTRA = BERT | dict(embedding_size=12, layer_norm_eps=1e-4, num_attention_heads=2)
+# A window of three on either side, so that the longest sequences do not fit into it.
+MODERNBERT = dict(
+    vocab_size=71, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=17,
+    hidden_activation="gelu", max_position_embeddings=19, norm_eps=1e-4, pad_token_id=3, bos_token_id=1,
+    eos_token_id=2, cls_token_id=1, sep_token_id=2, global_attn_every_n_layers=2, local_attention=6,
+    global_rope_theta=700.0, local_rope_theta=60.0, initializer_range=0.05,
+)
 
 CASES = {
     "bert-mlm": ("bert", "mlm", BERT),
@@ -62,6 +71,14 @@ CASES = {
     "distilbert-classify": ("distilbert", "classify", DISTILBERT | dict(activation="gelu")),
     "electra-mlm": ("electra", "mlm", ELECTRA | dict(hidden_act="swish")),
     "electra-classify": ("electra", "classify", ELECTRA),
+    "modernbert-mlm": ("modernbert", "mlm", MODERNBERT),
+    "modernbert-classify": (
+        "modernbert", "classify",
+        MODERNBERT | dict(
+            hidden_activation="silu", attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True,
+            classifier_pooling="mean",
+        ),
+    ),
 }
 
 
@@ -128,6 +145,25 @@ def file_names(model, saved):
     return {name: by_place[value.data_ptr()] for name, value in model.named_parameters()}
 
 
+def whole(model, batch, labels, **more):
+    """The model's output with its loss. ModernBERT's padding may see nothing at all inside its window, which gives
+    no number and spoils the means and gradients of the padded batch; there each sequence is computed alone."""
+    if model.config.model_type != "modernbert":
+        return model(**batch, labels=labels, **more)
+    lengths = batch["attention_mask"].sum(1).tolist()
+    outs = [model(input_ids=batch["input_ids"][i : i + 1, :n]) for i, n in enumerate(lengths)]
+    if labels.dim() == 1:
+        logits = torch.cat([out.logits for out in outs])
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+    else:
+        logits = torch.full((*labels.shape, outs[0].logits.shape[-1]), 0.0, dtype=outs[0].logits.dtype)
+        for i, n in enumerate(lengths):
+            logits[i, :n] = outs[i].logits[0]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    hidden = model(**batch, **more).hidden_states if more else None
+    return SimpleNamespace(logits=logits, loss=loss, hidden_states=hidden)
+
+
 def ten_steps(model, batch, labels):
     decays = lambda name: name.endswith("weight") and "norm" not in name.lower()
     groups = [
@@ -138,7 +174,7 @@ def ten_steps(model, batch, labels):
     losses = []
     for _ in range(10):
         optimizer.zero_grad()
-        loss = model(**batch, labels=labels).loss
+        loss = whole(model, batch, labels).loss
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -161,7 +197,7 @@ def make(folder, number, model_type, head, settings):
     labels, golden = labelled(head, ids, generator)
     golden |= {"ids": torch.cat(ids), "type_ids": torch.cat(types), "lengths": torch.tensor(LENGTHS)}
 
-    out = model(**batch, labels=labels, output_hidden_states=True)
+    out = whole(model, batch, labels, output_hidden_states=True)
     mask = batch["attention_mask"]
     alone = []
     for i, n in enumerate(LENGTHS):
@@ -190,6 +226,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     here = pathlib.Path(__file__).parent
     for number, (name, (model_type, head, settings)) in enumerate(CASES.items()):
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
         make(here / name, number, model_type, head, settings)
         size = sum(file.stat().st_size for file in (here / name).iterdir())
         print(f"{name}: {size} bytes")

@@ -6,7 +6,7 @@ use polyseme_models::EncoderConfig;
 use polyseme_tensor::closeness::values;
 use polyseme_tensor::ops::{
     Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
-    LayerWeights, Linear, Norm, encoder_layer, encoder_layer_plain,
+    LayerWeights, Linear, Norm, QueryKeyValue, encoder_layer, encoder_layer_plain,
 };
 use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData};
 use polyseme_train::Stop;
@@ -94,28 +94,26 @@ impl Case {
         };
         let map = |out: usize, inner: usize, name: &str| Linear {
             weight: matrix(out, inner, name),
-            bias: vector(out, &format!("{name} bias")),
+            bias: Some(vector(out, &format!("{name} bias"))),
         };
         let norm = |name: &str| Norm {
             weight: vector(h, name),
-            bias: vector(h, &format!("{name} bias")),
+            bias: Some(vector(h, &format!("{name} bias"))),
             epsilon: config.layer_norm_eps,
         };
         let sequences = vec![Sequence { ids: vec![0; length], type_ids: vec![0; length] }; count];
         Self {
             weights: LayerWeights {
                 attention: AttentionWeights {
-                    query: map(h, h, "query"),
-                    key: map(h, h, "key"),
-                    value: map(h, h, "value"),
+                    query_key_value: QueryKeyValue::Apart(Box::new(["query", "key", "value"].map(|of| map(h, h, of)))),
                     output: map(h, h, "projection"),
-                    norm: norm("norm 1"),
                 },
+                attention_norm: Some(norm("norm 1")),
                 feed_forward: FeedForwardWeights {
                     intermediate: map(f, h, "inner"),
                     output: map(h, f, "output"),
-                    norm: norm("norm 2"),
                 },
+                output_norm: norm("norm 2"),
             },
             x: matrix(count * length, h, "x"),
             batch: PackedBatch::new(&sequences, device),
@@ -124,8 +122,11 @@ impl Case {
                     heads: config.num_attention_heads,
                     attention_dropout: DROPOUT,
                     hidden_dropout: DROPOUT,
+                    rotary: None,
+                    window: None,
                 },
-                feed_forward: FeedForwardSettings { activation: Activation::Gelu, dropout: DROPOUT },
+                feed_forward: FeedForwardSettings { activation: Activation::Gelu, gated: false, dropout: DROPOUT },
+                pre_norm: false,
             },
         }
     }

@@ -108,6 +108,7 @@ fn config() -> EncoderConfig {
         initializer_range: 0.02,
         pad_token_id: 0,
         tie_word_embeddings: true,
+        variant: Default::default(),
     }
 }
 

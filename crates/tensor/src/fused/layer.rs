@@ -7,7 +7,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use polyseme_kernels::layer::{self, COUNT, LayerDropout, LayerSaved, LayerShape, Needs, Prepared, Rows};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -21,6 +21,8 @@ pub struct LayerPlan {
     pub(crate) dropout: LayerDropout,
     /// The matrices as the kernel multiplies by them, where they are kept.
     pub(crate) cache: Option<Arc<OnceLock<Prepared>>>,
+    /// Compute the layer again in the backward pass instead of keeping what that needs.
+    pub(crate) checkpoint: bool,
 }
 
 /// Rows whose output is asked for, and how many lie before each sequence.
@@ -138,7 +140,8 @@ struct State {
     x: FlexTensor,
     weights: [FlexTensor; COUNT],
     plan: LayerPlan,
-    saved: Arc<LayerSaved>,
+    /// Nothing where the layer is computed again.
+    saved: Option<Arc<LayerSaved>>,
 }
 
 #[derive(Debug)]
@@ -154,23 +157,20 @@ impl Backward<Flex, 17> for LayerBackward {
         let weights = weights.each_ref().map(values);
         let needs =
             Needs { x: ops.parents[0].is_some(), weights: std::array::from_fn(|i| ops.parents[i + 1].is_some()) };
-        let (dx, dw) = layer::backward(
-            plan.shape,
-            &slices(&weights),
-            &values(&x),
-            plan.rows(),
-            plan.dropout,
-            &saved,
-            &values(&dy),
-            needs,
-        );
+        let (w, x, dy) = (slices(&weights), values(&x), values(&dy));
+        let saved = saved.unwrap_or_else(|| {
+            let (_, saved) = layer::forward(plan.shape, &w, &x, plan.rows(), plan.dropout, true);
+            Arc::new(saved.expect("asked to save"))
+        });
+        let (dx, dw) = layer::backward(plan.shape, &w, &x, plan.rows(), plan.dropout, &saved, &dy, needs);
         let mut parents = ops.parents.into_iter();
         if let Some(parent) = parents.next().flatten() {
-            grads.register::<Flex>(parent.id, tensor(dx, x.shape().dims::<2>()));
+            let rows = dx.len() / plan.shape.hidden;
+            grads.register::<Flex>(parent.id, tensor(dx, [rows, plan.shape.hidden]));
         }
         for ((parent, dw), shape) in parents.zip(dw).zip(shapes) {
             if let Some(parent) = parent {
-                let data = burn::tensor::TensorData::new(dw, shape);
+                let data = TensorData::new(dw, shape);
                 grads.register::<Flex>(parent.id, FlexTensor::from_data(data));
             }
         }
@@ -188,8 +188,8 @@ fn train<C: CheckpointStrategy>(
     let weights = weights.map(|w| w.into_primitive());
     match LayerBackward.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
-            let (y, saved) = run(&x, &weights, &plan, true);
-            let saved = Arc::new(saved.expect("asked to save"));
+            let (y, saved) = run(&x, &weights, &plan, !plan.checkpoint);
+            let saved = saved.map(Arc::new);
             prep.finish(State { x, weights, plan, saved }, y)
         }
         OpsKind::UnTracked(prep) => {
@@ -199,17 +199,21 @@ fn train<C: CheckpointStrategy>(
     }
 }
 
-/// The fused layer. `x`: `(tokens, hidden)`; result: `(rows asked for, hidden)`; matrices keep their two
-/// dimensions.
+/// The fused layer. `x`: `(tokens, hidden)`; result: `(rows asked for, hidden)`. Weights as the kernel
+/// orders them: six matrices, their biases and then the weights and biases of the two norms.
 pub(crate) fn encoder_layer(
     x: Tensor<2>,
-    maps: [(Tensor<2>, Tensor<1>); 6],
-    norms: [(Tensor<1>, Tensor<1>); 2],
+    (matrices, vectors): (Vec<Option<Tensor<2>>>, Vec<Option<Tensor<1>>>),
     plan: LayerPlan,
 ) -> Tensor<2> {
-    let [(w0, w1), (w2, w3), (w4, w5), (w6, w7), (w10, w11), (w12, w13)] =
-        maps.map(|(weight, bias)| (weight.into_dispatch(), bias.into_dispatch()));
-    let [(w8, w9), (w14, w15)] = norms.map(|(weight, bias)| (weight.into_dispatch(), bias.into_dispatch()));
+    let device = x.device().without_autodiff();
+    let absent = || Tensor::<1>::from_data(TensorData::new(Vec::<f32>::new(), [0]), &device).into_dispatch();
+    let mut matrices = matrices.into_iter().map(|w| w.map_or_else(absent, Tensor::into_dispatch));
+    let mut vectors = vectors.into_iter().map(|w| w.map_or_else(absent, Tensor::into_dispatch));
+    let mut matrix = || matrices.next().expect("six matrices");
+    let mut vector = || vectors.next().expect("ten vectors");
+    let [w1, w3, w5, w7, w11, w13, w8, w9, w14, w15] = std::array::from_fn(|_| vector());
+    let [w0, w2, w4, w6, w10, w12] = std::array::from_fn(|_| matrix());
     Tensor::from_dispatch(<Dispatch as LayerBackend>::encoder_layer(
         x.into_dispatch(),
         w0,

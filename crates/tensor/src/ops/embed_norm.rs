@@ -9,8 +9,8 @@ use burn::tensor::Tensor;
 pub struct EmbeddingWeights {
     /// `(vocabulary, width)`
     pub word: Tensor<2>,
-    /// `(positions, width)`
-    pub position: Tensor<2>,
+    /// `(positions, width)`; none where layers turn by positions instead.
+    pub position: Option<Tensor<2>>,
     /// `(segments, width)`; none in DistilBERT.
     pub token_type: Option<Tensor<2>>,
     /// Over `width`.
@@ -36,15 +36,17 @@ pub fn embed_norm(
     settings: EmbeddingSettings,
     mode: Mode,
 ) -> Tensor<2> {
-    let positions = match settings.position_offset {
-        0 => batch.positions.clone(),
-        offset => batch.positions.clone() + offset as i64,
-    };
     // (tokens, width)
     let mut sum = weights.word.select(0, batch.ids.clone());
     if let Some(table) = weights.token_type {
         sum = sum + table.select(0, batch.type_ids.clone());
     }
-    sum = sum + weights.position.select(0, positions);
+    if let Some(table) = weights.position {
+        let positions = match settings.position_offset {
+            0 => batch.positions.clone(),
+            offset => batch.positions.clone() + offset as i64,
+        };
+        sum = sum + table.select(0, positions);
+    }
     dropout(layer_norm(sum, weights.norm), settings.dropout, mode.named("embeddings"))
 }

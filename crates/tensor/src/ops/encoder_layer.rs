@@ -1,22 +1,27 @@
-//! One encoder layer: the attention block, then the feed-forward block.
+//! One encoder layer: attention, then feed-forward, each with its residual and its norm.
 
 use super::{
-    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, attention_block,
-    feed_forward_block,
+    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, Norm, QueryKeyValue,
+    attention, feed_forward, layer_norm,
 };
 use crate::fused::{self, AskedRows, LayerPlan};
 use crate::packed::row_tensor;
 use crate::{Mode, PackedBatch};
 use burn::tensor::Tensor;
-use polyseme_kernels::layer::{LayerDropout, LayerShape, Prepared, count};
+use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, Prepared, count};
 use std::sync::{Arc, OnceLock};
 
 /// Weights of a layer.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
 pub struct LayerWeights {
+    /// The attention's maps.
     pub attention: AttentionWeights,
+    /// The norm of the attention half; a layer with norms before its halves may lack it.
+    pub attention_norm: Option<Norm>,
+    /// The feed-forward maps.
     pub feed_forward: FeedForwardWeights,
+    /// The norm of the feed-forward half.
+    pub output_norm: Norm,
 }
 
 /// What is not a weight.
@@ -25,6 +30,8 @@ pub struct LayerWeights {
 pub struct LayerSettings {
     pub attention: AttentionSettings,
     pub feed_forward: FeedForwardSettings,
+    /// Whether the norms stand before the halves (Xiong et al. 2020) instead of after them.
+    pub pre_norm: bool,
 }
 
 /// A layer's matrices as the kernel multiplies by them, kept from call to call. It belongs to one
@@ -40,6 +47,9 @@ pub struct LayerCall<'a> {
     pub asked: Option<&'a [usize]>,
     /// Where the prepared matrices are kept.
     pub cache: Option<&'a LayerCache>,
+    /// Keep nothing but the input for the backward pass, and compute the layer again there (Chen et al.
+    /// 2016): a third more work for a tenth of the memory. The plain twin keeps everything.
+    pub checkpoint: bool,
 }
 
 /// The layer, by our kernels on the CPU and by [`encoder_layer_plain`] elsewhere.
@@ -47,6 +57,8 @@ pub struct LayerCall<'a> {
 /// # Shapes
 /// - x: `(tokens, width)`
 /// - output: `(tokens, width)`, or `(asked, width)`
+///
+/// Panics if a layer with norms after its halves lacks one.
 pub fn encoder_layer(
     x: Tensor<2>,
     weights: LayerWeights,
@@ -56,12 +68,7 @@ pub fn encoder_layer(
     call: LayerCall<'_>,
 ) -> Tensor<2> {
     match plan(&x, &weights, batch, settings, mode, call) {
-        Some(plan) => {
-            let LayerWeights { attention: a, feed_forward: f } = weights;
-            let maps = [a.query, a.key, a.value, a.output, f.intermediate, f.output].map(|l| (l.weight, l.bias));
-            let norms = [a.norm, f.norm].map(|n| (n.weight, n.bias));
-            fused::encoder_layer(x, maps, norms, plan)
-        }
+        Some(plan) => fused::encoder_layer(x, in_order(weights), plan),
         None => encoder_layer_plain(x, weights, batch, settings, mode, call),
     }
 }
@@ -75,15 +82,46 @@ pub fn encoder_layer_plain(
     mode: Mode,
     call: LayerCall<'_>,
 ) -> Tensor<2> {
-    let x = attention_block(x, weights.attention, batch, settings.attention, mode);
-    let x = feed_forward_block(x, weights.feed_forward, settings.feed_forward, mode);
+    let normed = |x: Tensor<2>, norm: Option<Norm>| match norm {
+        Some(norm) => layer_norm(x, norm),
+        None => x,
+    };
+    let LayerWeights { attention: a, attention_norm, feed_forward: f, output_norm } = weights;
+    let y = if settings.pre_norm {
+        let x = attention(normed(x.clone(), attention_norm), a, batch, settings.attention, mode) + x;
+        feed_forward(layer_norm(x.clone(), output_norm), f, settings.feed_forward, mode) + x
+    } else {
+        let norm = attention_norm.expect(AFTER);
+        let x = layer_norm(attention(x.clone(), a, batch, settings.attention, mode) + x, norm);
+        layer_norm(feed_forward(x.clone(), f, settings.feed_forward, mode) + x, output_norm)
+    };
     match call.asked {
         Some(rows) => {
-            let rows = row_tensor(rows, &x.device());
-            x.select(0, rows)
+            let rows = row_tensor(rows, &y.device());
+            y.select(0, rows)
         }
-        None => x,
+        None => y,
     }
+}
+
+/// Said when a norm is missing.
+const AFTER: &str = "a layer with norms after its halves has both";
+
+/// The weights in the order of the kernel's; absent ones are `None`.
+fn in_order(weights: LayerWeights) -> (Vec<Option<Tensor<2>>>, Vec<Option<Tensor<1>>>) {
+    let LayerWeights { attention: a, attention_norm, feed_forward: f, output_norm } = weights;
+    let mut pairs = Vec::with_capacity(COUNT / 2);
+    match a.query_key_value {
+        QueryKeyValue::Apart(maps) => pairs.extend(maps.map(|map| (Some(map.weight), map.bias))),
+        QueryKeyValue::Joined(map) => pairs.extend([(Some(map.weight), map.bias), (None, None), (None, None)]),
+    }
+    pairs.extend([a.output, f.intermediate, f.output].map(|map| (Some(map.weight), map.bias)));
+    let (matrices, mut vectors): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    for norm in [attention_norm, Some(output_norm)] {
+        let (weight, bias) = norm.map_or((None, None), |norm| (Some(norm.weight), norm.bias));
+        vectors.extend([weight, bias]);
+    }
+    (matrices, vectors)
 }
 
 /// How the kernel is to run, if it can: on the CPU, with one epsilon and an activation it has.
@@ -96,14 +134,16 @@ fn plan(
     call: LayerCall<'_>,
 ) -> Option<LayerPlan> {
     let (attention, feed_forward) = (settings.attention, settings.feed_forward);
-    let epsilon = weights.attention.norm.epsilon;
-    if !fused::on_cpu(&x.device()) || epsilon != weights.feed_forward.norm.epsilon {
+    let epsilon = weights.output_norm.epsilon;
+    assert!(settings.pre_norm || weights.attention_norm.is_some(), "{AFTER}");
+    let other = weights.attention_norm.as_ref().is_some_and(|norm| norm.epsilon != epsilon);
+    if !fused::on_cpu(&x.device()) || other {
         return None;
     }
     let shape = LayerShape {
         hidden: x.dims()[1],
         heads: attention.heads,
-        inner: weights.feed_forward.intermediate.bias.dims()[0],
+        inner: weights.feed_forward.output.weight.dims()[1],
         eps: epsilon as f32,
         activation: match feed_forward.activation {
             Activation::Gelu => polyseme_kernels::Activation::Gelu,
@@ -112,6 +152,10 @@ fn plan(
             Activation::Silu => polyseme_kernels::Activation::Silu,
             Activation::Tanh => return None,
         },
+        pre_norm: settings.pre_norm,
+        gated: feed_forward.gated,
+        rotary: attention.rotary.map(|base| base as f32),
+        window: attention.window,
     };
     let dropout = LayerDropout {
         probabilities: mode.named("attention").dropout(attention.attention_dropout),
@@ -120,5 +164,6 @@ fn plan(
     };
     let asked = call.asked.map(|rows| AskedRows { rows: rows.into(), counts: count(&batch.starts, rows).into() });
     let cache = call.cache.map(|cache| cache.0.clone());
-    Some(LayerPlan { shape, starts: batch.starts.as_slice().into(), asked, dropout, cache })
+    let starts = batch.starts.as_slice().into();
+    Some(LayerPlan { shape, starts, asked, dropout, cache, checkpoint: call.checkpoint })
 }

@@ -8,7 +8,7 @@ pub struct Norm {
     /// `(width)`
     pub weight: Tensor<1>,
     /// `(width)`
-    pub bias: Tensor<1>,
+    pub bias: Option<Tensor<1>>,
     /// Added to the variance.
     pub epsilon: f64,
 }
@@ -18,5 +18,5 @@ pub struct Norm {
 /// # Shapes
 /// - x, output: `(rows, width)`
 pub fn layer_norm(x: Tensor<2>, norm: Norm) -> Tensor<2> {
-    burn::tensor::module::layer_norm(x, norm.weight, Some(norm.bias), norm.epsilon)
+    burn::tensor::module::layer_norm(x, norm.weight, norm.bias, norm.epsilon)
 }

@@ -8,7 +8,7 @@ pub struct Linear {
     /// `(out, in)`
     pub weight: Tensor<2>,
     /// `(out)`
-    pub bias: Tensor<1>,
+    pub bias: Option<Tensor<1>>,
 }
 
 /// Applies a linear map to each row.
@@ -18,5 +18,5 @@ pub struct Linear {
 /// - output: `(rows, out)`
 pub fn linear(x: Tensor<2>, map: Linear) -> Tensor<2> {
     // The transposition is a view; the matrix product reads it by its strides.
-    burn::tensor::module::linear(x, map.weight.transpose(), Some(map.bias))
+    burn::tensor::module::linear(x, map.weight.transpose(), map.bias)
 }

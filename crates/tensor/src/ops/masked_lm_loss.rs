@@ -14,10 +14,12 @@ use burn::tensor::{Int, Tensor};
 /// - labels: one a row
 /// - output: `(1)` each; the number of right ones carries no gradient
 pub fn masked_lm_loss(x: Tensor<2>, decoder: Linear, labels: &[u32]) -> (Tensor<1>, Tensor<1>) {
-    if fused::on_cpu(&x.device()) {
-        return fused::masked_loss(x, decoder.weight, decoder.bias, labels);
+    match decoder {
+        Linear { weight, bias: Some(bias) } if fused::on_cpu(&x.device()) => {
+            fused::masked_loss(x, weight, bias, labels)
+        }
+        decoder => masked_lm_loss_plain(x, decoder, labels),
     }
-    masked_lm_loss_plain(x, decoder, labels)
 }
 
 /// The plain twin of [`masked_lm_loss`].

@@ -1,23 +1,22 @@
-//! Single entry points: attention block, feed-forward block, embedding + norm, masked loss,
-//! optimizer step; and the small operations they and the heads are made of.
+//! Single entry points: encoder layer, embedding + norm, masked loss, optimizer step; and the small operations they and the heads are made of.
 
 mod activation;
-mod attention_block;
+mod attention;
 mod dropout;
 mod embed_norm;
 mod encoder_layer;
-mod feed_forward_block;
+mod feed_forward;
 mod layer_norm;
 mod linear;
 mod masked_lm_loss;
 pub mod optimizer;
 
 pub use activation::{Activation, activate};
-pub use attention_block::{AttentionSettings, AttentionWeights, attention_block};
+pub use attention::{AttentionSettings, AttentionWeights, QueryKeyValue, attention};
 pub use dropout::dropout;
 pub use embed_norm::{EmbeddingSettings, EmbeddingWeights, embed_norm};
 pub use encoder_layer::{LayerCache, LayerCall, LayerSettings, LayerWeights, encoder_layer, encoder_layer_plain};
-pub use feed_forward_block::{FeedForwardSettings, FeedForwardWeights, feed_forward_block};
+pub use feed_forward::{FeedForwardSettings, FeedForwardWeights, feed_forward};
 pub use layer_norm::{Norm, layer_norm};
 pub use linear::{Linear, linear};
 pub use masked_lm_loss::{cross_entropy, masked_lm_loss, masked_lm_loss_plain};

@@ -43,12 +43,13 @@ pub(super) struct Probe {
 impl Probe {
     /// The whitening map of the first tokens' vectors of `rows` and the regression on top; `None` if
     /// the regression knows nothing of rows it has not seen: then what parts the classes is not in the
-    /// features yet, and a head that is sure of itself would only be in the way.
+    /// features yet, and a head that is sure of itself would only be in the way. `None`, too, for a head that
+    /// cannot be computed like this (ModernBERT's has a norm and no bias).
     /// Panics without a classification head.
     pub fn new(model: &Model, rows: &Rows, classes: usize) -> Option<Self> {
+        let activation = model.classifier_activation()?;
         let (features, labels) = features(model, rows);
         let (weight, bias) = whitening(&features);
-        let activation = model.classifier_activation();
         let dense = |x: &Vec<f64>| -> Vec<f64> {
             weight
                 .chunks_exact(x.len())

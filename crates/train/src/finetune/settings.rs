@@ -145,8 +145,9 @@ const USUAL: f64 = 5e-5;
 /// et al. 2019 tried 2e-5 to 5e-5), more for smaller models and less for larger ones. What a step of
 /// Adam changes in a layer's output grows with the layer's width (Yang et al. 2022), and what it changes
 /// in the sum over residual layers with the root of their number (Yang et al. 2023), so the rate falls
-/// by as much. Measured on few rows, no such fall was seen, only that 5e-5 was low for MiniLM
-/// (`benches/runs/2026-11-24-finetune-rate`). Random weights want several times more.
+/// by as much. With 20 rows a class, 3e-4 was the best of 3e-4, 1e-3 and 3e-3 for five encoders of the shape
+/// of `mini`, and for MiniLM of 1e-4, 3e-4 and 1e-3 (`benches/runs/2026-11-24-pretraining-pays`). Random
+/// weights want several times more.
 pub fn usual_learning_rate(config: &EncoderConfig) -> f64 {
     let (width, depth) = (config.hidden_size as f64, config.num_hidden_layers as f64);
     let rate = USUAL * (768.0 / width) * (12.0 / depth.max(1.0)).sqrt();
@@ -209,6 +210,7 @@ mod tests {
                 initializer_range: 0.02,
                 pad_token_id: 0,
                 tie_word_embeddings: true,
+                variant: Default::default(),
             })
         };
         // BERT base and large, all-MiniLM-L6, our mini and tiny.

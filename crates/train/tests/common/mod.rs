@@ -72,6 +72,7 @@ pub fn config() -> EncoderConfig {
         initializer_range: 0.05,
         pad_token_id: 0,
         tie_word_embeddings: true,
+        variant: Default::default(),
     }
 }
 

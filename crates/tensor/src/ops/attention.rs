@@ -1,20 +1,26 @@
 //! The self-attention half of an encoder layer (Vaswani et al. 2017), over packed sequences.
 
 use super::dropout::dropout_from;
-use super::{Linear, Norm, dropout, layer_norm, linear};
+use super::{Linear, dropout, linear};
 use crate::{Mode, PackedBatch};
-use burn::tensor::{Tensor, activation::softmax};
+use burn::tensor::{Bool, Tensor, TensorData, activation::softmax};
 
-/// Weights of the block; all maps are `(width, width)`.
+/// Weights of the half.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct AttentionWeights {
-    pub query: Linear,
-    pub key: Linear,
-    pub value: Linear,
+    pub query_key_value: QueryKeyValue,
+    /// `(width, width)`
     pub output: Linear,
-    /// Over `width`, after the residual.
-    pub norm: Norm,
+}
+
+/// The maps onto query, key and value.
+#[derive(Clone, Debug)]
+pub enum QueryKeyValue {
+    /// `(width, width)` each.
+    Apart(Box<[Linear; 3]>),
+    /// Below each other. `(3 · width, width)`
+    Joined(Linear),
 }
 
 /// What is not a weight.
@@ -24,28 +30,34 @@ pub struct AttentionSettings {
     pub heads: usize,
     /// Rate of dropout of attention probabilities.
     pub attention_dropout: f64,
-    /// Rate of dropout before the residual is added.
+    /// Rate of dropout after the output map.
     pub hidden_dropout: f64,
+    /// Base of rotary positions (Su et al. 2021), where there are any; heads are then of even size.
+    pub rotary: Option<f64>,
+    /// How many neighbours on either side a token attends to; all if `None`.
+    pub window: Option<usize>,
 }
 
-/// `norm(x + dropout(output(attention(x))))`, where a token attends to its own sequence only.
+/// `dropout(output(attention(x)))`, where a token attends to its own sequence only.
 ///
 /// # Shapes
 /// - x, output: `(tokens, width)`
-pub fn attention_block(
+pub fn attention(
     x: Tensor<2>,
     weights: AttentionWeights,
     batch: &PackedBatch,
     settings: AttentionSettings,
     mode: Mode,
 ) -> Tensor<2> {
-    let query = linear(x.clone(), weights.query);
-    let key = linear(x.clone(), weights.key);
-    let value = linear(x.clone(), weights.value);
+    let [query, key, value] = match weights.query_key_value {
+        QueryKeyValue::Apart(maps) => maps.map(|map| linear(x.clone(), map)),
+        QueryKeyValue::Joined(map) => {
+            let all = linear(x, map).chunk(3, 1);
+            all.try_into().expect("three parts")
+        }
+    };
     let context = attend(query, key, value, batch, settings, mode.named("attention"));
-    let out = linear(context, weights.output);
-    let out = dropout(out, settings.hidden_dropout, mode.named("attention_output"));
-    layer_norm(out + x, weights.norm)
+    dropout(linear(context, weights.output), settings.hidden_dropout, mode.named("attention_output"))
 }
 
 /// Attention of each sequence to itself, run by run of equal lengths.
@@ -88,15 +100,47 @@ fn attend_run(
     let width = qkv[0].dims()[1];
     let per_head = width / settings.heads;
     // (count · length, width) -> (count, heads, length, per_head)
-    let [query, key, value] = qkv.map(|x| x.reshape([count, length, settings.heads, per_head]).swap_dims(1, 2));
+    let [mut query, mut key, value] =
+        qkv.map(|x| x.reshape([count, length, settings.heads, per_head]).swap_dims(1, 2));
+    if let Some(base) = settings.rotary {
+        query = turn(query, base);
+        key = turn(key, base);
+    }
     // (count, heads, length, length)
-    let scores = query.matmul(key.transpose()) * (1.0 / (per_head as f64).sqrt());
+    let mut scores = query.matmul(key.transpose()) * (1.0 / (per_head as f64).sqrt());
+    if let Some(window) = settings.window {
+        let unseen: Vec<bool> = (0..length * length).map(|i| (i / length).abs_diff(i % length) > window).collect();
+        let unseen = Tensor::<4, Bool>::from_data(TensorData::new(unseen, [1, 1, length, length]), &scores.device());
+        scores = scores.mask_fill(unseen.expand([count, settings.heads, length, length]), f32::NEG_INFINITY);
+    }
     let probabilities = softmax(scores, 3);
     // Rows of the mask are named by their place in the whole batch.
     let first = first_row * settings.heads;
     let probabilities = dropout_from(probabilities, settings.attention_dropout, mode, first);
     // (count, heads, length, per_head) -> (count · length, width)
     probabilities.matmul(value).swap_dims(1, 2).reshape([count * length, width])
+}
+
+/// Turns pairs of columns, half a head apart, by angles that grow with the position.
+///
+/// # Shapes
+/// - x, output: `(count, heads, length, per_head)`
+fn turn(x: Tensor<4>, base: f64) -> Tensor<4> {
+    let [_, _, length, size] = x.dims();
+    let half = size / 2;
+    // Products in f32, as the reference library has them.
+    let angle = |i: usize| {
+        let (position, pair) = (i / size, i % size % half);
+        let speed = (1.0 / base.powf(2.0 * pair as f64 / size as f64)) as f32;
+        f64::from(position as f32 * speed)
+    };
+    let table = |f: fn(f64) -> f64| {
+        let values: Vec<f32> = (0..length * size).map(|i| f(angle(i)) as f32).collect();
+        Tensor::<4>::from_data(TensorData::new(values, [1, 1, length, size]), &x.device())
+    };
+    let halves = x.clone().chunk(2, 3);
+    let other = Tensor::cat(vec![halves[1].clone().neg(), halves[0].clone()], 3);
+    x.clone() * table(f64::cos) + other * table(f64::sin)
 }
 
 /// Cuts rows into parts of these sizes, by halves: the backward pass of a slice fills its whole

@@ -1,0 +1,76 @@
+//! The weights of a layer: their order, their sizes, which of them may be absent.
+
+use super::{LayerShape, Rows};
+use crate::product::Into;
+
+/// How many weights a layer has; their order is that of [`WEIGHTS`].
+pub const COUNT: usize = 16;
+
+/// Names of a layer's weights, in the order in which slices of them are passed. Matrices are
+/// `(out, in)`, row-major. An empty slice is a weight that is not there: any bias, and the norm before
+/// the attention. Query, key and value may stand below each other in `query.weight` and `query.bias`;
+/// the other four are then empty.
+pub const WEIGHTS: [&str; COUNT] = [
+    "query.weight",
+    "query.bias",
+    "key.weight",
+    "key.bias",
+    "value.weight",
+    "value.bias",
+    "attention.output.weight",
+    "attention.output.bias",
+    "attention.norm.weight",
+    "attention.norm.bias",
+    "inner.weight",
+    "inner.bias",
+    "output.weight",
+    "output.bias",
+    "output.norm.weight",
+    "output.norm.bias",
+];
+pub(super) const QUERY: usize = 0;
+pub(super) const ATTENTION_OUT: usize = 6;
+pub(super) const NORM1: usize = 8;
+pub(super) const INNER: usize = 10;
+pub(super) const OUT: usize = 12;
+pub(super) const NORM2: usize = 14;
+
+/// Whether query, key and value stand in one matrix.
+pub(super) fn is_fused(w: &[&[f32]; COUNT]) -> bool {
+    w[QUERY + 2].is_empty()
+}
+
+/// Weight and bias of query, key and value.
+pub(super) fn query_key_value<'a>(w: &[&'a [f32]; COUNT]) -> [(&'a [f32], &'a [f32]); 3] {
+    if !is_fused(w) {
+        return std::array::from_fn(|i| (w[QUERY + 2 * i], w[QUERY + 2 * i + 1]));
+    }
+    std::array::from_fn(|i| (third(w[QUERY], i), third(w[QUERY + 1], i)))
+}
+
+fn third(values: &[f32], i: usize) -> &[f32] {
+    let len = values.len() / 3;
+    &values[i * len..(i + 1) * len]
+}
+
+/// What a product is written with: the bias, if there is one.
+pub(super) fn with(bias: &[f32]) -> Into<'_> {
+    if bias.is_empty() { Into::Set } else { Into::Bias(bias) }
+}
+
+/// Panics unless all sizes agree.
+pub(super) fn check(shape: LayerShape, w: &[&[f32]; COUNT], x: &[f32], rows: Rows<'_>) {
+    let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
+    let mut sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, wide * h, wide, h * f, h, h, h];
+    if is_fused(w) {
+        sizes[QUERY..ATTENTION_OUT].copy_from_slice(&[3 * h * h, 3 * h, 0, 0, 0, 0]);
+    }
+    for (i, ((name, w), size)) in WEIGHTS.iter().zip(w).zip(sizes).enumerate() {
+        let may_be_absent = i % 2 == 1 || i == NORM1 && shape.pre_norm;
+        assert!(w.len() == size || w.is_empty() && may_be_absent, "size of {name}: {} for {size}", w.len());
+    }
+    assert!(!w[NORM1].is_empty() || w[NORM1 + 1].is_empty(), "a norm without a weight has no bias");
+    assert_eq!(x.len(), rows.len() * h, "rows of the input");
+    assert_eq!(h % shape.heads, 0, "heads divide the width");
+    assert!(shape.rotary.is_none() || (h / shape.heads).is_multiple_of(2), "heads that are turned are of even size");
+}
