@@ -5,7 +5,7 @@
 Needs torch, transformers and cargo; no network and no data. It
 
 1. pre-trains a tiny model with each kind of tokenizer and fine-tunes it, with the binary;
-2. makes a tiny random checkpoint of each of the four families with transformers, odd in every
+2. makes a tiny random checkpoint of each of the five families with transformers, odd in every
    setting, and lets the binary go on pre-training it and fine-tune it;
 3. opens every folder with AutoModelForMaskedLM, AutoModelForSequenceClassification and
    AutoTokenizer, and compares keys, token ids, hidden states and logits.
@@ -110,6 +110,15 @@ def make_reference(family, tokenizer_of, folder):
         model = transformers.RobertaForMaskedLM(
             transformers.RobertaConfig(
                 **bert, type_vocab_size=1, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
+            )
+        )
+    elif family == "modernbert":
+        model = transformers.ModernBertForMaskedLM(
+            transformers.ModernBertConfig(
+                **plain, hidden_size=24, num_hidden_layers=4, num_attention_heads=3, intermediate_size=37,
+                max_position_embeddings=71, norm_eps=1e-6, embedding_dropout=0.07, mlp_dropout=0.07, attention_dropout=0.05,
+                classifier_dropout=0.02, norm_bias=True, classifier_bias=True, global_attn_every_n_layers=2,
+                local_attention=12, classifier_pooling="mean", global_rope_theta=900.0, local_rope_theta=70.0,
             )
         )
     elif family == "electra":
@@ -230,6 +239,10 @@ def make_folders(polyseme, work):
     kinds = {
         "wordpiece": ("--recipe", "tiny", "--vocab-size", "300"),
         "byte-bpe": ("--recipe", "tiny", "--vocab-size", "400", "--set", "tokenizer.kind=byte-bpe"),
+        "modern": (
+            "--recipe", "modern", "--vocab-size", "300", "--set", "model.config.hidden_size=64",
+            "--set", "model.config.intermediate_size=48", "--set", "model.config.variant.local_attention=8",
+        ),
         "unigram": ("--recipe", "tiny", "--vocab-size", "300", "--set", "tokenizer.kind=unigram"),
     }
     made = []
@@ -238,7 +251,7 @@ def make_folders(polyseme, work):
         polyseme.finetune(work, work / f"new-{name}", work / f"new-{name}-classifier")
         made += [(work / f"new-{name}", False), (work / f"new-{name}-classifier", True)]
         print(f"  pre-trained and fine-tuned: new-{name}", file=sys.stderr)
-    for family in ("bert", "roberta", "distilbert", "electra"):
+    for family in ("bert", "roberta", "distilbert", "electra", "modernbert"):
         reference = work / f"reference-{family}"
         make_reference(family, work / ("new-byte-bpe" if family == "roberta" else "new-wordpiece"), reference)
         polyseme.pretrain(work, work / f"{family}-on", "--from", reference, "--seq-len", "64", "--recipe", "tiny")

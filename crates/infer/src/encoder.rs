@@ -116,7 +116,7 @@ impl Encoder {
             let sequence =
                 |&i: &usize| Sequence { ids: encodings[i].ids.clone(), type_ids: encodings[i].type_ids.clone() };
             let sequences: Vec<Sequence> = members.iter().map(sequence).collect();
-            f(&members, &PackedBatch::new(&sequences, self.model.device()))?;
+            f(&members, &PackedBatch::new(&sequences))?;
         }
         Ok(())
     }

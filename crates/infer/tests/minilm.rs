@@ -66,7 +66,7 @@ fn ids_and_hidden_states_are_those_of_the_reference() {
         let encoding = &encoder.encode(&[(g.text.clone(), None)], None).unwrap()[0];
         assert_eq!(encoding.ids, g.ids, "{:?}", g.text);
         let sequence = Sequence { ids: encoding.ids.clone(), type_ids: encoding.type_ids.clone() };
-        let batch = PackedBatch::new(&[sequence], encoder.model.device());
+        let batch = PackedBatch::new(&[sequence]);
         let hidden = encoder.model.hidden(&batch, Mode::Eval).into_data().try_into_vec::<f32>().unwrap();
         let worst = difference(&hidden[..8], &g.cls_hidden_first8);
         assert!(worst < TOLERANCE, "{:?} differs by {worst}", g.text);
@@ -144,7 +144,7 @@ fn a_words_vector_is_the_mean_of_its_pieces() {
     let pieces: Vec<usize> = (0..encoding.ids.len()).filter(|&t| encoding.words[t] == Some(2)).collect();
     assert!(pieces.len() > 1, "`polysemous` is one piece; the test needs another word");
     let sequence = Sequence { ids: encoding.ids.clone(), type_ids: encoding.type_ids.clone() };
-    let batch = PackedBatch::new(&[sequence], encoder.model.device());
+    let batch = PackedBatch::new(&[sequence]);
     let hidden = encoder.model.hidden(&batch, Mode::Eval).into_data().try_into_vec::<f32>().unwrap();
     let width = found.vectors[2].len();
     for d in 0..width {

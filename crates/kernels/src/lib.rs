@@ -8,8 +8,9 @@
 //! before it begins, and parts are reduced in their order.
 
 pub mod adamw;
-pub mod attention;
+mod attention;
 pub mod dropout;
+pub mod embed;
 pub mod layer;
 pub mod limit;
 pub mod masked_loss;

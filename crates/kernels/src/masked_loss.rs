@@ -1,18 +1,19 @@
 //! The masked positions' cross-entropy with its gradients made in the same pass.
 //!
-//! Logits of a block of rows never leave the cache's neighbourhood: each thread owns a slice of the
-//! vocabulary, so the gradient of the (tied) table needs no reduction and is the same on any number
-//! of threads up to rounding.
+//! Each thread owns a slice of the vocabulary, so the gradient of the (tied) table needs no reduction,
+//! and goes through it block by block: the logits of a block stay in the second cache until their
+//! exponentials are taken, relative to the greatest of the row in the block. These wait for the sums over
+//! the whole vocabulary, and are then gradients but for a factor.
 
 use crate::math::{exp, max_of, reduce2};
 use crate::pool::Buffer;
-use crate::product::{Into, Mat, product};
+use crate::product::{Into, Mat, Packed, multiply};
 use crate::simd::simd_fn;
 use crate::{math, parallel};
 use std::ops::Range;
 
-/// Rows whose logits exist at the same time.
-const ROWS: usize = 256;
+/// Logits of a block: half a mebibyte.
+const BLOCK: usize = 128 * 1024;
 
 /// What the loss of some rows came to.
 #[derive(Debug)]
@@ -39,9 +40,33 @@ pub struct Gradients {
 /// A thread's slice of the vocabulary.
 struct Slice<'a> {
     words: Range<usize>,
-    logits: Buffer,
+    /// Exponentials of all blocks, one after the other, each `(m, words of the block)`. Only the last one
+    /// where no gradients are asked for.
+    exponentials: Buffer,
     table_gradient: &'a mut [f32],
     bias_gradient: &'a mut [f32],
+}
+
+/// What a block's rows came to.
+#[derive(Clone, Copy)]
+struct Sum {
+    /// The greatest logit.
+    max: f32,
+    /// Sum of exponentials relative to it.
+    sum: f32,
+}
+
+/// What is given.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    /// `(m, h)`
+    rows: &'a [f32],
+    /// `(vocabulary, h)`
+    table: &'a [f32],
+    bias: &'a [f32],
+    labels: &'a [u32],
+    h: usize,
+    with_gradients: bool,
 }
 
 /// Cross-entropy of `rows · tableᵀ + bias` against `labels`. `rows`: `(m, h)`, `table`:
@@ -54,123 +79,131 @@ pub fn masked_loss(rows: &[f32], table: &[f32], bias: &[f32], labels: &[u32], wi
     let h = rows.len() / m;
     assert!(rows.len() == m * h && table.len() == vocabulary * h, "sizes of the masked loss");
     assert!(labels.iter().all(|&l| (l as usize) < vocabulary), "a label outside the vocabulary");
+    let given = Given { rows, table, bias, labels, h, with_gradients };
 
     let mut gradients = with_gradients.then(|| Gradients {
         rows: vec![0.0; m * h],
         table: vec![0.0; vocabulary * h],
         bias: vec![0.0; vocabulary],
     });
-    let mut slices = Vec::new();
-    let (mut table_rest, mut bias_rest, mut row_gradients) = match &mut gradients {
-        Some(g) => (&mut g.table[..], &mut g.bias[..], &mut g.rows[..]),
-        None => (&mut [][..], &mut [][..], &mut [][..]),
+    let (mut table_rest, mut bias_rest) = match &mut gradients {
+        Some(g) => (&mut g.table[..], &mut g.bias[..]),
+        None => (&mut [][..], &mut [][..]),
     };
+    let mut slices = Vec::new();
     for words in parallel::even(vocabulary, parallel::threads()) {
         let (t, b) = if with_gradients { (words.len() * h, words.len()) } else { (0, 0) };
-        let (table_gradient, rest) = table_rest.split_at_mut(t);
-        table_rest = rest;
-        let (bias_gradient, rest) = bias_rest.split_at_mut(b);
-        bias_rest = rest;
-        slices.push(Slice { logits: Buffer::new(ROWS.min(m) * words.len()), words, table_gradient, bias_gradient });
+        let table_gradient = table_rest.split_off_mut(..t).expect("a row for each word");
+        let bias_gradient = bias_rest.split_off_mut(..b).expect("a value for each word");
+        let kept = if with_gradients { words.len() } else { words.len().min(given.block()) };
+        slices.push(Slice { exponentials: Buffer::new(m * kept), words, table_gradient, bias_gradient });
     }
 
+    let sums = parallel::map(slices.iter_mut().collect(), |slice| given.exponentials(slice));
     let (mut loss, mut correct) = (0.0f64, 0);
-    for (block, labels) in rows.chunks(ROWS * h).zip(labels.chunks(ROWS)) {
-        let (sums, block_correct, block_loss) = logits_of(&mut slices, block, table, bias, labels, h);
-        loss += block_loss;
-        correct += block_correct;
-        if with_gradients {
-            let (out, rest) = row_gradients.split_at_mut(block.len());
-            row_gradients = rest;
-            gradients_of(&mut slices, block, table, labels, h, &sums, 1.0 / m as f32, out);
-        }
-    }
-    drop(slices);
-    MaskedLoss { loss: (loss / m as f64) as f32, correct, gradients }
-}
-
-/// Computes the logits of a block of rows, slice by slice; gives each row's maximum and log-sum,
-/// the number right and the summed loss.
-fn logits_of(
-    slices: &mut [Slice<'_>],
-    block: &[f32],
-    table: &[f32],
-    bias: &[f32],
-    labels: &[u32],
-    h: usize,
-) -> (Vec<f32>, usize, f64) {
-    let m = labels.len();
-    let partial = parallel::map(slices.iter_mut().collect(), |slice: &mut Slice<'_>| {
-        let w = slice.words.len();
-        let logits = &mut slice.logits[..m * w];
-        let table = Mat::new(&table[slice.words.start * h..slice.words.end * h], w, h);
-        product(logits, w, Into::Set, 1.0, Mat::new(block, m, h), table.t());
-        let bias = &bias[slice.words.clone()];
-        logits.chunks_exact_mut(w).map(|row| max_and_sum(row, bias)).collect::<Vec<_>>()
-    });
-    let (mut log_sums, mut correct, mut loss) = (Vec::with_capacity(m), 0, 0.0);
-    for (r, &label) in labels.iter().enumerate() {
-        let max = partial.iter().map(|p| p[r].0).fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = partial.iter().map(|p| p[r].1 * exp(p[r].0 - max)).sum();
+    let mut log_sums = Vec::with_capacity(m);
+    for r in 0..m {
+        let blocks = || sums.iter().flat_map(|(sums, _)| sums.chunks_exact(m)).map(|block| block[r]);
+        let max = blocks().map(|s| s.max).fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = blocks().map(|s| s.sum * exp(s.max - max)).sum();
         let log_sum = max + sum.ln();
-        let slice = slices.iter().find(|s| s.words.contains(&(label as usize))).expect("labels were checked");
-        let logit = slice.logits[r * slice.words.len() + label as usize - slice.words.start];
+        let logit = sums.iter().find_map(|(_, labels)| labels[r]).expect("labels were checked");
         correct += usize::from(logit == max);
         loss += f64::from(log_sum - logit);
         log_sums.push(log_sum);
     }
-    (log_sums, correct, loss)
+    if with_gradients {
+        // One packing for all threads and blocks.
+        let packed = Packed::right_by_all(Mat::new(rows, m, h));
+        let items = slices.into_iter().zip(&sums).collect();
+        let parts = parallel::map(items, |(slice, (sums, _))| given.gradients(slice, sums, &log_sums, &packed));
+        let of_rows = &mut gradients.as_mut().expect("asked for").rows;
+        for part in &parts {
+            math::add(of_rows, part);
+        }
+    }
+    MaskedLoss { loss: (loss / m as f64) as f32, correct, gradients }
 }
 
-/// Turns the logits of a block into gradients of the mean loss and multiplies them out.
-fn gradients_of(
-    slices: &mut [Slice<'_>],
-    block: &[f32],
-    table: &[f32],
-    labels: &[u32],
-    h: usize,
-    log_sums: &[f32],
-    scale: f32,
-    out: &mut [f32],
-) {
-    let m = labels.len();
-    let partial = parallel::map(slices.iter_mut().collect(), |slice: &mut Slice<'_>| {
-        let w = slice.words.len();
-        let logits = &mut slice.logits[..m * w];
-        for ((row, &label), &log_sum) in logits.chunks_exact_mut(w).zip(labels).zip(log_sums) {
-            softmax_scaled(row, log_sum, scale);
-            if let Some(at) = (label as usize).checked_sub(slice.words.start).filter(|&at| at < w) {
-                row[at] -= scale;
+impl Given<'_> {
+    fn m(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Words of a block: whole tiles, and not so many that rows alias in the nearest cache.
+    fn block(&self) -> usize {
+        let words = (BLOCK / self.m() / 32 * 32).clamp(64, 992);
+        if words.is_multiple_of(512) { words - 32 } else { words }
+    }
+
+    /// The blocks of a slice.
+    fn blocks(&self, words: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (words, size) = (words.clone(), self.block());
+        words.clone().step_by(size).map(move |first| first..words.end.min(first + size))
+    }
+
+    /// Exponentials of a slice's logits. Gives, for each block, the rows' sums; and the logits of the
+    /// labels that lie in the slice.
+    fn exponentials(&self, slice: &mut Slice<'_>) -> (Vec<Sum>, Vec<Option<f32>>) {
+        let (m, h) = (self.m(), self.h);
+        let mut sums = Vec::new();
+        let mut of_labels = vec![None; m];
+        let mut rest = &mut slice.exponentials[..];
+        for words in self.blocks(&slice.words) {
+            let w = words.len();
+            let block = match self.with_gradients {
+                true => rest.split_off_mut(..m * w).expect("room for all blocks"),
+                false => &mut rest[..m * w],
+            };
+            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h).t());
+            let bias = Into::Bias(&self.bias[words.clone()]);
+            multiply(block, w, bias, 1.0, Mat::new(self.rows, m, h), &table);
+            for ((row, &label), of_label) in block.chunks_exact_mut(w).zip(self.labels).zip(&mut of_labels) {
+                if words.contains(&(label as usize)) {
+                    *of_label = Some(row[label as usize - words.start]);
+                }
+                let (max, sum) = exponentials_of_row(row);
+                sums.push(Sum { max, sum });
             }
         }
-        let d = Mat::new(logits, m, w);
-        product(slice.table_gradient, h, Into::Add, 1.0, d.t(), Mat::new(block, m, h));
-        math::sum_rows(logits, slice.bias_gradient.len(), slice.bias_gradient);
-        let mut rows = Buffer::new(m * h);
-        product(&mut rows, h, Into::Set, 1.0, d, Mat::new(&table[slice.words.start * h..slice.words.end * h], w, h));
-        rows
-    });
-    for part in &partial {
-        math::add(out, part);
+        (sums, of_labels)
+    }
+
+    /// Makes gradients of the mean loss of a slice's exponentials and multiplies them out; gives what the
+    /// slice adds to the gradient of the rows. `sums`: block by block; `packed`: the rows.
+    fn gradients(&self, slice: Slice<'_>, sums: &[Sum], log_sums: &[f32], packed: &Packed) -> Buffer {
+        let (m, h, scale) = (self.m(), self.h, 1.0 / self.m() as f32);
+        let Slice { words, mut exponentials, mut table_gradient, mut bias_gradient } = slice;
+        let mut of_rows = Buffer::zeros(m * h);
+        let mut rest = &mut exponentials[..];
+        for (words, sums) in self.blocks(&words).zip(sums.chunks_exact(m)) {
+            let w = words.len();
+            let block = rest.split_off_mut(..m * w).expect("all blocks");
+            for (((row, sum), &log_sum), &label) in block.chunks_exact_mut(w).zip(sums).zip(log_sums).zip(self.labels) {
+                math::scale(row, exp(sum.max - log_sum) * scale);
+                if words.contains(&(label as usize)) {
+                    row[label as usize - words.start] -= scale;
+                }
+            }
+            let d = Mat::new(block, m, w);
+            let of_table = table_gradient.split_off_mut(..w * h).expect("a row for each word");
+            multiply(of_table, h, Into::Set, 1.0, d.t(), packed);
+            math::sum_rows(block, w, bias_gradient.split_off_mut(..w).expect("a value for each word"));
+            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h));
+            multiply(&mut of_rows, h, Into::Add, 1.0, d, &table);
+        }
+        of_rows
     }
 }
 
 simd_fn! {
-    /// Adds the bias in place; the row's maximum and the sum of exponentials relative to it.
-    fn max_and_sum(row: &mut [f32], bias: &[f32]) -> (f32, f32) {
-        for (v, &b) in row.iter_mut().zip(bias) {
-            *v += b;
-        }
+    /// Exponentials of a row relative to its maximum, in place; the maximum and their sum.
+    fn exponentials_of_row(row: &mut [f32]) -> (f32, f32) {
         let max = max_of(row);
-        (max, reduce2(row, row, |a, _| exp(a - max)))
-    }
-}
-
-simd_fn! {
-    fn softmax_scaled(row: &mut [f32], log_sum: f32, scale: f32) {
         for v in row.iter_mut() {
-            *v = exp(*v - log_sum) * scale;
+            *v = exp(*v - max);
         }
+        (max, reduce2(row, row, |a, _| a))
     }
 }
 

@@ -1,4 +1,7 @@
-//! The parameters of a model: one list in one fixed order, each value a flat tensor.
+//! The parameters of a model: one list in one fixed order.
+//!
+//! A matrix is a leaf of the graph in its own shape, so that all who use it leave their gradients in one
+//! place; outside it is as flat as all others.
 //!
 //! Layers hold numbers into this list, not tensors. So a tied parameter stands once, and freezing,
 //! taking values out and collecting gradients are loops over one list.
@@ -166,7 +169,53 @@ impl Builder {
 /// A parameter with its value, which is out while the optimizer has it.
 struct Param {
     spec: Spec,
-    value: Option<Tensor<1>>,
+    value: Option<Value>,
+}
+
+/// A value in its shape.
+enum Value {
+    Vector(Tensor<1>),
+    Matrix(Tensor<2>),
+}
+
+impl Value {
+    /// From flat values without a graph. It records gradients if it is trained and the device records any.
+    fn new(flat: Tensor<1>, spec: &Spec, device: &Device) -> Self {
+        let track = spec.info.trainable && device.is_autodiff();
+        match spec.info.shape[..] {
+            [rows, width] => Self::Matrix(tracked(flat.reshape([rows, width]), track)),
+            _ => Self::Vector(tracked(flat, track)),
+        }
+    }
+
+    /// The flat values without a graph.
+    fn into_flat(self) -> Tensor<1> {
+        match self {
+            Self::Vector(value) => value.inner(),
+            Self::Matrix(value) => value.inner().flatten(0, 1),
+        }
+    }
+
+    /// The same of a value that stays.
+    fn flat(&self) -> Tensor<1> {
+        match self {
+            Self::Vector(value) => value.clone().inner(),
+            Self::Matrix(value) => value.clone().inner().flatten(0, 1),
+        }
+    }
+
+    /// Its gradient, flat, taken out.
+    fn gradient(&self, grads: &mut Gradients) -> Option<Tensor<1>> {
+        match self {
+            Self::Vector(value) => value.grad_remove(grads),
+            Self::Matrix(value) => value.grad_remove(grads).map(|gradient| gradient.flatten(0, 1)),
+        }
+    }
+}
+
+/// Records gradients or not.
+fn tracked<const D: usize>(value: Tensor<D>, track: bool) -> Tensor<D> {
+    if track { value.autodiff().require_grad() } else { value }
 }
 
 /// All parameters of a model.
@@ -184,7 +233,7 @@ impl Params {
     pub fn new(values: Vec<(Spec, Vec<f32>)>, device: &Device) -> Self {
         let list = values.into_iter().map(|(spec, values)| {
             let data = flat(values, device);
-            Param { value: Some(tracked(data, device, spec.info.trainable)), spec }
+            Param { value: Some(Value::new(data, &spec, device)), spec }
         });
         let mut params = Self { list: list.collect(), device: device.clone(), caches: Vec::new(), gradient_checkpointing: false };
         params.forget();
@@ -212,14 +261,14 @@ impl Params {
     pub fn set_trainable(&mut self, trained: &dyn Fn(&ParamInfo) -> bool) {
         for param in &mut self.list {
             param.spec.info.trainable = trained(&param.spec.info);
-            let value = param.value.take().expect(PUT_BACK).inner();
-            param.value = Some(tracked(value, &self.device, param.spec.info.trainable));
+            let value = param.value.take().expect(PUT_BACK).into_flat();
+            param.value = Some(Value::new(value, &param.spec, &self.device));
         }
     }
 
     pub fn take(&mut self) -> Vec<Tensor<1>> {
         self.forget();
-        self.trained().map(|param| param.value.take().expect(PUT_BACK).inner()).collect()
+        self.trained().map(|param| param.value.take().expect(PUT_BACK).into_flat()).collect()
     }
 
     pub fn put(&mut self, values: Vec<Tensor<1>>) {
@@ -228,7 +277,7 @@ impl Params {
         for param in self.trained() {
             let value = values.next().expect("as many values as were taken");
             assert_eq!(value.dims()[0], param.spec.info.elements(), "values in the order they were taken");
-            param.value = Some(tracked(value, &device, true));
+            param.value = Some(Value::new(value, &param.spec, &device));
         }
         assert!(values.next().is_none(), "as many values as were taken");
     }
@@ -238,7 +287,7 @@ impl Params {
         trained
             .map(|param| {
                 let value = param.value.as_ref().expect(PUT_BACK);
-                value.grad_remove(grads).unwrap_or_else(|| {
+                value.gradient(grads).unwrap_or_else(|| {
                     Tensor::zeros([param.spec.info.elements()], &self.device.clone().without_autodiff())
                 })
             })
@@ -248,7 +297,7 @@ impl Params {
     /// Values of all parameters on the host, in order.
     pub fn values(&self) -> impl Iterator<Item = (&Spec, Vec<f32>)> {
         self.list.iter().map(|param| {
-            let value = param.value.as_ref().expect(PUT_BACK).clone().inner();
+            let value = param.value.as_ref().expect(PUT_BACK).flat();
             let values = value.into_data_as::<f32>().try_into_vec().expect("f32 was asked for");
             (&param.spec, values)
         })
@@ -259,7 +308,7 @@ impl Params {
         assert_eq!(values.len(), self.list.len(), "a value for each parameter");
         self.forget();
         for (param, values) in self.list.iter_mut().zip(values) {
-            param.value = Some(tracked(flat(values, &self.device), &self.device, param.spec.info.trainable));
+            param.value = Some(Value::new(flat(values, &self.device), &param.spec, &self.device));
         }
     }
 
@@ -270,7 +319,7 @@ impl Params {
 
     /// A parameter's values on the host.
     pub fn get(&self, id: ParamId) -> Vec<f32> {
-        let value = self.list[id.0].value.as_ref().expect(PUT_BACK).clone().inner();
+        let value = self.list[id.0].value.as_ref().expect(PUT_BACK).flat();
         value.into_data_as::<f32>().try_into_vec().expect("f32 was asked for")
     }
 
@@ -279,7 +328,7 @@ impl Params {
         self.forget();
         let param = &mut self.list[id.0];
         assert_eq!(values.len(), param.spec.info.elements(), "as many values as the parameter has");
-        param.value = Some(tracked(flat(values, &self.device), &self.device, param.spec.info.trainable));
+        param.value = Some(Value::new(flat(values, &self.device), &param.spec, &self.device));
     }
 
     /// The parameters as a forward pass in this mode sees them.
@@ -298,11 +347,6 @@ const PUT_BACK: &str = "values that were taken are put back before the model is 
 fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let count = values.len();
     Tensor::from_data(TensorData::new(values, [count]), &device.clone().without_autodiff())
-}
-
-/// A value that records gradients if it is trained and the device records any.
-fn tracked(value: Tensor<1>, device: &Device, trainable: bool) -> Tensor<1> {
-    if trainable && device.is_autodiff() { value.autodiff().require_grad() } else { value }
 }
 
 /// Parameters in their shapes, with gradients recorded in training only.
@@ -324,13 +368,19 @@ impl<'a> View<'a> {
     }
 
     pub fn vector(&self, id: ParamId) -> Tensor<1> {
-        let value = self.params.list[id.0].value.as_ref().expect(PUT_BACK).clone();
-        if self.record { value } else { value.inner() }
+        match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
+            Value::Vector(value) if self.record => value.clone(),
+            Value::Vector(value) => value.clone().inner(),
+            Value::Matrix(_) => unreachable!("a vector was declared"),
+        }
     }
 
     pub fn matrix(&self, id: ParamId) -> Tensor<2> {
-        let shape = &self.params.list[id.0].spec.info.shape;
-        self.vector(id).reshape([shape[0], shape[1]])
+        match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
+            Value::Matrix(value) if self.record => value.clone(),
+            Value::Matrix(value) => value.clone().inner(),
+            Value::Vector(_) => unreachable!("a matrix was declared"),
+        }
     }
 
     pub fn linear(&self, ids: LinearIds) -> Linear {

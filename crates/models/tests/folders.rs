@@ -115,7 +115,7 @@ fn an_encoder_begins_the_same_with_any_head() {
 fn the_prefix_may_be_there_or_not() {
     let bare = copy("bert-mlm", |_, tensors| rename(tensors, |name| name.replace("bert.", "")));
     let prefixed = common::goldens().join("bert-mlm");
-    let batch = PackedBatch::new(&sequences(&[5, 3], Stream::new(3)), &cpu());
+    let batch = PackedBatch::new(&sequences(&[5, 3], Stream::new(3)));
     let hidden = |path: &Path, head| values(&open(path, head).expect("it opens").0.hidden(&batch, Mode::Eval));
     let expected = hidden(&prefixed, HeadKind::MaskedLm);
     assert_close("bare", &hidden(bare.path(), HeadKind::MaskedLm), &expected, Level::Bits);

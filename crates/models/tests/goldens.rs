@@ -30,7 +30,7 @@ fn hidden_states_of_all_layers() {
     for case in CASES {
         let golden = Golden::open(case);
         let model = golden.model(&cpu());
-        let batch = PackedBatch::new(&golden.sequences, &cpu());
+        let batch = PackedBatch::new(&golden.sequences);
         let states = model.hidden_layers(&batch);
         assert_eq!(states.len(), 3);
         for (n, state) in states.iter().enumerate() {
@@ -49,7 +49,7 @@ fn logits() {
     for case in CASES {
         let golden = Golden::open(case);
         let model = golden.model(&cpu());
-        let batch = PackedBatch::new(&golden.sequences, &cpu());
+        let batch = PackedBatch::new(&golden.sequences);
         let logits = match model.head() {
             HeadKind::MaskedLm => model.masked_lm_logits(&batch, &masked_rows(&golden, &batch)),
             _ => model.class_logits(&batch, Mode::Eval),
@@ -64,7 +64,7 @@ fn loss_and_gradients_of_all_parameters() {
         let golden = Golden::open(case);
         let device = cpu().autodiff();
         let model = golden.model(&device);
-        let batch = PackedBatch::new(&golden.sequences, &device);
+        let batch = PackedBatch::new(&golden.sequences);
         let loss = loss(&golden, &model, &batch);
         assert_close(case, &values(&loss), &golden.floats("loss"), Level::Output);
         let gradients = model.gradients(&mut loss.backward());
@@ -85,7 +85,7 @@ fn ten_steps_of_adamw() {
         let golden = Golden::open(case);
         let device = cpu().autodiff();
         let mut model = golden.model(&device);
-        let batch = PackedBatch::new(&golden.sequences, &device);
+        let batch = PackedBatch::new(&golden.sequences);
         let each: Vec<ParamRates> = model.parameters().iter().map(|info| info.decay.into()).collect();
         let mut state = AdamWState::default();
         let mut losses = Vec::new();

@@ -16,7 +16,7 @@ const LENGTHS: [usize; 6] = [5, 9, 1, 5, 13, 2];
 
 /// Hidden states in the caller's order.
 fn hidden(model: &Model, sequences: &[Sequence]) -> Vec<f32> {
-    let batch = PackedBatch::new(sequences, model.device());
+    let batch = PackedBatch::new(sequences);
     pick(&values(&model.hidden(&batch, Mode::Eval)), model.config().hidden_size, &caller_rows(&batch))
 }
 
@@ -38,7 +38,7 @@ fn another_order_gives_the_other_order() {
     let given = sequences(&LENGTHS, Stream::new(3));
     let order = [4, 0, 5, 3, 1, 2];
     let permuted: Vec<_> = order.iter().map(|&i| given[i].clone()).collect();
-    let logits = |sequences: &[Sequence]| values(&model.class_logits(&PackedBatch::new(sequences, &cpu()), Mode::Eval));
+    let logits = |sequences: &[Sequence]| values(&model.class_logits(&PackedBatch::new(sequences), Mode::Eval));
     let expected = pick(&logits(&given), 3, &order);
     assert_close("permuted", &logits(&permuted), &expected, Level::Rounding);
 }
@@ -66,7 +66,7 @@ fn a_gradient_does_not_reach_a_neighbour() {
     let model = tiny_model(Family::Bert, HeadKind::None, &device);
     // Ids that each sequence has for itself, so that rows of the word table tell them apart.
     let sequence = |low: u32| Sequence { ids: (low..low + 5).collect(), type_ids: vec![0; 5] };
-    let batch = PackedBatch::new(&[sequence(2), sequence(10), sequence(20)], &device);
+    let batch = PackedBatch::new(&[sequence(2), sequence(10), sequence(20)]);
     let hidden = model.hidden(&batch, Mode::Train(Stream::new(0)));
     let row = batch.row(1, 2);
     let mut grads = hidden.narrow(0, row, 1).powf_scalar(2.0).sum().backward();
@@ -88,7 +88,7 @@ fn with_dropout(change: impl Fn(&mut EncoderConfig)) -> Model {
 
 #[test]
 fn each_dropout_works_in_training_only_and_by_its_own_setting() {
-    let batch = PackedBatch::new(&sequences(&LENGTHS, Stream::new(3)), &cpu());
+    let batch = PackedBatch::new(&sequences(&LENGTHS, Stream::new(3)));
     let train = |seed| Mode::Train(Stream::new(seed));
     let plain = with_dropout(|_| ());
     let run = |model: &Model, mode| values(&model.class_logits(&batch, mode));
@@ -112,7 +112,7 @@ fn hidden_dropout_has_its_rate_in_the_embeddings() {
     let mut config = tiny_of(Family::Bert);
     config.hidden_dropout_prob = 0.3;
     let model = Model::new(Family::Bert, config, HeadKind::None, Stream::new(1), &cpu()).expect("possible settings");
-    let batch = PackedBatch::new(&sequences(&[16; 400], Stream::new(3)), &cpu());
+    let batch = PackedBatch::new(&sequences(&[16; 400], Stream::new(3)));
     let mut zeros = 0;
     model.hidden_layers_in(&batch, Mode::Train(Stream::new(8)), |layer, state| {
         if layer == 0 {
@@ -126,7 +126,7 @@ fn hidden_dropout_has_its_rate_in_the_embeddings() {
 
 /// A loss that every parameter of the head and the encoder takes part in.
 fn loss(model: &Model, sequences: &[Sequence], mode: Mode) -> Tensor<1> {
-    let batch = PackedBatch::new(sequences, model.device());
+    let batch = PackedBatch::new(sequences);
     match model.head() {
         HeadKind::MaskedLm => {
             let rows: Vec<usize> = (0..sequences.len()).map(|i| batch.row(i, sequences[i].ids.len() / 2)).collect();
@@ -255,7 +255,7 @@ fn what_is_frozen_stays() {
 #[test]
 fn gradients_are_zero_where_the_loss_did_not_look() {
     let model = tiny_model(Family::Bert, HeadKind::MaskedLm, &cpu().autodiff());
-    let batch = PackedBatch::new(&sequences(&[4], Stream::new(3)), model.device());
+    let batch = PackedBatch::new(&sequences(&[4], Stream::new(3)));
     let mut grads = model.hidden(&batch, Mode::Train(Stream::new(0))).sum().backward();
     let gradients = model.gradients(&mut grads);
     for (info, gradient) in model.parameters().iter().zip(gradients) {

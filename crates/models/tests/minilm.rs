@@ -41,7 +41,7 @@ fn eleven_sentences_have_the_reference_vectors() {
         .map(|sentence| Sequence { ids: sentence.ids.clone(), type_ids: vec![0; sentence.ids.len()] })
         .collect();
     model.check_sequences(&sequences).expect("they fit");
-    let batch = PackedBatch::new(&sequences, &cpu());
+    let batch = PackedBatch::new(&sequences);
     let width = model.config().hidden_size;
     let hidden = values(&model.hidden(&batch, Mode::Eval));
     for (i, sentence) in sentences.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Packed batches: sequences of different lengths laid end to end, no padding anywhere.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::sync::Arc;
 
 /// One sequence of a batch, special tokens included.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,17 +12,17 @@ pub struct Sequence {
     pub type_ids: Vec<u32>,
 }
 
-/// Sequences on a device. Inside, they are sorted by length (stable), so that equal lengths lie
+/// Sequences of a batch. Inside, they are sorted by length (stable), so that equal lengths lie
 /// side by side and attention runs over each run of equal lengths without padding or gathering.
 /// [`PackedBatch::order`] leads back to the caller's order.
 #[derive(Clone, Debug)]
 pub struct PackedBatch {
-    /// `(tokens)`
-    pub ids: Tensor<1, Int>,
-    /// `(tokens)`
-    pub type_ids: Tensor<1, Int>,
+    /// Token ids. `(tokens)`
+    pub ids: Arc<[u32]>,
+    /// Segment of each token. `(tokens)`
+    pub type_ids: Arc<[u32]>,
     /// Position of each token in its sequence, from 0. `(tokens)`
-    pub positions: Tensor<1, Int>,
+    pub positions: Arc<[u32]>,
     /// Where each packed sequence begins; one more than there are sequences.
     pub starts: Vec<usize>,
     /// Runs of equal length: `(first packed sequence, count, length)`.
@@ -35,7 +36,7 @@ pub struct PackedBatch {
 impl PackedBatch {
     /// Packs sequences. Panics on an empty batch, an empty sequence, or segments that are not as
     /// many as the ids: callers never make one.
-    pub fn new(sequences: &[Sequence], device: &Device) -> Self {
+    pub fn new(sequences: &[Sequence]) -> Self {
         assert!(!sequences.is_empty(), "a batch has at least one sequence");
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&i| sequences[i].ids.len());
@@ -59,9 +60,9 @@ impl PackedBatch {
             }
         }
         Self {
-            ids: int_tensor(&ids, device),
-            type_ids: int_tensor(&type_ids, device),
-            positions: int_tensor(&positions, device),
+            ids: ids.into(),
+            type_ids: type_ids.into(),
+            positions: positions.into(),
             starts,
             runs,
             order,

@@ -4,9 +4,9 @@
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, adamw_step_plain};
 use polyseme_tensor::ops::{
-    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
-    LayerWeights, Linear, Norm, QueryKeyValue, encoder_layer, encoder_layer_plain, masked_lm_loss,
-    masked_lm_loss_plain,
+    Activation, AttentionSettings, AttentionWeights, EmbeddingSettings, EmbeddingWeights, FeedForwardSettings,
+    FeedForwardWeights, LayerCall, LayerSettings, LayerWeights, Linear, Norm, QueryKeyValue, embed_norm,
+    embed_norm_plain, encoder_layer, encoder_layer_plain, masked_lm_loss, masked_lm_loss_plain,
 };
 use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, device};
 
@@ -120,7 +120,7 @@ fn the_layer_equals_its_twin_with_all_gradients() {
             .collect();
         let sequences: Vec<Sequence> =
             lengths.iter().map(|&n| Sequence { ids: vec![0; n], type_ids: vec![0; n] }).collect();
-        let batch = PackedBatch::new(&sequences, &cpu());
+        let batch = PackedBatch::new(&sequences);
         let settings = LayerSettings {
             attention: AttentionSettings {
                 heads: case.heads,
@@ -173,8 +173,63 @@ fn the_layer_equals_its_twin_with_all_gradients() {
 }
 
 #[test]
+fn embeddings_equal_their_twin_with_all_gradients_a_tied_table_included() {
+    let stream = Stream::new(9);
+    for (number, (segments, positions, bias, dropout)) in
+        [(true, true, true, 0.0), (true, true, true, 0.3), (false, true, false, 0.1), (false, false, false, 0.2)]
+            .into_iter()
+            .enumerate()
+    {
+        let stream = stream.at(number as u64);
+        let width = 3 + 14 * number;
+        let sequences: Vec<Sequence> = [5usize, 1, 17, 5]
+            .into_iter()
+            .enumerate()
+            .map(|(i, n)| Sequence {
+                ids: (0..n).map(|t| stream.named("id").at(i as u64).below(t as u64, 13) as u32).collect(),
+                type_ids: (0..n).map(|t| u32::from(t > n / 2)).collect(),
+            })
+            .collect();
+        let batch = PackedBatch::new(&sequences);
+        let upstream = leaf(stream.named("upstream"), [batch.tokens(), width], 1.0).detach();
+        let run = |fused: bool| {
+            let word = leaf(stream.named("word"), [13, width], 0.7);
+            let position = positions.then(|| leaf(stream.named("position"), [20, width], 0.7));
+            let token_type = segments.then(|| leaf(stream.named("segment"), [2, width], 0.7));
+            let (weight, bias) = (
+                leaf(stream.named("weight"), [width], 0.8),
+                bias.then(|| leaf(stream.named("bias"), [width], 0.3)),
+            );
+            let norm = Norm { weight: weight.clone(), bias: bias.clone(), epsilon: 1e-5 };
+            let weights = EmbeddingWeights {
+                word: word.clone(),
+                position: position.clone(),
+                token_type: token_type.clone(),
+                norm,
+            };
+            let embed = if fused { embed_norm } else { embed_norm_plain };
+            let settings = EmbeddingSettings { position_offset: 2, dropout };
+            let y = embed(&batch, weights, settings, Mode::Train(stream.named("dropout")));
+            // The table is used a second time, as by a tied decoder; once before in the backward pass, and
+            // in every other case not at all.
+            let again = if number % 2 == 0 { (y.clone().matmul(word.clone().transpose()) * 0.1).sum() } else { y.clone().sum() };
+            let mut grads = ((y.clone() * upstream.clone()).sum() + again).backward();
+            let mut all = vec![values(&y), values(&word.grad_remove(&mut grads).expect("word"))];
+            let tables = [position, token_type].into_iter().flatten();
+            all.extend(tables.map(|table| values(&table.grad_remove(&mut grads).expect("a table"))));
+            let vectors = [Some(weight), bias].into_iter().flatten();
+            all.extend(vectors.map(|vector| values(&vector.grad_remove(&mut grads).expect("a vector"))));
+            all
+        };
+        for (i, (got, want)) in run(true).iter().zip(&run(false)).enumerate() {
+            assert_close(&format!("case {number}, result {i}"), got, want, Level::Twin);
+        }
+    }
+}
+
+#[test]
 fn the_masked_loss_equals_its_twin_with_all_gradients() {
-    for (number, (rows, width, vocabulary)) in [(1, 1, 2), (7, 5, 31), (300, 12, 97)].into_iter().enumerate() {
+    for (number, (rows, width, vocabulary)) in [(1, 1, 2), (7, 5, 31), (300, 12, 97), (500, 9, 3011)].into_iter().enumerate() {
         let stream = Stream::new(6).at(number as u64);
         let labels: Vec<u32> =
             (0..rows).map(|i| stream.named("labels").below(i as u64, vocabulary as u64) as u32).collect();

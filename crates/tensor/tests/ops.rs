@@ -184,7 +184,7 @@ fn attention_only() -> ops::LayerWeights {
 fn dropout_of_attention_and_of_hidden_states_have_their_rates() {
     const COUNT: usize = 20_000;
     let sequences = vec![Sequence { ids: vec![0], type_ids: vec![0] }; COUNT];
-    let batch = PackedBatch::new(&sequences, &cpu());
+    let batch = PackedBatch::new(&sequences);
     let x = || Tensor::zeros([COUNT, 4], &cpu());
     let settings = |attention_dropout, hidden_dropout| ops::LayerSettings {
         attention: ops::AttentionSettings { heads: 1, attention_dropout, hidden_dropout, rotary: None, window: None },

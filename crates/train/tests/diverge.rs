@@ -31,7 +31,7 @@ impl Objective for Sometimes {
 
     fn loss(&self, model: &Model, kind: &Kind, mode: Mode) -> Tensor<1> {
         let sequence = Sequence { ids: vec![2, 7, 8, 3], type_ids: vec![0; 4] };
-        let batch = PackedBatch::new(&[sequence], model.device());
+        let batch = PackedBatch::new(&[sequence]);
         let (loss, _) = model.masked_lm_loss(&batch, &[1], &[9], mode);
         match kind {
             Kind::Good => loss,

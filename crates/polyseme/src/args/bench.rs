@@ -21,7 +21,7 @@ pub struct BenchArgs {
     /// Model folder whose inference is measured
     #[arg(value_name = "MODEL", conflicts_with = "train")]
     pub model: Option<PathBuf>,
-    /// Measure training by this recipe: tiny, mini, small, base, or a settings file
+    /// Measure training by this recipe: tiny, mini, small, base, modern, or a settings file
     #[arg(long, value_name = "RECIPE")]
     pub train: Option<String>,
     /// Sequences of a batch [default: what the recipe says, else 32]

@@ -27,7 +27,7 @@ pub struct PretrainArgs {
     /// Go on from this model folder; its tokenizer and its shape are kept
     #[arg(long, value_name = "MODEL")]
     pub from: Option<PathBuf>,
-    /// tiny, mini, small, base, or a settings file [default: mini]
+    /// tiny, mini, small, base, modern, or a settings file [default: mini]
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
     /// Train for this long by the clock: 90s, 30m, 1h30m

@@ -62,7 +62,7 @@ pub fn inference(
         if step == WARM_UP {
             begun = Instant::now();
         }
-        let packed = PackedBatch::new(&sequences, model.device());
+        let packed = PackedBatch::new(&sequences);
         // Reading a value waits for a device.
         let _values = model.hidden(&packed, Mode::Eval).into_data();
     }

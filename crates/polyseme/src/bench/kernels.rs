@@ -116,7 +116,7 @@ impl Case {
                 output_norm: norm("norm 2"),
             },
             x: matrix(count * length, h, "x"),
-            batch: PackedBatch::new(&sequences, device),
+            batch: PackedBatch::new(&sequences),
             settings: LayerSettings {
                 attention: AttentionSettings {
                     heads: config.num_attention_heads,

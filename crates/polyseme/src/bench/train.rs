@@ -47,6 +47,7 @@ pub fn training(
     let (family, config) = (settings.model.family, settings.model.config.clone());
     let stream = Stream::new(settings.seed);
     let mut model = Model::new(family, config.clone(), HeadKind::MaskedLm, stream.named("init"), &device)?;
+    model.set_gradient_checkpointing(settings.data.gradient_checkpointing);
     let each: Vec<ParamRates> = model.parameters().iter().map(|info| info.decay.into()).collect();
     let o = &settings.optimizer;
     let mut state = AdamWState::default();
@@ -59,7 +60,7 @@ pub fn training(
         let begun = Instant::now();
         let sequences: Vec<_> =
             (0..batch).map(|i| random_sequence(seq_len, config.vocab_size, stream.at(i as u64))).collect();
-        let packed = PackedBatch::new(&sequences, &device);
+        let packed = PackedBatch::new(&sequences);
         let masked = |&row: &usize| f64::from(stream.named("mask").uniform(row as u64)) < settings.masking.probability;
         let rows: Vec<usize> = (0..packed.tokens()).filter(masked).collect();
         let labels: Vec<u32> =

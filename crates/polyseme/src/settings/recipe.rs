@@ -8,11 +8,12 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Recipes by name.
-pub const RECIPES: [(&str, &str); 4] = [
+pub const RECIPES: [(&str, &str); 5] = [
     ("tiny", include_str!("../../recipes/tiny.toml")),
     ("mini", include_str!("../../recipes/mini.toml")),
     ("small", include_str!("../../recipes/small.toml")),
     ("base", include_str!("../../recipes/base.toml")),
+    ("modern", include_str!("../../recipes/modern.toml")),
 ];
 
 /// Taken when none is named.
@@ -134,6 +135,6 @@ mod tests {
     #[test]
     fn a_recipe_nearly_named_is_offered() {
         assert_eq!(recipe("smal").unwrap_err().hint().unwrap(), "did you mean `small`?");
-        assert_eq!(recipe("enormous").unwrap_err().hint().unwrap(), "recipes are tiny, mini, small, base");
+        assert_eq!(recipe("enormous").unwrap_err().hint().unwrap(), "recipes are tiny, mini, small, base, modern");
     }
 }

@@ -14,7 +14,7 @@ pub mod optimizer;
 pub use activation::{Activation, activate};
 pub use attention::{AttentionSettings, AttentionWeights, QueryKeyValue, attention};
 pub use dropout::dropout;
-pub use embed_norm::{EmbeddingSettings, EmbeddingWeights, embed_norm};
+pub use embed_norm::{EmbeddingSettings, EmbeddingWeights, embed_norm, embed_norm_plain};
 pub use encoder_layer::{LayerCache, LayerCall, LayerSettings, LayerWeights, encoder_layer, encoder_layer_plain};
 pub use feed_forward::{FeedForwardSettings, FeedForwardWeights, feed_forward};
 pub use layer_norm::{Norm, layer_norm};

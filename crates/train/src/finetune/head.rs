@@ -151,7 +151,7 @@ fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
     let mut batch: Vec<Sequence> = Vec::new();
     let mut tokens = 0;
     let mut flush = |batch: &mut Vec<Sequence>| {
-        let packed = PackedBatch::new(batch, model.device());
+        let packed = PackedBatch::new(batch);
         let hidden = model.hidden(&packed, Mode::Eval);
         let [_, width] = hidden.dims();
         let values: Vec<f32> = hidden.into_data().iter::<f32>().collect();

@@ -21,7 +21,7 @@ pub use settings::{FinetuneOutcome, FinetuneSettings, Freeze, METRICS, SeedResul
 use std::path::{Path, PathBuf};
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
-const MAY_CHANGE: [&str; 4] = ["out", "seeds", "save_every_seconds", "save_every_steps"];
+const MAY_CHANGE: [&str; 5] = ["out", "seeds", "gradient_checkpointing", "save_every_seconds", "save_every_steps"];
 
 /// Everything the seeds share.
 struct Task {

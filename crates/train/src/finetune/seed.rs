@@ -34,6 +34,7 @@ pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
     };
     let freeze = settings.freeze.clone();
     model.set_trainable(&|p| is_trained(&freeze, p));
+    model.set_gradient_checkpointing(settings.gradient_checkpointing);
     Ok((model, new))
 }
 

@@ -201,7 +201,7 @@ impl<'a> Classify<'a> {
         let mut losses = vec![0.0; self.valid.len()];
         for rows in &self.valid_batches {
             let sequences: Vec<Sequence> = rows.iter().map(|&i| self.valid.sequence(i)).collect();
-            let packed = PackedBatch::new(&sequences, model.device());
+            let packed = PackedBatch::new(&sequences);
             let logits: Vec<f32> = model.class_logits(&packed, Mode::Eval).into_data().iter::<f32>().collect();
             for (row, &i) in logits.chunks(self.labels.len()).zip(rows) {
                 (predicted[i], losses[i]) = score_row(row, self.valid.labels[i]);
@@ -216,7 +216,7 @@ impl Objective for Classify<'_> {
     type Batch = ClassBatch;
 
     fn loss(&self, model: &Model, batch: &ClassBatch, mode: Mode) -> Tensor<1> {
-        let packed = PackedBatch::new(&batch.sequences, model.device());
+        let packed = PackedBatch::new(&batch.sequences);
         let labels: Vec<u32> = batch.labels.iter().map(|&l| l as u32).collect();
         let mean = cross_entropy(model.class_logits(&packed, mode), int_tensor(&labels, model.device()));
         mean * batch.labels.len() as f32

@@ -268,9 +268,9 @@ impl Mlm {
     }
 }
 
-/// A batch on the model's device, with the packed rows of the hidden tokens.
-fn pack(model: &Model, batch: &MlmBatch) -> (PackedBatch, Vec<usize>) {
-    let packed = PackedBatch::new(&batch.sequences, model.device());
+/// A batch with the packed rows of the hidden tokens.
+fn pack(batch: &MlmBatch) -> (PackedBatch, Vec<usize>) {
+    let packed = PackedBatch::new(&batch.sequences);
     let rows = batch.places.iter().map(|&(i, t)| packed.row(i, t)).collect();
     (packed, rows)
 }
@@ -279,7 +279,7 @@ impl Objective for Mlm {
     type Batch = MlmBatch;
 
     fn loss(&self, model: &Model, batch: &MlmBatch, mode: Mode) -> Tensor<1> {
-        let (packed, rows) = pack(model, batch);
+        let (packed, rows) = pack(batch);
         let (mean, _) = model.masked_lm_loss(&packed, &rows, &batch.labels, mode);
         mean * batch.labels.len() as f32
     }
@@ -287,7 +287,7 @@ impl Objective for Mlm {
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
         let (mut loss, mut right) = (0.0, 0.0);
         for batch in &self.valid {
-            let (packed, rows) = pack(model, batch);
+            let (packed, rows) = pack(batch);
             let (mean, correct) = model.masked_lm_loss(&packed, &rows, &batch.labels, Mode::Eval);
             loss += f64::from(mean.into_scalar::<f32>()) * batch.labels.len() as f64;
             right += f64::from(correct.into_scalar::<f32>());
@@ -302,7 +302,7 @@ impl Objective for Mlm {
         // The first pass warms caches; the second is measured.
         for _ in 0..2 {
             let begun = Instant::now();
-            let (packed, rows) = pack(model, middle);
+            let (packed, rows) = pack(middle);
             let (mean, _) = model.masked_lm_loss(&packed, &rows, &middle.labels, Mode::Eval);
             let _: f32 = mean.into_scalar();
             seconds = begun.elapsed().as_secs_f64();

@@ -48,8 +48,14 @@ pub struct PretrainOutcome {
 }
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
-const MAY_CHANGE: [&str; 5] =
-    ["out", "data.keep", "data.log_every", "data.save_every_seconds", "data.save_every_steps"];
+const MAY_CHANGE: [&str; 6] = [
+    "out",
+    "data.gradient_checkpointing",
+    "data.keep",
+    "data.log_every",
+    "data.save_every_seconds",
+    "data.save_every_steps",
+];
 
 /// For a resumed run whose data are not those it began with.
 const WHAT_CHANGED: &str = "the corpus or its tokenizer";

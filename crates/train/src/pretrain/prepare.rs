@@ -113,7 +113,7 @@ pub(super) fn prepare(
     let counts = unigram_counts(&store, &held_out, &masker.vocabulary);
     let number = settings.document.words;
     masker.words = (number > 0).then(|| DocumentWords::new(number, &counts, &masker.vocabulary));
-    let model = match from {
+    let mut model = match from {
         Some(from) => from_checkpoint(from, observer),
         None => {
             let mut model = new_model(settings, &tokenizer, stream.named("init"), device)?;
@@ -121,6 +121,7 @@ pub(super) fn prepare(
             model
         }
     };
+    model.set_gradient_checkpointing(settings.data.gradient_checkpointing);
     let header = store.header();
     let fingerprint = format!("{} {} {} {}", header.tokenizer, header.corpus, header.documents, header.tokens);
     let unigram_entropy = unigram_entropy(&counts);

@@ -148,6 +148,9 @@ pub struct DataSettings {
     pub tokens_per_step: usize,
     /// Tokens a forward pass at most; bounds memory.
     pub tokens_per_batch: usize,
+    /// Keep only each layer's input for the backward pass and compute the layer again there: a third more
+    /// time, for a fraction of the memory of long inputs. What is learned is the same.
+    pub gradient_checkpointing: bool,
     /// Share of documents held out for validation (at least one, at most `valid_documents`).
     pub valid_share: f64,
     /// Bound on held-out documents. Besides, validation never looks at more than 65,536 tokens
@@ -297,6 +300,7 @@ impl Default for DataSettings {
             short_seq_len: 64,
             tokens_per_step: 1_024,
             tokens_per_batch: 8_192,
+            gradient_checkpointing: false,
             valid_share: 0.01,
             valid_documents: 500,
             valid_every: 0,
