@@ -135,8 +135,7 @@ mod tests {
         (0..rows[0].len())
             .flat_map(|t| {
                 let at = |table: usize| rows[table][t] as usize + if table == 1 { offset } else { 0 };
-                let sum: Vec<f64> =
-                    (0..h).map(|c| (0..tables.len()).map(|i| tables[i][at(i) * h + c]).sum()).collect();
+                let sum: Vec<f64> = (0..h).map(|c| (0..tables.len()).map(|i| tables[i][at(i) * h + c]).sum()).collect();
                 let mean = sum.iter().sum::<f64>() / h as f64;
                 let var = sum.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / h as f64;
                 let one = |c: usize| (sum[c] - mean) / (var + 1e-5).sqrt() * norm.0[c] + norm.1.get(c).unwrap_or(&0.0);
@@ -148,7 +147,8 @@ mod tests {
     #[test]
     fn values_and_gradients_against_the_book_and_its_differences() {
         for (h, bias, p) in [(7, true, 0.0), (33, false, 0.2), (1, true, 0.1)] {
-            let (ids, positions): (Vec<u32>, Vec<u32>) = ((0..23).map(|i| i * i % 11).collect(), (0..23).map(|i| i % 9).collect());
+            let (ids, positions): (Vec<u32>, Vec<u32>) =
+                ((0..23).map(|i| i * i % 11).collect(), (0..23).map(|i| i % 9).collect());
             let tables = [values(11 * h, 1), values(12 * h, 2)];
             let (weight, bias) = (values(h, 3), if bias { values(h, 4) } else { Vec::new() });
             let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5 };
@@ -179,7 +179,11 @@ mod tests {
                     sides[0][i][at] += 1e-5;
                     sides[1][i][at] -= 1e-5;
                     let want = there[i] + (objective(&sides[0]) - objective(&sides[1])) / 2e-5;
-                    assert!((f64::from(got[at]) - want).abs() < 3e-4 * (1.0 + want.abs()), "{i}, {at}: {} {want}", got[at]);
+                    assert!(
+                        (f64::from(got[at]) - want).abs() < 3e-4 * (1.0 + want.abs()),
+                        "{i}, {at}: {} {want}",
+                        got[at]
+                    );
                 }
             }
         }

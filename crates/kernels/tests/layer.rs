@@ -93,9 +93,7 @@ fn norm64(x: &[f64], w: &[f64], b: &[f64], eps: f32) -> Vec<f64> {
     let row = |x: &[f64]| -> Vec<f64> {
         let mean = x.iter().sum::<f64>() / h as f64;
         let var = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / h as f64;
-        let one = |(i, v): (usize, &f64)| {
-            (v - mean) / (var + f64::from(eps)).sqrt() * w[i] + b.get(i).unwrap_or(&0.0)
-        };
+        let one = |(i, v): (usize, &f64)| (v - mean) / (var + f64::from(eps)).sqrt() * w[i] + b.get(i).unwrap_or(&0.0);
         x.iter().enumerate().map(one).collect()
     };
     x.chunks(h).flat_map(row).collect()

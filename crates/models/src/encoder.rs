@@ -28,9 +28,8 @@ impl Encoder {
         let pad_position = config.position_offset.checked_sub(1);
         Self {
             word: builder.table(&inside(names.word), [config.vocab_size, width], Some(config.pad_token_id as usize)),
-            position: (!config.variant.is_rotary()).then(|| {
-                builder.table(&inside(names.position), [config.max_position_embeddings, width], pad_position)
-            }),
+            position: (!config.variant.is_rotary())
+                .then(|| builder.table(&inside(names.position), [config.max_position_embeddings, width], pad_position)),
             token_type: (config.type_vocab_size > 0)
                 .then(|| builder.table(&inside(names.token_type), [config.type_vocab_size, width], None)),
             norm: builder.norm(&inside(names.norm), width, config, ParamGroup::Embeddings),

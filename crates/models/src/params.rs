@@ -235,7 +235,8 @@ impl Params {
             let data = flat(values, device);
             Param { value: Some(Value::new(data, &spec, device)), spec }
         });
-        let mut params = Self { list: list.collect(), device: device.clone(), caches: Vec::new(), gradient_checkpointing: false };
+        let mut params =
+            Self { list: list.collect(), device: device.clone(), caches: Vec::new(), gradient_checkpointing: false };
         params.forget();
         params
     }

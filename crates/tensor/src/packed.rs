@@ -59,15 +59,7 @@ impl PackedBatch {
                 _ => runs.push((packed, 1, length)),
             }
         }
-        Self {
-            ids: ids.into(),
-            type_ids: type_ids.into(),
-            positions: positions.into(),
-            starts,
-            runs,
-            order,
-            place,
-        }
+        Self { ids: ids.into(), type_ids: type_ids.into(), positions: positions.into(), starts, runs, order, place }
     }
 
     /// Number of tokens.

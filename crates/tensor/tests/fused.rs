@@ -110,6 +110,24 @@ impl Weights {
     }
 }
 
+fn settings_of(case: Case) -> LayerSettings {
+    LayerSettings {
+        attention: AttentionSettings {
+            heads: case.heads,
+            attention_dropout: case.dropout,
+            hidden_dropout: case.dropout / 2.0,
+            rotary: case.rotary.then_some(1000.0),
+            window: case.window,
+        },
+        feed_forward: FeedForwardSettings {
+            activation: case.activation,
+            gated: case.gated,
+            dropout: case.dropout / 2.0,
+        },
+        pre_norm: case.pre_norm,
+    }
+}
+
 #[test]
 fn the_layer_equals_its_twin_with_all_gradients() {
     for (number, case) in cases().into_iter().enumerate() {
@@ -121,21 +139,7 @@ fn the_layer_equals_its_twin_with_all_gradients() {
         let sequences: Vec<Sequence> =
             lengths.iter().map(|&n| Sequence { ids: vec![0; n], type_ids: vec![0; n] }).collect();
         let batch = PackedBatch::new(&sequences);
-        let settings = LayerSettings {
-            attention: AttentionSettings {
-                heads: case.heads,
-                attention_dropout: case.dropout,
-                hidden_dropout: case.dropout / 2.0,
-                rotary: case.rotary.then_some(1000.0),
-                window: case.window,
-            },
-            feed_forward: FeedForwardSettings {
-                activation: case.activation,
-                gated: case.gated,
-                dropout: case.dropout / 2.0,
-            },
-            pre_norm: case.pre_norm,
-        };
+        let settings = settings_of(case);
         let mode = Mode::Train(stream.named("dropout"));
         // Every other case is asked for some rows only.
         let some: Vec<usize> = (0..batch.tokens()).filter(|row| row % 4 == 0).collect();
@@ -196,10 +200,8 @@ fn embeddings_equal_their_twin_with_all_gradients_a_tied_table_included() {
             let word = leaf(stream.named("word"), [13, width], 0.7);
             let position = positions.then(|| leaf(stream.named("position"), [20, width], 0.7));
             let token_type = segments.then(|| leaf(stream.named("segment"), [2, width], 0.7));
-            let (weight, bias) = (
-                leaf(stream.named("weight"), [width], 0.8),
-                bias.then(|| leaf(stream.named("bias"), [width], 0.3)),
-            );
+            let (weight, bias) =
+                (leaf(stream.named("weight"), [width], 0.8), bias.then(|| leaf(stream.named("bias"), [width], 0.3)));
             let norm = Norm { weight: weight.clone(), bias: bias.clone(), epsilon: 1e-5 };
             let weights = EmbeddingWeights {
                 word: word.clone(),
@@ -212,7 +214,11 @@ fn embeddings_equal_their_twin_with_all_gradients_a_tied_table_included() {
             let y = embed(&batch, weights, settings, Mode::Train(stream.named("dropout")));
             // The table is used a second time, as by a tied decoder; once before in the backward pass, and
             // in every other case not at all.
-            let again = if number % 2 == 0 { (y.clone().matmul(word.clone().transpose()) * 0.1).sum() } else { y.clone().sum() };
+            let again = if number % 2 == 0 {
+                (y.clone().matmul(word.clone().transpose()) * 0.1).sum()
+            } else {
+                y.clone().sum()
+            };
             let mut grads = ((y.clone() * upstream.clone()).sum() + again).backward();
             let mut all = vec![values(&y), values(&word.grad_remove(&mut grads).expect("word"))];
             let tables = [position, token_type].into_iter().flatten();
@@ -229,7 +235,9 @@ fn embeddings_equal_their_twin_with_all_gradients_a_tied_table_included() {
 
 #[test]
 fn the_masked_loss_equals_its_twin_with_all_gradients() {
-    for (number, (rows, width, vocabulary)) in [(1, 1, 2), (7, 5, 31), (300, 12, 97), (500, 9, 3011)].into_iter().enumerate() {
+    for (number, (rows, width, vocabulary)) in
+        [(1, 1, 2), (7, 5, 31), (300, 12, 97), (500, 9, 3011)].into_iter().enumerate()
+    {
         let stream = Stream::new(6).at(number as u64);
         let labels: Vec<u32> =
             (0..rows).map(|i| stream.named("labels").below(i as u64, vocabulary as u64) as u32).collect();
@@ -277,5 +285,149 @@ fn ten_steps_of_the_optimizer_equal_its_twin() {
     };
     for (i, (got, want)) in run(true).iter().zip(&run(false)).enumerate() {
         assert_close(&format!("tensor {i}"), got, want, Level::Rounding);
+    }
+}
+
+/// Everything of a small model, each tensor a leaf.
+struct Net {
+    layers: Vec<Weights>,
+    word: Tensor<2>,
+    position: Tensor<2>,
+    norm: (Tensor<1>, Tensor<1>),
+    decoder_bias: Tensor<1>,
+}
+
+impl Net {
+    fn new(case: Case, stream: Stream) -> Self {
+        let width = case.heads * case.per_head;
+        Self {
+            layers: (0..2).map(|i| Weights::new(case, stream.named("layer").at(i))).collect(),
+            word: leaf(stream.named("word"), [61, width], 0.3),
+            position: leaf(stream.named("position"), [40, width], 0.3),
+            norm: (leaf(stream.named("weight"), [width], 1.0), leaf(stream.named("bias"), [width], 0.1)),
+            decoder_bias: leaf(stream.named("decoder"), [61], 0.1),
+        }
+    }
+
+    /// Each tensor as a flat one, through `f`, which is given it and gives its successor.
+    fn each(&mut self, mut f: impl FnMut(Tensor<1>) -> Tensor<1>) {
+        fn vector(t: &mut Tensor<1>, f: &mut impl FnMut(Tensor<1>) -> Tensor<1>) {
+            *t = f(t.clone());
+        }
+        fn matrix(t: &mut Tensor<2>, f: &mut impl FnMut(Tensor<1>) -> Tensor<1>) {
+            let shape = t.dims();
+            *t = f(t.clone().flatten(0, 1)).inner().reshape(shape).autodiff().require_grad();
+        }
+        for layer in &mut self.layers {
+            for (weight, bias) in &mut layer.maps {
+                matrix(weight, &mut f);
+                bias.iter_mut().for_each(|bias| vector(bias, &mut f));
+            }
+            for (weight, bias) in &mut layer.norms {
+                vector(weight, &mut f);
+                bias.iter_mut().for_each(|bias| vector(bias, &mut f));
+            }
+        }
+        matrix(&mut self.word, &mut f);
+        matrix(&mut self.position, &mut f);
+        for t in [&mut self.norm.0, &mut self.norm.1, &mut self.decoder_bias] {
+            vector(t, &mut f);
+        }
+    }
+
+    /// Gradients of all tensors, flat, in the order of [`Net::each`].
+    fn gradients(&self, grads: &mut polyseme_tensor::Gradients) -> Vec<Tensor<1>> {
+        fn of<const D: usize>(t: &Tensor<D>, grads: &mut polyseme_tensor::Gradients) -> Tensor<1> {
+            let size = t.shape().num_elements();
+            t.grad_remove(grads).expect("a gradient").reshape([size])
+        }
+        let mut all = Vec::new();
+        for layer in &self.layers {
+            for (weight, bias) in &layer.maps {
+                all.push(of(weight, grads));
+                all.extend(bias.iter().map(|bias| of(bias, grads)));
+            }
+            for (weight, bias) in &layer.norms {
+                all.push(of(weight, grads));
+                all.extend(bias.iter().map(|bias| of(bias, grads)));
+            }
+        }
+        all.extend([of(&self.word, grads), of(&self.position, grads)]);
+        all.extend([&self.norm.0, &self.norm.1, &self.decoder_bias].map(|t| of(t, grads)));
+        all
+    }
+}
+
+#[test]
+fn ten_steps_of_training_equal_those_of_plain_operations() {
+    let bert = Case { heads: 4, per_head: 6, inner: 40, dropout: 0.1, ..cases()[0] };
+    let modern = Case {
+        pre_norm: true,
+        gated: true,
+        rotary: true,
+        window: Some(4),
+        biases: false,
+        joined: true,
+        first_norm: false,
+        ..bert
+    };
+    for case in [bert, modern] {
+        let stream = Stream::new(31);
+        let ids = |i: u64, n: usize| (0..n).map(|t| stream.named("id").at(i).below(t as u64, 61) as u32).collect();
+        let lengths = [9, 3, 30, 1, 12].into_iter().enumerate();
+        let sequences: Vec<_> =
+            lengths.map(|(i, n)| Sequence { ids: ids(i as u64, n), type_ids: vec![0; n] }).collect();
+        let batch = PackedBatch::new(&sequences);
+        let rows: Vec<usize> = (0..batch.tokens()).filter(|row| row % 3 == 0).collect();
+        let labels: Vec<u32> = rows.iter().map(|&row| batch.ids[row]).collect();
+        let settings = settings_of(case);
+        let run = |fused: bool| {
+            let mut net = Net::new(case, stream.named("net"));
+            let embed = if fused { embed_norm } else { embed_norm_plain };
+            let layer = if fused { encoder_layer } else { encoder_layer_plain };
+            let loss = if fused { masked_lm_loss } else { masked_lm_loss_plain };
+            let adamw = if fused { adamw_step } else { adamw_step_plain };
+            let mut state = AdamWState::default();
+            let step = |step: u64, net: &mut Net, state: &mut AdamWState| -> f32 {
+                let mode = Mode::Train(stream.named("dropout").at(step));
+                let norm = Norm { weight: net.norm.0.clone(), bias: Some(net.norm.1.clone()), epsilon: 1e-5 };
+                let weights = EmbeddingWeights {
+                    word: net.word.clone(),
+                    position: Some(net.position.clone()),
+                    token_type: None,
+                    norm,
+                };
+                let mut x: Tensor<2> =
+                    embed(&batch, weights, EmbeddingSettings { position_offset: 0, dropout: case.dropout }, mode);
+                for (i, weights) in net.layers.iter().enumerate() {
+                    let call = LayerCall { asked: (i == 1).then_some(&rows[..]), ..LayerCall::default() };
+                    x = layer(x, weights.layer(1e-5), &batch, settings, mode.named("layer").at(i), call);
+                }
+                let decoder = Linear { weight: net.word.clone(), bias: Some(net.decoder_bias.clone()) };
+                let (mean, _): (Tensor<1>, Tensor<1>) = loss(x, decoder, &labels);
+                let gradients = net.gradients(&mut mean.backward());
+                let mut values = Vec::new();
+                net.each(|value| {
+                    values.push(value.clone().inner());
+                    value
+                });
+                let numbers = AdamWStep {
+                    learning_rate: 3e-3,
+                    beta1: 0.9,
+                    beta2: 0.98,
+                    epsilon: 1e-6,
+                    weight_decay: 0.1,
+                    gradient_scale: 1.0,
+                };
+                let each = vec![ParamRates { rate: 1.0, decay: true }; values.len()];
+                let mut values = adamw(values, gradients, &each, state, numbers).into_iter();
+                net.each(|_| values.next().expect("a value for each").autodiff().require_grad());
+                mean.into_scalar::<f32>()
+            };
+            (0..10).map(|i| step(i, &mut net, &mut state)).collect::<Vec<f32>>()
+        };
+        let (fused, plain) = (run(true), run(false));
+        assert!(fused[9] < fused[0] - 0.3, "it learns: {fused:?}");
+        assert_close(&format!("{case:?}"), &fused, &plain, Level::Loss);
     }
 }

@@ -28,8 +28,8 @@ pub(crate) const ENCODER: EncoderNames = EncoderNames {
         output: "output.dense",
         output_norm: "output.LayerNorm",
     },
-        // Norms stand after the halves.
-        final_norm: "",
+    // Norms stand after the halves.
+    final_norm: "",
 };
 
 /// What BERT is.

@@ -27,11 +27,7 @@ pub(crate) const FORM: Form = Form {
         projection: "",
         layer: LayerNames {
             prefix: "transformer.layer",
-            query_key_value: QueryKeyValueNames::Apart([
-            "attention.q_lin",
-            "attention.k_lin",
-            "attention.v_lin",
-        ]),
+            query_key_value: QueryKeyValueNames::Apart(["attention.q_lin", "attention.k_lin", "attention.v_lin"]),
             attention_output: "attention.out_lin",
             attention_norm: "sa_layer_norm",
             intermediate: "ffn.lin1",

@@ -6,9 +6,7 @@
 //! at 0. New weights are normal, not truncated normal.
 
 use super::keys::{activation, activation_name, object, only, refuse_unsupported, token_id};
-use super::{
-    Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames,
-};
+use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames};
 use crate::{ClassifierPooling, EncoderConfig, Error, Result, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
@@ -147,7 +145,8 @@ fn thetas(json: &mut ConfigJson) -> Result<(f64, f64)> {
             path: json.path.clone(),
             key: "rope_parameters",
             found: all.to_string().chars().take(200).collect(),
-            expected: "for `full_attention` and `sliding_attention` a `rope_theta`, of the `rope_type` `default`".into(),
+            expected: "for `full_attention` and `sliding_attention` a `rope_theta`, of the `rope_type` `default`"
+                .into(),
         };
         let Some(own) = all.get(kind).filter(|own| !own.is_null()) else { return Ok(default) };
         match own.get("rope_type").map(|kind| kind.as_str()) {

@@ -12,7 +12,8 @@ Examples:
   polyseme bench
   polyseme bench encoder --batch 32 --seq-len 128
   polyseme bench encoder --latency
-  polyseme bench --train mini --batch 32 --seq-len 128 --vocab-size 30522";
+  polyseme bench --train mini --batch 32 --seq-len 128 --vocab-size 30522
+  polyseme bench --compare --device vulkan:0";
 
 /// Words of `polyseme bench`.
 #[derive(Clone, Debug, Args)]
@@ -39,6 +40,9 @@ pub struct BenchArgs {
     /// Batches, steps or calls that are timed, after some that are not [default: 20; 500 with --latency]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,
+    /// Run small models and ten training steps on --device and on the CPU, and compare the numbers
+    #[arg(long, conflicts_with_all = ["model", "train", "batch", "seq_len", "steps", "latency"])]
+    pub compare: bool,
     /// Measure one text at a time, and how long it takes
     #[arg(long, requires = "model")]
     pub latency: bool,

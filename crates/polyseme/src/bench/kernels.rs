@@ -109,10 +109,7 @@ impl Case {
                     output: map(h, h, "projection"),
                 },
                 attention_norm: Some(norm("norm 1")),
-                feed_forward: FeedForwardWeights {
-                    intermediate: map(f, h, "inner"),
-                    output: map(h, f, "output"),
-                },
+                feed_forward: FeedForwardWeights { intermediate: map(f, h, "inner"), output: map(h, f, "output") },
                 output_norm: norm("norm 2"),
             },
             x: matrix(count * length, h, "x"),

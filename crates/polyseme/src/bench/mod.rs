@@ -1,10 +1,13 @@
 //! Measuring speed and memory on this machine, with the work that was done counted.
 
+mod compare;
 mod infer;
 mod kernels;
 mod memory;
 mod train;
+mod trainer;
 
+pub use compare::compare;
 pub use infer::{Inference, Latency, inference, latency};
 pub use kernels::{Kernels, kernels};
 pub use train::{TrainSpeed, training};
@@ -24,16 +27,19 @@ fn random_sequence(length: usize, vocabulary: usize, stream: Stream) -> Sequence
 
 /// Floating-point operations of the matrix products of one forward pass over the encoder, for a
 /// sequence of `length` tokens. The last layer is asked for `asked` of them: all but its keys and values
-/// is computed for these only.
+/// is computed for these only. Of a window, what is seen counts.
 fn forward_operations(config: &EncoderConfig, length: usize, asked: usize) -> f64 {
     let (h, f) = (config.hidden_size, config.intermediate_size);
-    let layer = |m: usize| {
+    let feed_forward = if config.variant.gated { 3 * h * f } else { 2 * h * f };
+    let layer = |index: usize, m: usize| {
         let key_value = 2 * length * h * h;
-        let rest = m * (2 * h * h + 2 * h * f);
-        let attention = 2 * m * length * h;
+        let rest = m * (2 * h * h + feed_forward);
+        let seen = config.variant.window(index).map_or(length, |window| length.min(2 * window + 1));
+        let attention = 2 * m * seen * h;
         2.0 * (key_value + rest + attention) as f64
     };
-    layer(length) * (config.num_hidden_layers - 1) as f64 + layer(asked)
+    let last = config.num_hidden_layers - 1;
+    (0..last).map(|index| layer(index, length)).sum::<f64>() + layer(last, asked)
 }
 
 #[cfg(test)]

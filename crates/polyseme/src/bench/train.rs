@@ -1,16 +1,18 @@
-//! Steps of masked language modelling on random tokens: forward, backward, clipping, AdamW.
+//! The speed of training on random tokens.
 
+use super::forward_operations;
 use super::memory::peak_bytes;
-use super::{forward_operations, random_sequence};
-use polyseme_models::{HeadKind, Model};
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
-use polyseme_tensor::{Device, Mode, PackedBatch, Stream};
+use super::trainer::{RandomBatch, Trainer};
+use polyseme_tensor::{Device, Stream};
 use polyseme_train::{PretrainSettings, Stop};
 use serde::Serialize;
 use std::time::Instant;
 
 /// Steps before those that are timed.
 const WARM_UP: u32 = 3;
+
+/// Small: random words are not to be learned.
+const LEARNING_RATE: f64 = 1e-4;
 
 /// What training came to.
 #[derive(Debug, Serialize)]
@@ -43,14 +45,13 @@ pub fn training(
     device: &Device,
     stop: &Stop,
 ) -> anyhow::Result<Option<TrainSpeed>> {
-    let device = device.clone().autodiff();
     let (family, config) = (settings.model.family, settings.model.config.clone());
     let stream = Stream::new(settings.seed);
-    let mut model = Model::new(family, config.clone(), HeadKind::MaskedLm, stream.named("init"), &device)?;
-    model.set_gradient_checkpointing(settings.data.gradient_checkpointing);
-    let each: Vec<ParamRates> = model.parameters().iter().map(|info| info.decay.into()).collect();
-    let o = &settings.optimizer;
-    let mut state = AdamWState::default();
+    let device = device.clone().autodiff();
+    let of = (family, config.clone());
+    let mut trainer = Trainer::new(of, (&settings.optimizer, LEARNING_RATE), stream.named("init"), &device)?;
+    trainer.model.set_gradient_checkpointing(settings.data.gradient_checkpointing);
+    let lengths = vec![seq_len; batch];
     let (mut step_seconds, mut loss, mut asked) = (Vec::new(), f32::NAN, 0);
     for step in 0..u64::from(WARM_UP + steps) {
         if stop.requested() {
@@ -58,30 +59,11 @@ pub fn training(
         }
         let stream = stream.named("step").at(step);
         let begun = Instant::now();
-        let sequences: Vec<_> =
-            (0..batch).map(|i| random_sequence(seq_len, config.vocab_size, stream.at(i as u64))).collect();
-        let packed = PackedBatch::new(&sequences);
-        let masked = |&row: &usize| f64::from(stream.named("mask").uniform(row as u64)) < settings.masking.probability;
-        let rows: Vec<usize> = (0..packed.tokens()).filter(masked).collect();
-        let labels: Vec<u32> =
-            rows.iter().map(|&row| stream.named("label").below(row as u64, config.vocab_size as u64) as u32).collect();
-        let (mean, _) = model.masked_lm_loss(&packed, &rows, &labels, Mode::Train(stream.named("dropout")));
-        let gradients = model.gradients(&mut mean.backward());
-        let norm = global_norm(&gradients);
-        let adamw = AdamWStep {
-            learning_rate: 1e-4,
-            beta1: o.beta1,
-            beta2: o.beta2,
-            epsilon: o.epsilon,
-            weight_decay: o.weight_decay,
-            gradient_scale: 1.0 / norm.max(1.0),
-        };
-        let values = model.take();
-        model.put(adamw_step(values, gradients, &each, &mut state, adamw));
-        loss = mean.without_autodiff().into_scalar::<f32>();
+        let random = RandomBatch::new(&lengths, config.vocab_size, settings.masking.probability, stream);
+        loss = trainer.step(&random, stream.named("dropout"));
         if step >= u64::from(WARM_UP) {
             step_seconds.push(begun.elapsed().as_secs_f64());
-            asked += rows.len();
+            asked += random.rows.len();
         }
     }
     let seconds: f64 = step_seconds.iter().sum();

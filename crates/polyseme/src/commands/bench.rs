@@ -25,6 +25,9 @@ pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
             return Err(Error::UnknownValue { what: flag, found: "0".into(), expected: "at least 1".into() }.into());
         }
     }
+    if args.compare {
+        return compare(context);
+    }
     let peak = if args.latency { 0.0 } else { polyseme_tensor::fma_limit() };
     match (&args.model, &args.train) {
         (Some(_), _) => inference(args, peak, context),
@@ -72,6 +75,36 @@ fn inference(args: &BenchArgs, peak: f64, context: &Context) -> anyhow::Result<(
     let found =
         bench::inference(&encoder, size, args.steps.unwrap_or(STEPS), peak, &context.stop).ok_or(Interrupted)?;
     context.result(&found, &show_inference(&found))
+}
+
+fn compare(context: &Context) -> anyhow::Result<()> {
+    let found = bench::compare(&context.device, &context.stop)?.ok_or(Interrupted)?;
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|c| {
+            let (first, last) =
+                (c.losses.first().copied().unwrap_or(f32::NAN), c.losses.last().copied().unwrap_or(f32::NAN));
+            vec![
+                c.model_type.to_owned(),
+                format!("{:.1e}", c.hidden_difference),
+                format!("{first:.4} to {last:.4}"),
+                format!("{:.1e}", c.loss_difference),
+            ]
+        })
+        .collect();
+    let title = format!("{} beside the CPU", context.device_name);
+    context
+        .result(&found, &table(&[&title, "hidden states differ by", "loss of ten steps", "losses differ by"], &rows))?;
+    match found.iter().find(|c| !c.agrees()) {
+        None => Ok(()),
+        Some(c) => anyhow::bail!(
+            "{} and the CPU do not agree on {}: hidden states differ by {:.1e} (1e-4 is allowed), losses by {:.1e} (1e-3)",
+            context.device_name,
+            c.model_type,
+            c.hidden_difference,
+            c.loss_difference
+        ),
+    }
 }
 
 fn show_training(s: &TrainSpeed) -> String {

@@ -13,8 +13,8 @@ pub(crate) use layer::{AskedRows, LayerPlan, encoder_layer};
 pub(crate) use loss::masked_loss;
 pub(crate) use optimizer::{adamw, sum_of_squares};
 
-use burn::backend::{DispatchDevice, TensorMetadata};
 use burn::backend::flex::FlexTensor;
+use burn::backend::{DispatchDevice, TensorMetadata};
 use burn::tensor::Device;
 use burn::tensor::TensorData;
 use std::borrow::Cow;

@@ -100,8 +100,7 @@ fn attend_run(
     let width = qkv[0].dims()[1];
     let per_head = width / settings.heads;
     // (count · length, width) -> (count, heads, length, per_head)
-    let [mut query, mut key, value] =
-        qkv.map(|x| x.reshape([count, length, settings.heads, per_head]).swap_dims(1, 2));
+    let [mut query, mut key, value] = qkv.map(|x| x.reshape([count, length, settings.heads, per_head]).swap_dims(1, 2));
     if let Some(base) = settings.rotary {
         query = turn(query, base);
         key = turn(key, base);

@@ -29,12 +29,7 @@ pub struct FeedForwardSettings {
 ///
 /// # Shapes
 /// - x, output: `(tokens, width)`
-pub fn feed_forward(
-    x: Tensor<2>,
-    weights: FeedForwardWeights,
-    settings: FeedForwardSettings,
-    mode: Mode,
-) -> Tensor<2> {
+pub fn feed_forward(x: Tensor<2>, weights: FeedForwardWeights, settings: FeedForwardSettings, mode: Mode) -> Tensor<2> {
     let pre = linear(x, weights.intermediate);
     // (tokens, inner)
     let inner = if settings.gated {
