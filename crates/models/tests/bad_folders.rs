@@ -5,7 +5,7 @@ mod common;
 use common::{cpu, tiny, tiny_model};
 use polyseme_formats::tensors::{TensorFile, TensorOut, hf_metadata, write_safetensors};
 use polyseme_formats::{Fault, ModelFolder};
-use polyseme_models::{EncoderConfig, Error, Family, HeadKind, Model};
+use polyseme_models::{EncoderConfig, Error, Family, HeadKind, Model, Variant};
 use polyseme_tensor::{Sequence, Stream};
 use serde_json::{Value, json};
 
@@ -155,10 +155,36 @@ fn labels_that_are_none() {
 }
 
 #[test]
+fn layers_that_are_not_modernberts() {
+    let case = "modernbert-mlm";
+    let types = |list: &[&str]| json!(list);
+    refused(case, "layer_types", types(&["full_attention"]), &["layer_types", "for each layer"]);
+    refused(case, "layer_types", types(&["sliding_attention", "full_attention"]), &["layer_types", "the first full"]);
+    refused(case, "layer_types", types(&["full_attention", "causal"]), &["layer_types", "causal"]);
+    let scaled = json!({ "full_attention": { "rope_type": "yarn", "rope_theta": 700.0 } });
+    refused(case, "rope_parameters", scaled, &["rope_parameters", "yarn", "`default`"]);
+    let none = json!({ "full_attention": { "rope_theta": 0.0 } });
+    refused(case, "rope_parameters", none, &["rope_parameters", "rope_theta"]);
+    refused(case, "rope_parameters", json!("default"), &["rope_parameters"]);
+    refused(case, "rope_scaling", json!({ "factor": 2.0 }), &["rope_scaling"]);
+    refused(case, "decoder_bias", json!(false), &["decoder_bias"]);
+    refused(case, "classifier_pooling", json!("max"), &["classifier_pooling", "`max`", "`mean`"]);
+    refused(case, "mlp_dropout", json!(0.3), &["mlp_dropout", "one rate"]);
+    refused(case, "local_attention", json!(0), &["local_attention", "ModernBERT"]);
+    refused(case, "num_attention_heads", json!(8), &["head", "even"]);
+}
+
+#[test]
 fn settings_a_family_cannot_express() {
     let new = |family, config| Model::new(family, config, HeadKind::None, Stream::new(0), &cpu());
     complains(new(Family::DistilBert, tiny()), &["type_vocab_size", "DistilBERT"]);
     complains(new(Family::Roberta, tiny()), &["position_offset", "RoBERTa"]);
+    complains(new(Family::ModernBert, tiny()), &["variant.pre_norm", "ModernBERT"]);
+    complains(new(Family::Bert, EncoderConfig { variant: common::modern(), ..tiny() }), &["variant", "modernbert"]);
+    let endless = Variant { global_attn_every_n_layers: 0, ..common::modern() };
+    complains(new(Family::ModernBert, EncoderConfig { variant: endless, ..tiny() }), &["every_n_layers", "at least 1"]);
+    let turned = Variant { local_rope_theta: f64::NAN, ..common::modern() };
+    complains(new(Family::ModernBert, EncoderConfig { variant: turned, ..tiny() }), &["local_rope_theta"]);
     complains(new(Family::Bert, EncoderConfig { embedding_size: 8, ..tiny() }), &["embedding_size", "BERT"]);
     complains(new(Family::Bert, EncoderConfig { num_attention_heads: 5, ..tiny() }), &["5 attention heads", "12"]);
     complains(new(Family::Bert, EncoderConfig { hidden_dropout_prob: f64::NAN, ..tiny() }), &["hidden_dropout_prob"]);
