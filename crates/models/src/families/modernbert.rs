@@ -140,27 +140,22 @@ fn thetas(json: &mut ConfigJson) -> Result<(f64, f64)> {
     json.take("local_rope_theta");
     json.refuse_unless("rope_scaling", Value::Null, "rotary positions are not scaled")?;
     let Some(all) = json.take("rope_parameters").filter(|all| !all.is_null()) else { return Ok((global, local)) };
+    let bad = || Error::BadKey {
+        path: json.path.clone(),
+        key: "rope_parameters",
+        found: all.to_string().chars().take(200).collect(),
+        expected: "for `full_attention` and `sliding_attention` a `rope_theta`, of the `rope_type` `default`".into(),
+    };
+    let kinds = all.as_object().ok_or_else(bad)?;
     let theta = |kind: &str, default: f64| {
-        let bad = || Error::BadKey {
-            path: json.path.clone(),
-            key: "rope_parameters",
-            found: all.to_string().chars().take(200).collect(),
-            expected: "for `full_attention` and `sliding_attention` a `rope_theta`, of the `rope_type` `default`"
-                .into(),
-        };
-        let Some(own) = all.get(kind).filter(|own| !own.is_null()) else { return Ok(default) };
-        match own.get("rope_type").map(|kind| kind.as_str()) {
-            None | Some(Some("default")) => {}
-            _ => return Err(bad()),
-        }
+        let Some(own) = kinds.get(kind).filter(|own| !own.is_null()) else { return Ok(default) };
+        let default_type = own.get("rope_type").is_none_or(|kind| kind == "default");
         match own.get("rope_theta") {
-            None => Ok(default),
-            Some(theta) => theta.as_f64().filter(|&theta| theta > 0.0).ok_or_else(bad),
+            None if default_type => Ok(default),
+            Some(theta) if default_type => theta.as_f64().filter(|&theta| theta > 0.0).ok_or_else(bad),
+            _ => Err(bad()),
         }
     };
-    if !all.is_object() {
-        theta("full_attention", global)?;
-    }
     Ok((theta("full_attention", global)?, theta("sliding_attention", local)?))
 }
 
