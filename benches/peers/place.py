@@ -103,6 +103,18 @@ class Place:
         said, wall, peak = process(command, until_line=until_line)
         return said, {"wall_seconds": wall, "peak_bytes": peak, "command": short(command)}
 
+    def built_candle(self):
+        """The program of the peer that is a Rust library, built with its own workspace."""
+        place, target = HERE / "candle", self.work.parent / "candle"
+        command = ["cargo", "build", "--release", "--quiet", "--manifest-path", place / "Cargo.toml", "--target-dir", target]
+        process(command, self.environment)
+        return str(target / "release" / "candle-peer")
+
+    def program(self, *command):
+        """Runs a peer that is a program; gives its result with what a record keeps of the process."""
+        said, wall, peak = process(command, self.environment | {"RAYON_NUM_THREADS": str(self.threads)})
+        return {**json.loads(said), "wall_seconds": wall, "peak_bytes": peak, "command": short(command)}
+
     def peer(self, script, kind, **settings):
         """Runs one kind of a peers' script; gives its result with what a record keeps of the process."""
         words = json.dumps({"threads": self.threads, **settings}, default=str)

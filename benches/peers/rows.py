@@ -202,7 +202,7 @@ def embed_row(about, name, texts_of, bar):
         path, reference = place.work / f"{name}.jsonl", place.work / f"{name}.npy"
         path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
         embed(place, path, reference)
-        return {"texts": str(path), "reference": str(reference), "graph": graph(place)}
+        return {"texts": str(path), "reference": str(reference), "graph": graph(place), "candle": place.built_candle()}
 
     def ours(place, prepared):
         found, run = embed(place, prepared["texts"], place.work / f"{name}-ours.npy")
@@ -215,9 +215,11 @@ def embed_row(about, name, texts_of, bar):
     def peer(kind):
         return lambda place, prepared: place.peer("embed_peers.py", kind, model=place.minilm(), length=LONG, **prepared)
 
-    # candle would be a contender here: a small Rust program beside this file, by `cargo run --release`,
-    # that reads `texts`, compares with `reference` and prints the same JSON as the peers' scripts.
-    contenders = {OURS: ours, "sentence-transformers": peer("sentence-transformers"), "onnxruntime": peer("onnxruntime")}
+    def candle(place, prepared):
+        return place.program(prepared["candle"], place.minilm(), prepared["texts"], prepared["reference"], LONG)
+
+    contenders = {OURS: ours, "sentence-transformers": peer("sentence-transformers"), "onnxruntime": peer("onnxruntime"),
+                  "candle": candle}
     return Row(about, "texts_per_second", contenders, [Bar(BEST, bar)], prepare=prepare)
 
 
