@@ -209,6 +209,14 @@ pub enum Error {
         /// The model folder.
         folder: PathBuf,
     },
+    /// A pattern of what is frozen or tuned that no parameter matches.
+    #[error("no parameter of {} matches `{pattern}`", folder.display())]
+    #[allow(missing_docs)]
+    NoSuchParameter { pattern: String, folder: PathBuf, like: Vec<String> },
+    /// Everything is frozen.
+    #[error("nothing of {} would be tuned: all of its parameters are frozen", folder.display())]
+    #[allow(missing_docs)]
+    NothingToTune { folder: PathBuf },
     /// A checkpoint lacks a tensor or holds one of another shape.
     #[error("checkpoint {}: tensor `{tensor}` {found}, expected {expected}", path.display())]
     Checkpoint {
@@ -271,6 +279,13 @@ impl Error {
             Self::SameColumn { .. } => "name different columns",
             Self::NothingToValidate { .. } => "give a validation file (`--valid`), or more rows for each label",
             Self::TooManyFrozen { .. } => "freeze fewer layers, or `encoder` for everything but the head",
+            Self::NoSuchParameter { like, .. } => {
+                return Some(format!(
+                    "names are those in the model's file, as `{}`; `*` stands for anything, as in `*.bias`",
+                    like.join("`, `")
+                ));
+            }
+            Self::NothingToTune { .. } => "freeze less",
             Self::Checkpoint { .. } => "remove this checkpoint; an older one will be used",
         };
         Some(hint.to_owned())

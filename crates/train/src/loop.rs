@@ -12,7 +12,7 @@ use crate::pretrain::OptimizerSettings;
 use crate::schedule::factor;
 use crate::state::{self, Best, RunState};
 use polyseme_formats::run::{RunFolder, StepRow};
-use polyseme_models::{Model, ParamGroup, ParamInfo};
+use polyseme_models::{Model, ParamInfo};
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
 use polyseme_tensor::{Mode, Stream, Tensor};
 use std::path::PathBuf;
@@ -218,8 +218,8 @@ impl Training<'_> {
             weight_decay: settings.weight_decay,
             gradient_scale,
         };
-        let rate = |group| if group == ParamGroup::Embeddings { settings.embeddings_rate } else { 1.0 };
-        let rates = |p: &ParamInfo| ParamRates { rate: rate(p.group), decay: p.decay };
+        let layers = self.model.config().num_hidden_layers;
+        let rates = |p: &ParamInfo| ParamRates { rate: settings.rate_of(p.group, layers), decay: p.decay };
         let each: Vec<ParamRates> = state::trained(self.model).iter().map(rates).collect();
         let values = self.model.take();
         self.model.put(adamw_step(values, grads, &each, &mut self.optimizer, step));

@@ -151,6 +151,8 @@ fn what_is_frozen_keeps_its_bytes_and_the_rest_learns() {
         (Freeze::Layers(1), [true, true, false]),
         (Freeze::Layers(2), [true, true, true]),
         (Freeze::Encoder, [true, true, true]),
+        (Freeze::Names(vec!["layer.0.*".into(), "position_embeddings.weight".into()]), [false, true, false]),
+        (Freeze::AllBut(vec!["*.bias".into()]), [true, true, true]),
     ];
     for (i, (freeze, kept)) in cases.into_iter().enumerate() {
         let settings = FinetuneSettings { freeze: freeze.clone(), epochs: 1, ..bench.settings(&format!("out-{i}")) };
@@ -162,6 +164,32 @@ fn what_is_frozen_keeps_its_bytes_and_the_rest_learns() {
     let settings = FinetuneSettings { freeze: Freeze::Layers(3), ..bench.settings("too-many") };
     let error = run(&settings, false).unwrap_err();
     assert!(matches!(error, Error::TooManyFrozen { found: 3, depth: 2, .. }), "{error}");
+    let refused = |freeze| run(&FinetuneSettings { freeze, ..bench.settings("refused") }, false).unwrap_err();
+    let error = refused(Freeze::Names(vec!["layer.7.*".into()]));
+    assert!(matches!(&error, Error::NoSuchParameter { pattern, .. } if pattern == "layer.7.*"), "{error}");
+    assert!(matches!(refused(Freeze::Names(vec!["*".into()])), Error::NothingToTune { .. }));
+    assert!(!bench.settings("refused").out.exists(), "nothing is left there");
+}
+
+#[test]
+fn only_biases_are_tuned_in_bitfit_and_lower_layers_move_less() {
+    let bench = Bench::new();
+    let bias = |i: usize| format!("bert.encoder.layer.{i}.output.dense.bias");
+    let settings =
+        FinetuneSettings { freeze: Freeze::AllBut(vec!["*.bias".into()]), epochs: 1, ..bench.settings("bitfit") };
+    run(&settings, false).unwrap();
+    assert_ne!(tensor(&bench.model, &bias(0)), tensor(&settings.out, &bias(0)));
+
+    let mut settings = FinetuneSettings { epochs: 1, ..bench.settings("decay") };
+    settings.optimizer.layer_decay = 0.1;
+    run(&settings, false).unwrap();
+    let moved = |name: &str| -> f32 {
+        let (old, new) = (tensor(&bench.model, name), tensor(&settings.out, name));
+        old.iter().zip(&new).map(|(a, b)| (a - b).abs()).sum::<f32>() / old.len() as f32
+    };
+    // Adam's steps are as long as the rate: a tenth for each layer further down.
+    let ratio = moved(&bias(0)) / moved(&bias(1));
+    assert!((0.05..0.2).contains(&ratio), "{ratio}");
 }
 
 #[test]

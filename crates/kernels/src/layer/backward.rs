@@ -10,6 +10,7 @@ use crate::dropout::Dropout;
 use crate::pool::Buffer;
 use crate::product::{Into, Mat, Packed, multiply, multiply_by};
 use crate::{math, norm, parallel};
+use std::sync::Arc;
 
 /// What one chunk gives to the gradient of each matrix, in the order of [`MATRICES`].
 type Outers = [Option<Outer>; 6];
@@ -278,14 +279,19 @@ impl Layer<'_> {
             multiply_by(*threads, dx, h, Into::Set, parts[1], key);
             multiply(dx, h, Into::Add, 1.0, parts[2], value);
         }
+        let matrix = |i: usize| if is_fused(self.w) { QUERY } else { QUERY + 2 * i };
+        if !(0..3).any(|i| self.needs.weights[matrix(i)]) {
+            return [None, None, None, of_projection];
+        }
+        // The three are multiplied by the same input, but for rows that are not asked for.
         let first = rows.range(saved.sequences.clone()).start;
         let asked = pick(input, h, *rows, saved.sequences.clone(), first);
-        let asked = asked.as_deref().unwrap_or(input);
-        let inputs = [Mat::new(asked, m, h), Mat::new(input, n, h), Mat::new(input, n, h)];
-        let fused = is_fused(self.w);
-        let [q, k, v] = std::array::from_fn(|i| {
-            let at = if fused { QUERY } else { QUERY + 2 * i };
-            self.outer(at, parts[i], inputs[i])
+        let packed = Arc::new(Packed::right(Mat::new(input, n, h)));
+        let asked = asked.map_or_else(|| packed.clone(), |asked| Arc::new(Packed::right(Mat::new(&asked, m, h))));
+        let mut inputs = [asked, packed.clone(), packed].into_iter().enumerate();
+        let [q, k, v] = parts.map(|dout| {
+            let (i, input) = inputs.next().expect("an input for each");
+            self.needs.weights[matrix(i)].then(|| Outer::with(dout, input))
         });
         [q, k, v, of_projection]
     }

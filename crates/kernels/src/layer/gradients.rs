@@ -6,17 +6,23 @@
 use crate::parallel;
 use crate::product::{Mat, Packed, sum_of_products, tall};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What one chunk gives to the gradient `doutᵀ · input` of a matrix `(out, in)`.
 pub(super) struct Outer {
     dout: Packed,
-    input: Packed,
+    input: Arc<Packed>,
 }
 
 impl Outer {
     /// `dout`: gradient of the product `(n, out)`; `input`: what the matrix was multiplied by `(n, in)`.
     pub fn new(dout: Mat<'_>, input: Mat<'_>) -> Self {
-        Self { dout: Packed::left(dout.t()), input: Packed::right(input) }
+        Self::with(dout, Arc::new(Packed::right(input)))
+    }
+
+    /// The same with an input that is packed, which several matrices may share.
+    pub fn with(dout: Mat<'_>, input: Arc<Packed>) -> Self {
+        Self { dout: Packed::left(dout.t()), input }
     }
 }
 
@@ -41,7 +47,7 @@ pub(super) fn of_matrices(matrices: &[Vec<Outer>]) -> Vec<Vec<f32>> {
     }
     parallel::map(tasks, |parts| {
         for (rows, chunks, gradient) in parts {
-            sum_of_products(gradient, rows, chunks.iter().map(|c| (&c.dout, &c.input)));
+            sum_of_products(gradient, rows, chunks.iter().map(|c| (&c.dout, &*c.input)));
         }
     });
     gradients

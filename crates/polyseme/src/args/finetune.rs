@@ -38,9 +38,13 @@ pub struct FinetuneArgs {
     /// Column of the label [default: guessed from the header]
     #[arg(long, value_name = "COL")]
     pub label: Option<String>,
-    /// Leave this as it is: nothing, embeddings, a number of layers (with the embeddings), encoder
+    /// Leave this as it is: nothing, embeddings, a number of layers (with the embeddings), encoder, or
+    /// parameters by name, such as 'word_embeddings.weight,layer.0.*'
     #[arg(long, value_name = "WHAT")]
     pub freeze: Option<String>,
+    /// Tune only these parameters and the head, by name: '*.bias' is BitFit
+    #[arg(long, value_name = "NAMES", conflicts_with = "freeze")]
+    pub tune_only: Option<String>,
     /// Passes over the training rows at most
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
@@ -58,6 +62,12 @@ pub struct FinetuneArgs {
     /// recipe mini]
     #[arg(long, value_name = "F")]
     pub learning_rate: Option<f64>,
+    /// Multiple of the learning rate for the head
+    #[arg(long, value_name = "F")]
+    pub head_rate: Option<f64>,
+    /// From the head down, each layer learns at this multiple of the rate of the one above (0.9, say)
+    #[arg(long, value_name = "F")]
+    pub layer_decay: Option<f64>,
     /// Longest input in tokens; longer ones are cut
     #[arg(long, value_name = "N")]
     pub max_length: Option<u64>,

@@ -1,7 +1,7 @@
 //! The encoder layer by our kernels beside its plain twin, forward and backward: first that they agree,
 //! then how long they take.
 
-use super::forward_operations;
+use super::layer_operations;
 use polyseme_models::EncoderConfig;
 use polyseme_tensor::closeness::values;
 use polyseme_tensor::ops::{
@@ -19,6 +19,8 @@ const DROPOUT: f64 = 0.1;
 /// One shape of layer.
 #[derive(Debug, Serialize)]
 pub struct KernelRow {
+    /// What kind of layer it is.
+    pub name: &'static str,
     /// Hidden width.
     pub hidden_size: usize,
     /// Sequences and their length.
@@ -44,24 +46,57 @@ pub struct Kernels {
     pub layers: Vec<KernelRow>,
 }
 
-/// Measures layers of the usual shapes; `None` if it was asked to stop.
-pub fn kernels(config: &EncoderConfig, steps: u32, peak: f64, device: &Device, stop: &Stop) -> Option<Kernels> {
+/// A kind of layer and its work.
+struct Shape {
+    name: &'static str,
+    hidden: usize,
+    heads: usize,
+    inner: usize,
+    batch: usize,
+    seq_len: usize,
+    /// Which layer of the recipe `modern` it is; else it is BERT's.
+    modern: Option<usize>,
+}
+
+/// Usual layers, and those that could be slow: odd sizes, long texts, windows.
+#[rustfmt::skip]
+const SHAPES: [Shape; 7] = [
+    Shape { name: "mini", hidden: 256, heads: 4, inner: 1024, batch: 32, seq_len: 128, modern: None },
+    Shape { name: "MiniLM", hidden: 384, heads: 12, inner: 1536, batch: 64, seq_len: 32, modern: None },
+    Shape { name: "BERT-base", hidden: 768, heads: 12, inner: 3072, batch: 4, seq_len: 128, modern: None },
+    Shape { name: "odd sizes", hidden: 249, heads: 3, inner: 1001, batch: 33, seq_len: 123, modern: None },
+    Shape { name: "long", hidden: 256, heads: 4, inner: 1024, batch: 2, seq_len: 2048, modern: None },
+    Shape { name: "ModernBERT", hidden: 256, heads: 4, inner: 688, batch: 32, seq_len: 128, modern: Some(0) },
+    Shape { name: "ModernBERT, a window", hidden: 256, heads: 4, inner: 688, batch: 2, seq_len: 2048, modern: Some(1) },
+];
+
+/// Measures layers; `modern` has the variants. `None` if it was asked to stop.
+pub fn kernels(
+    bert: &EncoderConfig,
+    modern: &EncoderConfig,
+    steps: u32,
+    peak: f64,
+    device: &Device,
+    stop: &Stop,
+) -> Option<Kernels> {
     let device = device.clone().autodiff();
     let mut layers = Vec::new();
-    for (hidden, heads, batch, seq_len) in [(256, 4, 32, 128), (384, 12, 64, 32), (768, 12, 4, 128)] {
+    for shape in &SHAPES {
         if stop.requested() {
             return None;
         }
-        let mut config = config.clone();
-        config.num_hidden_layers = 1;
-        (config.hidden_size, config.num_attention_heads, config.intermediate_size) = (hidden, heads, 4 * hidden);
-        let case = Case::new(&config, batch, seq_len, &device);
+        let mut config = if shape.modern.is_some() { modern } else { bert }.clone();
+        config.hidden_size = shape.hidden;
+        (config.num_attention_heads, config.intermediate_size) = (shape.heads, shape.inner);
+        let (index, batch, seq_len) = (shape.modern.unwrap_or(0), shape.batch, shape.seq_len);
+        let case = Case::new(&config, index, (batch, seq_len), &device);
         let (ours, plain) = (values(&case.forward(true)), values(&case.forward(false)));
         let difference = ours.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let seconds = case.seconds(true, steps);
-        let operations = 3.0 * batch as f64 * forward_operations(&config, seq_len, seq_len);
+        let operations = 3.0 * batch as f64 * layer_operations(&config, index, seq_len, seq_len);
         layers.push(KernelRow {
-            hidden_size: hidden,
+            name: shape.name,
+            hidden_size: shape.hidden,
             batch,
             seq_len,
             seconds,
@@ -82,8 +117,9 @@ struct Case {
 }
 
 impl Case {
-    fn new(config: &EncoderConfig, count: usize, length: usize, device: &Device) -> Self {
-        let (h, f) = (config.hidden_size, config.intermediate_size);
+    /// Layer `index` of an encoder, with random weights and input.
+    fn new(config: &EncoderConfig, index: usize, (count, length): (usize, usize), device: &Device) -> Self {
+        let (h, f, variant) = (config.hidden_size, config.intermediate_size, &config.variant);
         let tensor = |n: usize, name: &str, deviation: f64| Stream::new(1).named(name).normals(n, deviation);
         let matrix = |rows: usize, columns: usize, name: &str| {
             let data = TensorData::new(tensor(rows * columns, name, 0.05), [rows, columns]);
@@ -94,22 +130,28 @@ impl Case {
         };
         let map = |out: usize, inner: usize, name: &str| Linear {
             weight: matrix(out, inner, name),
-            bias: Some(vector(out, &format!("{name} bias"))),
+            bias: variant.attention_bias.then(|| vector(out, &format!("{name} bias"))),
         };
         let norm = |name: &str| Norm {
             weight: vector(h, name),
-            bias: Some(vector(h, &format!("{name} bias"))),
+            bias: variant.norm_bias.then(|| vector(h, &format!("{name} bias"))),
             epsilon: config.layer_norm_eps,
         };
         let sequences = vec![Sequence { ids: vec![0; length], type_ids: vec![0; length] }; count];
         Self {
             weights: LayerWeights {
                 attention: AttentionWeights {
-                    query_key_value: QueryKeyValue::Apart(Box::new(["query", "key", "value"].map(|of| map(h, h, of)))),
+                    query_key_value: match variant.pre_norm {
+                        true => QueryKeyValue::Joined(map(3 * h, h, "query, key and value")),
+                        false => QueryKeyValue::Apart(Box::new(["query", "key", "value"].map(|name| map(h, h, name)))),
+                    },
                     output: map(h, h, "projection"),
                 },
                 attention_norm: Some(norm("norm 1")),
-                feed_forward: FeedForwardWeights { intermediate: map(f, h, "inner"), output: map(h, f, "output") },
+                feed_forward: FeedForwardWeights {
+                    intermediate: map(if variant.gated { 2 * f } else { f }, h, "inner"),
+                    output: map(h, f, "output"),
+                },
                 output_norm: norm("norm 2"),
             },
             x: matrix(count * length, h, "x"),
@@ -119,11 +161,15 @@ impl Case {
                     heads: config.num_attention_heads,
                     attention_dropout: DROPOUT,
                     hidden_dropout: DROPOUT,
-                    rotary: None,
-                    window: None,
+                    rotary: variant.rope_theta(index),
+                    window: variant.window(index),
                 },
-                feed_forward: FeedForwardSettings { activation: Activation::Gelu, gated: false, dropout: DROPOUT },
-                pre_norm: false,
+                feed_forward: FeedForwardSettings {
+                    activation: Activation::Gelu,
+                    gated: variant.gated,
+                    dropout: DROPOUT,
+                },
+                pre_norm: variant.pre_norm,
             },
         }
     }

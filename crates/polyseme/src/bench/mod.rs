@@ -27,19 +27,22 @@ fn random_sequence(length: usize, vocabulary: usize, stream: Stream) -> Sequence
 
 /// Floating-point operations of the matrix products of one forward pass over the encoder, for a
 /// sequence of `length` tokens. The last layer is asked for `asked` of them: all but its keys and values
-/// is computed for these only. Of a window, what is seen counts.
+/// is computed for these only.
 fn forward_operations(config: &EncoderConfig, length: usize, asked: usize) -> f64 {
+    let last = config.num_hidden_layers - 1;
+    let before: f64 = (0..last).map(|index| layer_operations(config, index, length, length)).sum();
+    before + layer_operations(config, last, length, asked)
+}
+
+/// The same of layer `index`. Of a window, what is seen counts.
+fn layer_operations(config: &EncoderConfig, index: usize, length: usize, asked: usize) -> f64 {
     let (h, f) = (config.hidden_size, config.intermediate_size);
     let feed_forward = if config.variant.gated { 3 * h * f } else { 2 * h * f };
-    let layer = |index: usize, m: usize| {
-        let key_value = 2 * length * h * h;
-        let rest = m * (2 * h * h + feed_forward);
-        let seen = config.variant.window(index).map_or(length, |window| length.min(2 * window + 1));
-        let attention = 2 * m * seen * h;
-        2.0 * (key_value + rest + attention) as f64
-    };
-    let last = config.num_hidden_layers - 1;
-    (0..last).map(|index| layer(index, length)).sum::<f64>() + layer(last, asked)
+    let key_value = 2 * length * h * h;
+    let rest = asked * (2 * h * h + feed_forward);
+    let seen = config.variant.window(index).map_or(length, |window| length.min(2 * window + 1));
+    let attention = 2 * asked * seen * h;
+    2.0 * (key_value + rest + attention) as f64
 }
 
 #[cfg(test)]

@@ -33,8 +33,9 @@ pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
         (Some(_), _) => inference(args, peak, context),
         (None, Some(name)) => training(args, name, peak, context),
         (None, None) => {
-            let config = recipe("mini")?.model.config;
-            let found = bench::kernels(&config, args.steps.unwrap_or(STEPS), peak, &context.device, &context.stop);
+            let (bert, modern) = (recipe("mini")?.model.config, recipe("modern")?.model.config);
+            let steps = args.steps.unwrap_or(STEPS);
+            let found = bench::kernels(&bert, &modern, steps, peak, &context.device, &context.stop);
             let found = found.ok_or(Interrupted)?;
             context.result(&found, &show_kernels(&found))
         }
@@ -144,7 +145,7 @@ fn show_kernels(k: &Kernels) -> String {
         .iter()
         .map(|r| {
             vec![
-                format!("{} × {} tokens, width {}", r.batch, r.seq_len, r.hidden_size),
+                format!("{}: {} × {} tokens, width {}", r.name, r.batch, r.seq_len, r.hidden_size),
                 format!("{:.1} ms", 1e3 * r.seconds),
                 format!("{:.0} %", 100.0 * r.share_of_peak),
                 format!("{:.1} ms", 1e3 * r.plain_seconds),

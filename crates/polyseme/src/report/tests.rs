@@ -79,6 +79,8 @@ fn optimizer() -> OptimizerSettings {
     OptimizerSettings {
         learning_rate: 2e-3,
         embeddings_rate: 1.0,
+        head_rate: 1.0,
+        layer_decay: 1.0,
         beta1: 0.9,
         beta2: 0.98,
         epsilon: 1e-6,

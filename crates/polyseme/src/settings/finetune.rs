@@ -82,6 +82,8 @@ fn require(args: &FinetuneArgs) -> Result<()> {
 
 fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
     let freeze = args.freeze.as_deref().map(parse_freeze).transpose()?;
+    let tune_only =
+        args.tune_only.as_deref().map(|given| names("--tune-only", given).map(Freeze::AllBut)).transpose()?;
     let out = args.out.as_ref().filter(|_| !args.resume);
     let mut all: Vec<Override> = [
         Override::given("MODEL", "model", args.model.as_ref())?,
@@ -93,11 +95,14 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--pair", "pair", args.pair.as_ref())?,
         Override::given("--label", "label", args.label.as_ref())?,
         Override::given("--freeze", "freeze", freeze)?,
+        Override::given("--tune-only", "freeze", tune_only)?,
         Override::given("--epochs", "epochs", args.epochs)?,
         Override::given("--patience", "patience", args.patience)?,
         Override::given("--metric", "metric", args.metric.as_ref())?,
         Override::given("--batch-size", "batch_size", args.batch_size)?,
         Override::given("--learning-rate", "optimizer.learning_rate", args.learning_rate)?,
+        Override::given("--head-rate", "optimizer.head_rate", args.head_rate)?,
+        Override::given("--layer-decay", "optimizer.layer_decay", args.layer_decay)?,
         Override::given("--max-length", "max_length", args.max_length)?,
         Override::given("--seeds", "seeds", args.seeds)?,
         Override::given("--from-scratch", "from_scratch", args.from_scratch.then_some(true))?,
@@ -115,13 +120,31 @@ fn parse_freeze(given: &str) -> Result<Value> {
         "nothing" => Freeze::Nothing,
         "embeddings" => Freeze::Embeddings,
         "encoder" => Freeze::Encoder,
-        n => Freeze::Layers(n.parse().map_err(|_| Error::UnknownValue {
-            what: "--freeze",
-            found: given.into(),
-            expected: "`nothing`, `embeddings`, a number of layers, or `encoder`".into(),
-        })?),
+        other => match other.parse() {
+            Ok(layers) => Freeze::Layers(layers),
+            Err(_) => Freeze::Names(names("--freeze", other)?),
+        },
     };
     Ok(Value::try_from(freeze).expect("freeze is plain data"))
+}
+
+/// Patterns of names: letters, digits, dots, underscores, stars; commas between them.
+fn names(flag: &'static str, given: &str) -> Result<Vec<String>> {
+    let names: Vec<String> = given.split(',').map(|name| name.trim().to_owned()).collect();
+    let good =
+        |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._*-".contains(c));
+    // A word without a dot or a star is more likely a slip than the end of a name.
+    if names.iter().all(good) && names.iter().all(|name| name.contains(['.', '*'])) {
+        return Ok(names);
+    }
+    Err(Error::UnknownValue {
+        what: flag,
+        found: given.into(),
+        expected: match flag {
+            "--freeze" => "`nothing`, `embeddings`, a number of layers, `encoder`, or names such as `layer.0.*`".into(),
+            _ => "names of parameters such as `*.bias,layer.5.*`".into(),
+        },
+    })
 }
 
 #[cfg(test)]

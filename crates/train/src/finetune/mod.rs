@@ -1,6 +1,7 @@
 //! Fine-tuning a classifier on labelled rows, over one or several seeds.
 
 pub mod data;
+mod freeze;
 mod head;
 mod seed;
 pub mod settings;
@@ -10,6 +11,7 @@ use crate::objective::classify::Rows;
 use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
 use data::{Columns, Labelled};
+pub use freeze::Freeze;
 use head::Probe;
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
@@ -17,7 +19,7 @@ use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::{Table, Tokenizer};
 use settings::usual_learning_rate;
-pub use settings::{FinetuneOutcome, FinetuneSettings, Freeze, METRICS, SeedResult};
+pub use settings::{FinetuneOutcome, FinetuneSettings, METRICS, SeedResult};
 use std::path::{Path, PathBuf};
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
@@ -160,12 +162,7 @@ fn check_model(settings: &FinetuneSettings, tokenizer: &Tokenizer, model: &Model
     if tokenizer.vocab_size() > config.vocab_size {
         return Err(Error::VocabularyMismatch { folder, tokenizer: tokenizer.vocab_size(), model: config.vocab_size });
     }
-    match settings.freeze {
-        Freeze::Layers(found) if found > config.num_hidden_layers => {
-            Err(Error::TooManyFrozen { found, depth: config.num_hidden_layers, folder })
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// The labels in the order of the model's `id2label`, if they are the same set, so that its head is

@@ -1,7 +1,7 @@
 //! One seed of a fine-tuning run: a model folder with a run of its own.
 
 use super::head::Probe;
-use super::{Freeze, SeedResult, Task, write_json};
+use super::{SeedResult, Task, write_json};
 use crate::error::Result;
 use crate::objective::classify::{Classify, Steps};
 use crate::observer::{Event, Observer, Stop};
@@ -10,7 +10,7 @@ use crate::training_loop::{End, Plan, Selection, Training, best_path};
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
-use polyseme_models::{HeadKind, Model, ParamGroup, ParamInfo};
+use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Stream;
 use std::path::Path;
 
@@ -32,19 +32,11 @@ pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
         let new = report.missing.iter().any(|name| name == model.classifier_dense());
         (model, new)
     };
+    settings.freeze.check(&model, &settings.model)?;
     let freeze = settings.freeze.clone();
-    model.set_trainable(&|p| is_trained(&freeze, p));
+    model.set_trainable(&|p| freeze.tunes(p));
     model.set_gradient_checkpointing(settings.gradient_checkpointing);
     Ok((model, new))
-}
-
-fn is_trained(freeze: &Freeze, p: &ParamInfo) -> bool {
-    match (freeze, p.group) {
-        (Freeze::Nothing, _) | (_, ParamGroup::Head) => true,
-        (Freeze::Embeddings, group) => group != ParamGroup::Embeddings,
-        (Freeze::Layers(_), ParamGroup::Embeddings) | (Freeze::Encoder, _) => false,
-        (Freeze::Layers(n), ParamGroup::Layer(i)) => i >= *n,
-    }
 }
 
 /// Trains a seed, or goes on with it, or takes its result if it is there already. `None`: it was

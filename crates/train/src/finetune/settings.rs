@@ -1,5 +1,6 @@
 //! The settings of a fine-tuning run, and what comes out of one.
 
+use super::freeze::Freeze;
 use crate::error::{Error, Result};
 use crate::metrics::ClassifyMetrics;
 use crate::pretrain::OptimizerSettings;
@@ -7,20 +8,6 @@ use crate::pretrain::settings::{positive, seed, setting};
 use polyseme_models::EncoderConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// What is kept as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Freeze {
-    /// Nothing: everything is tuned.
-    Nothing,
-    /// The embeddings.
-    Embeddings,
-    /// The embeddings and the first N layers.
-    Layers(usize),
-    /// Everything but the head.
-    Encoder,
-}
 
 /// The resolved plan of a fine-tuning run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

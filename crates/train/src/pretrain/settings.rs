@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
-use polyseme_models::{EncoderConfig, Family};
+use polyseme_models::{EncoderConfig, Family, ParamGroup};
 use polyseme_text::train_tokenizer::TokenizerKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -122,6 +122,12 @@ pub struct OptimizerSettings {
     pub learning_rate: f64,
     /// Multiple of the learning rate for the embeddings.
     pub embeddings_rate: f64,
+    /// Multiple of the learning rate for the head.
+    pub head_rate: f64,
+    /// From the head down, each layer has this multiple of the rate of the one above, and the embeddings
+    /// that of the first layer: what is general stays, what is close to the task moves (Howard & Ruder
+    /// 2018; the scheme of Bao et al. 2021).
+    pub layer_decay: f64,
     pub beta1: f64,
     pub beta2: f64,
     pub epsilon: f64,
@@ -251,6 +257,8 @@ impl Default for OptimizerSettings {
         Self {
             learning_rate: 1e-3,
             embeddings_rate: 1.0,
+            head_rate: 1.0,
+            layer_decay: 1.0,
             beta1: 0.9,
             beta2: 0.98,
             epsilon: 1e-8,
@@ -268,6 +276,8 @@ impl OptimizerSettings {
         Self {
             learning_rate: 0.0,
             embeddings_rate: 1.0,
+            head_rate: 1.0,
+            layer_decay: 1.0,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
@@ -278,10 +288,22 @@ impl OptimizerSettings {
         }
     }
 
+    /// The multiple of the learning rate for a part of a model with so many layers.
+    pub(crate) fn rate_of(&self, group: ParamGroup, layers: usize) -> f64 {
+        let below = |steps: usize| self.layer_decay.powi(i32::try_from(steps).unwrap_or(i32::MAX));
+        match group {
+            ParamGroup::Head => self.head_rate,
+            ParamGroup::Layer(index) => below(layers - index),
+            ParamGroup::Embeddings => self.embeddings_rate * below(layers + 1),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let key = |k: &str| format!("optimizer.{k}");
         positive(&key("learning_rate"), self.learning_rate)?;
         not_negative(&key("embeddings_rate"), self.embeddings_rate)?;
+        not_negative(&key("head_rate"), self.head_rate)?;
+        positive(&key("layer_decay"), self.layer_decay)?;
         positive(&key("epsilon"), self.epsilon)?;
         inside(&key("beta1"), self.beta1, 0.0, 1.0)?;
         inside(&key("beta2"), self.beta2, 0.0, 1.0)?;
