@@ -174,29 +174,26 @@ simd_fn! {
     }
 }
 
-/// The activation of the first half of each row times the second half: a gate (Shazeer 2020).
-/// `x`: `(n, 2f)`; `y`: `(n, f)`
-pub fn gate(act: Activation, x: &[f32], f: usize, y: &mut [f32]) {
-    for (x, y) in x.chunks_exact(2 * f).zip(y.chunks_exact_mut(f)) {
-        activate(act, &x[..f], y);
-        multiply(y, &x[f..]);
-    }
+/// The activation of the first half of a row times the second half: a gate (Shazeer 2020).
+/// `x`: `(2f)`; `y`: `(f)`
+pub fn gate(act: Activation, x: &[f32], y: &mut [f32]) {
+    let (x, gate) = x.split_at(y.len());
+    activate(act, x, y);
+    multiply(y, gate);
 }
 
-/// From `x` `(n, 2f)` and the gradient `dy` `(n, f)` of [`gate`]: the gradient of `x`, and the gate's value
+/// From a row `x` `(2f)` and the gradient `dy` `(f)` of [`gate`]: the gradient of `x`, and the gate's value
 /// again into `y`.
-pub fn gate_backward(act: Activation, x: &[f32], dy: &[f32], f: usize, dx: &mut [f32], y: &mut [f32]) {
-    let rows = x.chunks_exact(2 * f).zip(dy.chunks_exact(f)).zip(dx.chunks_exact_mut(2 * f)).zip(y.chunks_exact_mut(f));
-    for (((x, dy), dx), y) in rows {
-        let (dx, dgate) = dx.split_at_mut(f);
-        dx.copy_from_slice(dy);
-        activate_backward(act, &x[..f], dx, y);
-        // Now `y` is the activation and `dx` the gradient times its slope.
-        dgate.copy_from_slice(dy);
-        multiply(dgate, y);
-        multiply(dx, &x[f..]);
-        multiply(y, &x[f..]);
-    }
+pub fn gate_backward(act: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], y: &mut [f32]) {
+    let (x, gate) = x.split_at(y.len());
+    let (dx, dgate) = dx.split_at_mut(y.len());
+    dx.copy_from_slice(dy);
+    activate_backward(act, x, dx, y);
+    // Now `y` is the activation and `dx` the gradient times its slope.
+    dgate.copy_from_slice(dy);
+    multiply(dgate, y);
+    multiply(dx, gate);
+    multiply(y, gate);
 }
 
 simd_fn! {

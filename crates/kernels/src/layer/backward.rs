@@ -8,7 +8,7 @@ use super::weights::{ATTENTION_OUT, COUNT, INNER, NORM1, NORM2, OUT, QUERY, chec
 use super::{LayerDropout, LayerGradients, LayerShape, Rows};
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
-use crate::product::{Into, Mat, Packed, multiply, multiply_by};
+use crate::product::{self, Into, Mat, Packed, multiply, multiply_by};
 use crate::{math, norm, parallel};
 use std::sync::Arc;
 
@@ -219,20 +219,30 @@ impl Layer<'_> {
         let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
         let m = dout.len() / h;
         math::sum_rows(&dout, h, &mut g[OUT + 1]);
-        let mut dpre = Buffer::new(m * f);
-        multiply_by(*threads, &mut dpre, f, Into::Set, Mat::new(&dout, m, h), &prepared.output);
+        let stride = product::stride(wide);
+        let mut dpre = Buffer::new(m * stride);
         let mut activated = Buffer::new(m * f);
         if shape.gated {
-            let dactivated = std::mem::replace(&mut dpre, Buffer::new(m * wide));
-            math::gate_backward(shape.activation, &saved.pre, &dactivated, f, &mut dpre, &mut activated);
+            let mut dactivated = Buffer::new(m * f);
+            multiply_by(*threads, &mut dactivated, f, Into::Set, Mat::new(&dout, m, h), &prepared.output);
+            let rows = saved.pre.chunks_exact(wide).zip(dpre.chunks_exact_mut(stride));
+            let more = dactivated.chunks_exact(f).zip(activated.chunks_exact_mut(f));
+            for ((pre, dpre), (dactivated, activated)) in rows.zip(more) {
+                math::gate_backward(shape.activation, pre, dactivated, &mut dpre[..wide], activated);
+            }
         } else {
-            math::activate_backward(shape.activation, &saved.pre, &mut dpre, &mut activated);
+            multiply_by(*threads, &mut dpre, stride, Into::Set, Mat::new(&dout, m, h), &prepared.output);
+            let rows = saved.pre.chunks_exact(f).zip(dpre.chunks_exact_mut(stride)).zip(activated.chunks_exact_mut(f));
+            for ((pre, dpre), activated) in rows {
+                math::activate_backward(shape.activation, pre, &mut dpre[..f], activated);
+            }
         }
         let of_out = self.outer(OUT, Mat::new(&dout, m, h), Mat::new(&activated, m, f));
         drop(activated);
-        math::sum_rows(&dpre, wide, &mut g[INNER + 1]);
-        let of_inner = self.outer(INNER, Mat::new(&dpre, m, wide), Mat::new(input, m, h));
-        multiply_by(*threads, dinput, h, into, Mat::new(&dpre, m, wide), &prepared.inner);
+        math::sum_rows(&dpre, stride, &mut g[INNER + 1]);
+        let dpre = Mat::strided(&dpre, m, wide, stride);
+        let of_inner = self.outer(INNER, dpre, Mat::new(input, m, h));
+        multiply_by(*threads, dinput, h, into, dpre, &prepared.inner);
         [of_inner, of_out]
     }
 

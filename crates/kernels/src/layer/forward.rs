@@ -6,7 +6,7 @@ use super::{LayerDropout, LayerShape, Rows};
 use crate::attention::Attention;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
-use crate::product::{Mat, Packed, multiply_by};
+use crate::product::{self, Mat, Packed, multiply_by};
 use crate::{math, norm, parallel};
 use std::ops::Range;
 
@@ -220,12 +220,15 @@ impl Layer<'_> {
         let m = x.len() / h;
         let mut pre = Buffer::new(m * wide);
         multiply_by(threads, &mut pre, wide, with(w[INNER + 1]), Mat::new(x, m, h), &prepared.inner);
-        let mut activated = Buffer::new(m * f);
-        match shape.gated {
-            true => math::gate(shape.activation, &pre, f, &mut activated),
-            false => math::activate(shape.activation, &pre, &mut activated),
+        let stride = product::stride(f);
+        let mut activated = Buffer::new(m * stride);
+        for (pre, activated) in pre.chunks_exact(wide).zip(activated.chunks_exact_mut(stride)) {
+            match shape.gated {
+                true => math::gate(shape.activation, pre, &mut activated[..f]),
+                false => math::activate(shape.activation, pre, &mut activated[..f]),
+            }
         }
-        multiply_by(threads, out, h, with(w[OUT + 1]), Mat::new(&activated, m, f), &prepared.output);
+        multiply_by(threads, out, h, with(w[OUT + 1]), Mat::strided(&activated, m, f, stride), &prepared.output);
         pre
     }
 

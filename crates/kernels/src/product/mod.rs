@@ -85,6 +85,12 @@ pub fn tall() -> usize {
 /// 32 KiB has eight places for what lies a page apart.
 const ALIASING: usize = 512;
 
+/// Values from row to row for a left operand of so many columns: as many, or a few more where its rows
+/// would displace each other.
+pub(crate) fn stride(columns: usize) -> usize {
+    if columns.is_multiple_of(ALIASING) { columns + 16 } else { columns }
+}
+
 /// `c = alpha · a·b` (or `c +=`), with `stride` values from row to row of `c`.
 ///
 /// Panics if the sizes do not agree.
