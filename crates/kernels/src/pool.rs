@@ -21,10 +21,8 @@ impl Buffer {
     /// A buffer of `len` values, whatever they are.
     pub fn new(len: usize) -> Self {
         let class = class_of(len);
-        let mut pool = POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let values = pool.get_mut(&class).and_then(Vec::pop);
-        drop(pool);
-        Self { values: values.unwrap_or_else(|| vec![0.0; class]), len }
+        let values = take(class).unwrap_or_else(|| vec![0.0; class]);
+        Self { values, len }
     }
 
     /// A buffer with a copy of these values.
@@ -65,9 +63,11 @@ impl Drop for Buffer {
     }
 }
 
-/// Frees everything that waits in the pool.
-pub fn clear() {
-    POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+/// The smallest buffer that waits and is large enough, but not more than twice too large: where batches
+/// come in all lengths, a buffer of the very size is seldom there, and many would come to wait.
+fn take(class: usize) -> Option<Vec<f32>> {
+    let mut pool = POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pool.range_mut(class..=2 * class).find_map(|(_, waiting)| waiting.pop())
 }
 
 /// Sizes are rounded up to a quarter of a power of two, so that batches of slightly different
@@ -90,6 +90,16 @@ mod tests {
             let class = class_of(len);
             assert!(class >= len && (len < 64 || class <= len + len / 4 + 1), "{len} -> {class}");
         }
+    }
+
+    #[test]
+    fn a_larger_buffer_serves_if_it_is_not_too_large() {
+        let large = Buffer::new(7_000_003);
+        let address = large.as_ptr();
+        drop(large);
+        assert_ne!(Buffer::new(3_000_000).as_ptr(), address, "more than twice as large");
+        let serves = Buffer::new(4_000_000);
+        assert_eq!((serves.as_ptr(), serves.len()), (address, 4_000_000));
     }
 
     #[test]
