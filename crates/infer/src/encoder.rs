@@ -5,10 +5,10 @@ use crate::{Error, Result};
 use polyseme_formats::folder::SentenceModules;
 use polyseme_formats::{LoadReport, ModelFolder};
 use polyseme_models::{HeadKind, Model};
-use polyseme_tensor::{Device, PackedBatch, Sequence, Stream, Tensor};
+use polyseme_tensor::{Device, PackedBatch, Sequence, Stream, Tensor, device};
 use polyseme_text::{Encoding, Tokenizer};
-use std::cell::OnceCell;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// A text, or a pair of texts.
 pub type TextPair = (String, Option<String>);
@@ -22,7 +22,7 @@ pub struct Encoder {
     /// What happened to each tensor of the folder; empty for a model made in memory.
     pub report: LoadReport,
     folder: Option<ModelFolder>,
-    modules: OnceCell<Option<SentenceModules>>,
+    modules: OnceLock<Option<SentenceModules>>,
 }
 
 impl Encoder {
@@ -43,13 +43,13 @@ impl Encoder {
         let folder = ModelFolder::open(folder)?;
         let tokenizer = Tokenizer::open(&folder.path)?;
         let (model, report) = Model::open(&folder, head, Stream::new(0).named("init"), device)?;
-        Ok(Self { model, tokenizer, report, folder: Some(folder), modules: OnceCell::new() })
+        Ok(Self { model, tokenizer, report, folder: Some(folder), modules: OnceLock::new() })
     }
 
     /// From parts in memory (used while fine-tuning).
     pub fn from_parts(model: Model, tokenizer: Tokenizer) -> Self {
         let report = LoadReport::default();
-        Self { model, tokenizer, report, folder: None, modules: OnceCell::from(None) }
+        Self { model, tokenizer, report, folder: None, modules: OnceLock::from(None) }
     }
 
     /// What `modules.json` of the folder asks for; `None` where there is no such file.
@@ -109,16 +109,18 @@ impl Encoder {
     pub(crate) fn for_each_batch(
         &self,
         encodings: &[Encoding],
-        mut f: impl FnMut(&[usize], &PackedBatch) -> Result<()>,
+        mut f: impl FnMut(&[usize], &PackedBatch) -> Result<()> + Send,
     ) -> Result<()> {
         let lengths: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
-        for members in plan(&lengths, TOKEN_BUDGET) {
-            let sequence =
-                |&i: &usize| Sequence { ids: encodings[i].ids.clone(), type_ids: encodings[i].type_ids.clone() };
-            let sequences: Vec<Sequence> = members.iter().map(sequence).collect();
-            f(&members, &PackedBatch::new(&sequences))?;
-        }
-        Ok(())
+        device::on_pool(|| {
+            for members in plan(&lengths, TOKEN_BUDGET) {
+                let sequence =
+                    |&i: &usize| Sequence { ids: encodings[i].ids.clone(), type_ids: encodings[i].type_ids.clone() };
+                let sequences: Vec<Sequence> = members.iter().map(sequence).collect();
+                f(&members, &PackedBatch::new(&sequences))?;
+            }
+            Ok(())
+        })
     }
 }
 

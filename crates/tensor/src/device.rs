@@ -54,6 +54,12 @@ pub fn set_threads(threads: usize) {
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
 }
 
+/// Runs `f` on a thread of the pool and waits for it. Work that is shared out dozens of times in a row is
+/// begun there once, instead of waking this thread after each.
+pub fn on_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
 /// Threads of the pool.
 pub fn threads() -> usize {
     rayon::current_num_threads()
