@@ -38,6 +38,12 @@ pub enum Error {
         /// The head it has.
         found: &'static str,
     },
+    /// The model gives no number.
+    #[error("numbers need a regression head; this model has {found}")]
+    NoRegression {
+        /// The head it has.
+        found: &'static str,
+    },
     /// A text that must not be cut is longer than the model can take.
     #[error("the text has {tokens} tokens; this model takes at most {limit}")]
     TooLong {
@@ -109,6 +115,7 @@ impl Error {
             Self::NoMaskToken => "the tokenizer's files must name a `mask_token`",
             Self::NoMaskedLmHead { .. } => "use the folder that `polyseme pretrain` wrote, before fine-tuning",
             Self::NoClassifier { .. } => "make one with `polyseme finetune MODEL --task classify`",
+            Self::NoRegression { .. } => "make one with `polyseme finetune MODEL --task regress`",
             Self::TooLong { .. } => "shorten the text around its masks",
             Self::MaxLength { limit, .. } => {
                 return Some(format!("choose a length from 3 to {limit}, or leave it out"));

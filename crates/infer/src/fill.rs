@@ -76,6 +76,7 @@ pub(crate) fn head_name(head: &HeadKind) -> &'static str {
     match head {
         HeadKind::MaskedLm => "a masked-language-modelling head",
         HeadKind::Classify(_) => "a classification head",
+        HeadKind::Regress => "a regression head",
         HeadKind::None | HeadKind::AsFound => "no head",
     }
 }

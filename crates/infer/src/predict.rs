@@ -70,6 +70,36 @@ impl Encoder {
     }
 }
 
+impl Encoder {
+    /// Errors unless the model has a regression head.
+    ///
+    /// # Errors
+    /// No regression head.
+    pub fn check_regression(&self) -> Result<()> {
+        match self.model.head() {
+            HeadKind::Regress => Ok(()),
+            other => Err(Error::NoRegression { found: head_name(&other) }),
+        }
+    }
+
+    /// The number of each text or pair that is encoded already, in order.
+    ///
+    /// # Errors
+    /// No regression head.
+    pub fn predict_numbers_encoded(&self, encodings: &[Encoding]) -> Result<Vec<f32>> {
+        self.check_regression()?;
+        let mut numbers = vec![0.0; encodings.len()];
+        self.for_each_batch(encodings, |members, batch| {
+            let found = self.model.class_logits(batch, Mode::Eval); // (sequences, 1)
+            for (number, &member) in values(found).into_iter().zip(members) {
+                numbers[member] = number;
+            }
+            Ok(())
+        })?;
+        Ok(numbers)
+    }
+}
+
 fn prediction(logits: &[f32], labels: &[String]) -> Prediction {
     let scores = softmax(logits);
     let mut best = 0; // the first of equals

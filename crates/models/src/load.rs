@@ -111,25 +111,34 @@ impl Said {
         })
     }
 
-    /// Labels of the classification head of the folder, if it is one of one label of several.
-    fn labels_of_head(&self) -> Result<Vec<String>> {
+    /// Whether the head of the folder is one of one number, which a single label means where nothing is
+    /// said.
+    fn regress(&self) -> bool {
+        match self.problem_type.as_deref() {
+            None => self.labels.len() == 1,
+            Some(problem) => problem == "regression",
+        }
+    }
+
+    /// The head of the folder over whole sequences: one label of several, or a number.
+    fn sequence_head(&self) -> Result<HeadKind> {
         let bad = |key, found: String, expected: &str| {
             Err(Error::BadKey { path: self.path.clone(), key, found, expected: expected.into() })
         };
-        match self.problem_type.as_deref() {
-            None | Some("single_label_classification") => {}
-            Some(other) => {
-                return bad("problem_type", format!("`{other}`"), "`single_label_classification` or null");
-            }
+        if let Some(other) = self.problem_type.as_deref()
+            && !["single_label_classification", "regression"].contains(&other)
+        {
+            let expected = "`single_label_classification`, `regression` or null";
+            return bad("problem_type", format!("`{other}`"), expected);
         }
         let distinct: BTreeSet<_> = self.labels.iter().collect();
-        if self.labels.len() < 2 {
-            return bad("id2label", "one label".into(), "two or more (a head with one output is a regression)");
+        match (self.regress(), self.labels.len()) {
+            (true, 1) => Ok(HeadKind::Regress),
+            (true, n) => bad("id2label", format!("{n} labels"), "one, of a regression"),
+            (false, 0 | 1) => bad("id2label", "one label".into(), "two or more, or `problem_type` `regression`"),
+            (false, n) if distinct.len() < n => bad("id2label", format!("{:?}", self.labels), "each label once"),
+            (false, _) => Ok(HeadKind::Classify(self.labels.clone())),
         }
-        if distinct.len() < self.labels.len() {
-            return bad("id2label", format!("{:?}", self.labels), "each label once");
-        }
-        Ok(self.labels.clone())
     }
 }
 
@@ -165,13 +174,14 @@ fn choose_head(wanted: HeadKind, said: &Said, form: &Form, names: &BTreeSet<Stri
         HeadKind::AsFound if has_masked_lm && (said.masked_lm || !said.classify || !has_classify) => {
             (HeadKind::MaskedLm, false)
         }
-        HeadKind::AsFound if has_classify => (HeadKind::Classify(said.labels_of_head()?), false),
+        HeadKind::AsFound if has_classify => (said.sequence_head()?, false),
         HeadKind::AsFound => (HeadKind::None, false),
         HeadKind::MaskedLm => (HeadKind::MaskedLm, !has_masked_lm),
         HeadKind::Classify(labels) => {
-            let same = has_classify && said.labels == labels;
+            let same = has_classify && !said.regress() && said.labels == labels;
             (HeadKind::Classify(labels), !same)
         }
+        HeadKind::Regress => (HeadKind::Regress, !(has_classify && said.regress())),
     })
 }
 

@@ -23,6 +23,19 @@ pub enum HeadKind {
     /// Sequence classification with these labels: from the folder if it has this head with these
     /// labels, else new.
     Classify(Vec<String>),
+    /// One number of a sequence: from the folder if it has such a head, else new.
+    Regress,
+}
+
+impl HeadKind {
+    /// Outputs of a head over whole sequences; `None` for other heads.
+    pub fn outputs(&self) -> Option<usize> {
+        match self {
+            Self::Classify(labels) => Some(labels.len()),
+            Self::Regress => Some(1),
+            Self::None | Self::AsFound | Self::MaskedLm => None,
+        }
+    }
 }
 
 /// An encoder with its head. All lists of parameters are in one fixed order; tied ones stand once.
@@ -47,7 +60,8 @@ pub(crate) struct Parts {
 enum Head {
     None,
     MaskedLm(MaskedLmHead),
-    Classify(ClassifierHead, Vec<String>),
+    /// Over whole sequences: of kind `Classify` or `Regress`.
+    Sequence(ClassifierHead, HeadKind),
 }
 
 impl Parts {
@@ -67,10 +81,11 @@ impl Parts {
             HeadKind::MaskedLm => {
                 Head::MaskedLm(MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word))
             }
-            HeadKind::Classify(labels) => Head::Classify(
-                ClassifierHead::declare(&mut builder, &form.classifier, config, labels.len()),
-                labels.clone(),
-            ),
+            HeadKind::Classify(_) | HeadKind::Regress => {
+                let outputs = head.outputs().expect("a head over sequences");
+                let declared = ClassifierHead::declare(&mut builder, &form.classifier, config, outputs);
+                Head::Sequence(declared, head.clone())
+            }
         };
         (Self { encoder, head, pooler }, builder.specs)
     }
@@ -128,7 +143,7 @@ impl Model {
         match &self.parts.head {
             Head::None => HeadKind::None,
             Head::MaskedLm(_) => HeadKind::MaskedLm,
-            Head::Classify(_, labels) => HeadKind::Classify(labels.clone()),
+            Head::Sequence(_, kind) => kind.clone(),
         }
     }
 
@@ -214,6 +229,18 @@ impl Model {
         self.classifier_head().activation().filter(|_| plain)
     }
 
+    /// Makes a regression head give `scale` times its number plus `shift`, by its weights. Panics without
+    /// such a head.
+    pub fn rescale_output(&mut self, scale: f32, shift: f32) {
+        assert_eq!(self.head(), HeadKind::Regress, "a regression head");
+        let ids = self.classifier_head().output();
+        let bias = ids.bias.expect("the last map has a bias");
+        let weight = self.params.get(ids.weight).into_iter().map(|w| w * scale).collect();
+        let bias_values = self.params.get(bias).into_iter().map(|b| b * scale + shift).collect();
+        self.params.set(ids.weight, weight);
+        self.params.set(bias, bias_values);
+    }
+
     /// Chooses whether layers keep only their input for the backward pass and are computed again there
     /// (Chen et al. 2016): a third more work, for a fraction of the memory. The results are the same.
     pub fn set_gradient_checkpointing(&mut self, on: bool) {
@@ -287,8 +314,8 @@ impl Model {
         self.masked_lm_head().logits(x, params)
     }
 
-    /// Class logits, in the caller's order of sequences. `(sequences, labels)`
-    /// Panics without a classification head.
+    /// Class logits, or the number of a regression, in the caller's order of sequences.
+    /// `(sequences, outputs)` Panics without a head over sequences.
     pub fn class_logits(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
         let head = self.classifier_head();
         let (x, params) = match self.config.variant.classifier_pooling {
@@ -317,8 +344,8 @@ impl Model {
 
     fn classifier_head(&self) -> &ClassifierHead {
         match &self.parts.head {
-            Head::Classify(head, _) => head,
-            _ => panic!("classification needs a model with that head"),
+            Head::Sequence(head, _) => head,
+            _ => panic!("what is said of whole sequences needs a model with such a head"),
         }
     }
 

@@ -35,8 +35,11 @@ fn config_json(model: &Model) -> Map<String, Value> {
     let mut news = Map::new();
     news.insert("architectures".into(), vec![architecture(form, &model.head())].into());
     news.insert("model_type".into(), form.model_type.into());
-    if let HeadKind::Classify(labels) = model.head() {
-        insert_labels(&mut news, &labels);
+    match model.head() {
+        HeadKind::Classify(labels) => insert_labels(&mut news, &labels, "single_label_classification"),
+        // The reference's name for the only output.
+        HeadKind::Regress => insert_labels(&mut news, &["LABEL_0".to_owned()], "regression"),
+        HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
     }
     match model.json() {
         Some(json) => {
@@ -62,16 +65,16 @@ fn architecture(form: &Form, head: &HeadKind) -> &'static str {
     match head {
         HeadKind::None | HeadKind::AsFound => form.architectures.base,
         HeadKind::MaskedLm => form.architectures.masked_lm,
-        HeadKind::Classify(_) => form.architectures.classify,
+        HeadKind::Classify(_) | HeadKind::Regress => form.architectures.classify,
     }
 }
 
 /// `id2label`, `label2id`, `problem_type`.
-fn insert_labels(keys: &mut Map<String, Value>, labels: &[String]) {
+fn insert_labels(keys: &mut Map<String, Value>, labels: &[String], problem_type: &str) {
     let numbered = || labels.iter().enumerate();
     let id2label: Map<_, _> = numbered().map(|(i, label)| (i.to_string(), label.clone().into())).collect();
     let label2id: Map<_, _> = numbered().map(|(i, label)| (label.clone(), i.into())).collect();
     keys.insert("id2label".into(), id2label.into());
     keys.insert("label2id".into(), label2id.into());
-    keys.insert("problem_type".into(), "single_label_classification".into());
+    keys.insert("problem_type".into(), problem_type.into());
 }

@@ -62,7 +62,9 @@ fn what_would_change_the_computation() {
     refused("distilbert-mlm", "quantization_config", json!({ "bits": 4 }), &["quantization_config"]);
     refused("bert-mlm", "hidden_act", json!("mish"), &["hidden_act", "`mish`", "`gelu`", "`relu`"]);
     refused("distilbert-mlm", "activation", json!("mish"), &["activation", "`mish`"]);
-    refused("bert-classify", "problem_type", json!("regression"), &["problem_type", "regression"]);
+    refused("bert-classify", "problem_type", json!("regression"), &["id2label", "3 labels", "regression"]);
+    let multi = json!("multi_label_classification");
+    refused("bert-classify", "problem_type", multi, &["problem_type", "multi_label_classification"]);
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn a_tensor_of_whole_numbers() {
 fn labels_that_are_none() {
     refused("bert-classify", "id2label", json!({ "0": "a", "2": "b", "3": "c" }), &["id2label"]);
     refused("bert-classify", "id2label", json!(["a", "b"]), &["id2label"]);
-    refused("bert-classify", "id2label", json!({ "0": "a" }), &["id2label", "one label"]);
+    refused("bert-classify", "id2label", json!({ "0": "a" }), &["classifier", "[3, 20]", "[1, 20]"]);
     refused("bert-classify", "id2label", json!({ "0": "a", "1": "b", "2": "a" }), &["id2label", "each label once"]);
     refused("bert-classify", "id2label", json!({ "0": "a", "1": "b" }), &["classifier.weight", "[3, 20]", "[2, 20]"]);
     let make = |labels: &[&str]| {

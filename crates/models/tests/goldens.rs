@@ -118,6 +118,11 @@ fn loss(golden: &Golden, model: &Model, batch: &PackedBatch) -> Tensor<1> {
         HeadKind::MaskedLm => {
             model.masked_lm_loss(batch, &masked_rows(golden, batch), &golden.ints("mask_labels"), train()).0
         }
+        HeadKind::Regress => {
+            let numbers = Tensor::<1>::from_floats(golden.floats("numbers").as_slice(), &cpu());
+            let error = model.class_logits(batch, train()).flatten::<1>(0, 1) - numbers;
+            (error.clone() * error).mean()
+        }
         _ => {
             let labels = int_tensor(&golden.ints("class_labels"), model.device());
             cross_entropy(model.class_logits(batch, train()), labels)

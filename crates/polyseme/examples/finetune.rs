@@ -24,7 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let outcome = polyseme::finetune(&plan)?;
 
     for run in &outcome.results {
-        println!("seed {}: best epoch {}, macro F1 {:.3}", run.seed, run.epoch, run.valid.macro_f1);
+        println!(
+            "seed {}: best epoch {}, macro F1 {:.3}",
+            run.seed,
+            run.epoch,
+            run.valid.get("macro_f1").unwrap_or(f64::NAN)
+        );
     }
     let (low, high) = outcome.spread;
     println!("median {:.3}, from {low:.3} to {high:.3}", outcome.median);

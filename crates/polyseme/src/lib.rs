@@ -12,7 +12,7 @@
 //! let mut plan = polyseme::finetuning("encoder", "train.csv", "classifier");
 //! plan.epochs = 3;
 //! let outcome = polyseme::finetune(&plan)?;
-//! println!("accuracy {:.3}", outcome.results[0].valid.accuracy);
+//! println!("accuracy {:.3}", outcome.median);
 //!
 //! // … to vectors.
 //! let encoder = polyseme::Encoder::open("encoder")?;

@@ -140,6 +140,42 @@ fn the_learning_rate_of_finetuning_goes_by_the_size_of_the_model() {
 }
 
 #[test]
+fn numbers_are_learned_evaluated_and_predicted() {
+    let numbers = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(WORLD.join(from)).unwrap();
+        let line = |line: &str| {
+            let (text, label) = line.rsplit_once(',').unwrap();
+            let number = match label {
+                "farm" => "1.5",
+                "music" => "2.5",
+                "sea" => "-4",
+                header => header,
+            };
+            format!("{text},{number}\n")
+        };
+        std::fs::write(WORLD.join(to), text.lines().map(line).collect::<String>()).unwrap();
+    };
+    numbers("train.csv", "numbers-train.csv");
+    numbers("test.csv", "numbers-test.csv");
+    let words = ["finetune", "encoder", "--task", "regress", "--train", "numbers-train.csv", "--out", "numbers"];
+    let how = ["--epochs", "15", "--batch-size", "8", "--learning-rate", "1e-3", "--threads", "2"];
+    let valid = json(&WORLD, &[&words[..], &how].concat());
+    assert!(valid["results"][0]["valid"]["spearman"].as_f64().unwrap() > 0.8, "{valid}");
+    let test = json(&WORLD, &["eval", "numbers", "--data", "numbers-test.csv"]);
+    assert_eq!(test["task"], "regress");
+    assert!(test["pearson"].as_f64().unwrap() > 0.9, "{test}");
+    let shown = ok(&WORLD, &["eval", "numbers", "--data", "numbers-test.csv"]);
+    assert!(shown.contains("spearman") && shown.contains("always giving the mean"), "{shown}");
+    let lines = ok(&WORLD, &["predict", "numbers", "numbers-test.csv", "--quiet"]);
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(first["value"].is_number() && first.get("label").is_none(), "{first}");
+    let error = fails(&WORLD, 1, &["eval", "numbers", "--data", "test.csv"]);
+    assert!(error.contains("row 1") && error.contains("expected a number"), "{error}");
+    let report = std::fs::read_to_string(WORLD.join("numbers/run/report.html"));
+    assert!(report.is_ok_and(|page| page.contains("A number for each text")));
+}
+
+#[test]
 fn eval_scores_are_those_of_predict() {
     let rows = std::fs::read_to_string(WORLD.join("test.csv")).unwrap();
     let truth: Vec<&str> = rows.lines().skip(1).map(|l| l.rsplit(',').next().unwrap()).collect();

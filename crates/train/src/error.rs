@@ -209,6 +209,10 @@ pub enum Error {
         /// The model folder.
         folder: PathBuf,
     },
+    /// A label that should be a number.
+    #[error("{}, row {row}: column `{column}` holds `{found}`, expected a number", file.display())]
+    #[allow(missing_docs)]
+    NotANumber { file: PathBuf, row: usize, column: String, found: String },
     /// A pattern of what is frozen or tuned that no parameter matches.
     #[error("no parameter of {} matches `{pattern}`", folder.display())]
     #[allow(missing_docs)]
@@ -284,6 +288,9 @@ impl Error {
                     "names are those in the model's file, as `{}`; `*` stands for anything, as in `*.bias`",
                     like.join("`, `")
                 ));
+            }
+            Self::NotANumber { .. } => {
+                "name the column of the numbers with --label, or learn labels with --task classify"
             }
             Self::NothingToTune { .. } => "freeze less",
             Self::Checkpoint { .. } => "remove this checkpoint; an older one will be used",

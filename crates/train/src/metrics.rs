@@ -73,6 +73,130 @@ impl ClassifyMetrics {
     }
 }
 
+/// Scores of a regression.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegressMetrics {
+    /// Correlation of ranks, equal values having their mean rank, as scipy's; 0 where one side is constant.
+    pub spearman: f64,
+    /// Correlation of values; 0 where one side is constant.
+    pub pearson: f64,
+    /// Root of the mean squared error.
+    pub rmse: f64,
+    /// Mean absolute error.
+    pub mae: f64,
+    /// Mean squared error.
+    pub loss: f64,
+    /// Rows.
+    pub rows: u64,
+    /// Mean of the true numbers.
+    pub mean: f64,
+    /// Their deviation: the `rmse` of always giving the mean.
+    pub deviation: f64,
+}
+
+impl RegressMetrics {
+    /// From true and predicted numbers. Panics if there are none, or the lists differ in length.
+    pub fn new(truth: &[f32], predicted: &[f32]) -> Self {
+        assert_eq!(truth.len(), predicted.len());
+        assert!(!truth.is_empty(), "metrics of no rows");
+        let wide = |x: &[f32]| x.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        let (truth, predicted) = (wide(truth), wide(predicted));
+        let n = truth.len() as f64;
+        let of_errors = |f: fn(f64) -> f64| truth.iter().zip(&predicted).map(|(t, p)| f(p - t)).sum::<f64>() / n;
+        let (mean, deviation) = mean_and_deviation(&truth);
+        let loss = of_errors(|e| e * e);
+        Self {
+            spearman: correlation(&ranks(&truth), &ranks(&predicted)),
+            pearson: correlation(&truth, &predicted),
+            rmse: loss.sqrt(),
+            mae: of_errors(f64::abs),
+            loss,
+            rows: truth.len() as u64,
+            mean,
+            deviation,
+        }
+    }
+
+    /// A metric by its name: `spearman`, `pearson`, `rmse`, `mae`, `loss`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        match name {
+            "spearman" => Some(self.spearman),
+            "pearson" => Some(self.pearson),
+            "rmse" => Some(self.rmse),
+            "mae" => Some(self.mae),
+            "loss" => Some(self.loss),
+            _ => None,
+        }
+    }
+}
+
+/// Scores of a task over whole sequences.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Metrics {
+    /// One label of several.
+    Classify(ClassifyMetrics),
+    /// A number.
+    Regress(RegressMetrics),
+}
+
+impl Metrics {
+    /// A metric by its name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        match self {
+            Self::Classify(m) => m.get(name),
+            Self::Regress(m) => m.get(name),
+        }
+    }
+
+    /// Those of a classifier.
+    pub fn classes(&self) -> Option<&ClassifyMetrics> {
+        match self {
+            Self::Classify(m) => Some(m),
+            Self::Regress(_) => None,
+        }
+    }
+
+    /// Rows they were measured on.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::Classify(m) => m.confusion.iter().flatten().sum(),
+            Self::Regress(m) => m.rows,
+        }
+    }
+}
+
+/// Whether a metric is an error, of which less is better.
+pub fn is_error(metric: &str) -> bool {
+    ["loss", "rmse", "mae"].contains(&metric)
+}
+
+/// Mean and (biased) standard deviation.
+pub fn mean_and_deviation(x: &[f64]) -> (f64, f64) {
+    let n = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / n;
+    (mean, (x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt())
+}
+
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let ((ma, da), (mb, db)) = (mean_and_deviation(a), mean_and_deviation(b));
+    let together = a.iter().zip(b).map(|(a, b)| (a - ma) * (b - mb)).sum::<f64>() / a.len() as f64;
+    if da > 0.0 && db > 0.0 { together / (da * db) } else { 0.0 }
+}
+
+/// Ranks from 1; equal values have the mean of theirs.
+fn ranks(x: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..x.len()).collect();
+    order.sort_by(|&a, &b| x[a].total_cmp(&x[b]));
+    let (mut ranks, mut before) = (vec![0.0; x.len()], 0.0);
+    for equal in order.chunk_by(|&a, &b| x[a] == x[b]) {
+        let rank = before + (equal.len() as f64 + 1.0) / 2.0;
+        equal.iter().for_each(|&i| ranks[i] = rank);
+        before += equal.len() as f64;
+    }
+    ranks
+}
+
 fn class_scores(class: usize, label: &str, confusion: &[Vec<u64>]) -> ClassScores {
     let right = confusion[class][class] as f64;
     let support: u64 = confusion[class].iter().sum();
@@ -141,6 +265,24 @@ mod tests {
                 assert_eq!(scores.support, case.support[c]);
             }
         }
+    }
+
+    /// Values by scipy 1.17 (`spearmanr`, `pearsonr`) and scikit-learn.
+    #[test]
+    fn regression_equal_to_scipy() {
+        let truth = [1.0, 2.0, 2.0, 3.5, 0.0, 5.0];
+        let m = RegressMetrics::new(&truth, &[1.5, 1.0, 2.5, 3.0, 0.5, 4.0]);
+        near(m.spearman, 0.898_645_105_261_295);
+        near(m.pearson, 0.924_921_503_433_993_4);
+        near(m.mae, 4.0 / 6.0);
+        near(m.loss, 3.0 / 6.0);
+        near(m.rmse, 0.5f64.sqrt());
+        near(m.mean, 2.25);
+        // With ties on both sides, and where nothing varies.
+        near(RegressMetrics::new(&[1.0, 1.0, 2.0, 3.0], &[2.0, 1.0, 1.0, 3.0]).spearman, 0.5);
+        let constant = RegressMetrics::new(&truth, &[1.0; 6]);
+        assert_eq!((constant.spearman, constant.pearson), (0.0, 0.0));
+        assert_eq!(RegressMetrics::new(&[3.0], &[1.0]).rmse, 2.0);
     }
 
     #[test]

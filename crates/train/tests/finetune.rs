@@ -7,6 +7,7 @@ use polyseme_formats::tensors::TensorFile;
 use polyseme_infer::Encoder;
 use polyseme_text::Table;
 use polyseme_train::finetune::Freeze;
+use polyseme_train::metrics::Metrics;
 use polyseme_train::observer::Silent;
 use polyseme_train::pretrain::Length;
 use polyseme_train::{Columns, Error, FinetuneOutcome, FinetuneSettings, Result, Stop, evaluate, finetune, pretrain};
@@ -75,6 +76,7 @@ fn it_learns_and_leaves_a_folder_that_scores_the_same() {
     assert_eq!(evaluate(&encoder, &table, &Columns::default(), cut, &mut |_, _| (), &stop).unwrap(), None);
     let valid = &outcome.results[0].valid;
     assert_eq!(done, 20);
+    let (scores, valid) = (scores.classes().unwrap(), valid.classes().unwrap());
     assert_eq!((&scores.confusion, scores.accuracy), (&valid.confusion, valid.accuracy));
     assert!((scores.loss - valid.loss).abs() < 1e-4, "{} and {}", scores.loss, valid.loss);
 }
@@ -213,11 +215,11 @@ fn seeds_give_a_median_and_a_spread_and_early_stopping_ends_sooner() {
     // So high that it stops learning at once.
     settings.optimizer.learning_rate = 0.5;
     let (outcome, _) = run(&settings, false).unwrap();
-    let mut values: Vec<f64> = outcome.results.iter().map(|r| r.valid.loss).collect();
+    let mut values: Vec<f64> = outcome.results.iter().map(|r| r.valid.get("loss").unwrap()).collect();
     values.sort_by(f64::total_cmp);
     assert_eq!((outcome.median, outcome.spread), (values[1], (values[0], values[2])));
     let chosen = outcome.results.iter().find(|r| r.seed == outcome.chosen).unwrap();
-    assert_eq!(chosen.valid.loss, values[1]);
+    assert_eq!(chosen.valid.get("loss").unwrap(), values[1]);
     let seed = settings.out.join(format!("run/seed-{}", outcome.chosen));
     assert!(bytes(seed.join("model.safetensors")) == bytes(settings.out.join("model.safetensors")));
     for result in &outcome.results {
@@ -237,7 +239,70 @@ fn without_a_validation_file_a_part_is_kept_and_said_and_cut_texts_are_counted()
     let (outcome, listener) = run(&settings, false).unwrap();
     assert!(listener.said("4 of 40 rows, a tenth of each label, are kept for validation"), "{:?}", listener.notes);
     assert!(listener.said("40 of 40 texts were cut to 8 tokens"), "{:?}", listener.notes);
-    assert_eq!(outcome.results[0].valid.classes.iter().map(|c| c.support).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(
+        outcome.results[0].valid.classes().unwrap().classes.iter().map(|c| c.support).collect::<Vec<_>>(),
+        [2, 2]
+    );
+}
+
+/// Rows of a labelled table with a number for each label: 70 and 30, and a little that goes with the row.
+fn with_numbers(from: &Path, to: &Path) {
+    let text = std::fs::read_to_string(from).unwrap();
+    let mut lines = text.lines();
+    let mut out = format!("{}\n", lines.next().unwrap());
+    for (i, line) in lines.enumerate() {
+        let (text, label) = line.rsplit_once(',').unwrap();
+        let number = if label == "animal" { 70.0 } else { 30.0 } + (i % 5) as f32 / 10.0;
+        out += &format!("{text},{number}\n");
+    }
+    std::fs::write(to, out).unwrap();
+}
+
+#[test]
+fn numbers_are_learned_on_their_own_scale_and_the_folder_gives_them() {
+    let bench = Bench::new();
+    let (train, valid) = (bench.dir.path().join("numbers.csv"), bench.dir.path().join("numbers-valid.csv"));
+    with_numbers(&bench.train, &train);
+    with_numbers(&bench.valid, &valid);
+    let like = bench.settings("numbers");
+    let mut settings = FinetuneSettings {
+        task: "regress".into(),
+        metric: "rmse".into(),
+        train,
+        valid: Some(valid.clone()),
+        epochs: 12,
+        patience: 0,
+        ..like
+    };
+    let (outcome, _) = run(&settings, false).unwrap();
+    let Metrics::Regress(found) = &outcome.results[0].valid else { panic!("{outcome:?}") };
+    assert!(found.pearson > 0.9 && found.rmse < 0.5 * found.deviation, "{found:?}");
+    assert!((found.mean - 50.0).abs() < 2.0 && found.deviation > 15.0, "{found:?}");
+    assert_eq!(outcome.median, found.rmse);
+
+    let encoder = Encoder::open(&settings.out).unwrap();
+    let columns = Columns::default();
+    let table = Table::read(&valid).unwrap();
+    let cut = Some(settings.max_length);
+    let again = evaluate(&encoder, &table, &columns, cut, &mut |_, _| (), &Stop::default()).unwrap().unwrap();
+    let Metrics::Regress(again) = again.metrics else { panic!("a number") };
+    assert!((again.rmse - found.rmse).abs() < 1e-3 && (again.spearman - found.spearman).abs() < 1e-6, "{again:?}");
+    let config = String::from_utf8(bytes(settings.out.join("config.json"))).unwrap();
+    assert!(config.contains("\"problem_type\": \"regression\""), "{config}");
+
+    // Going on from it begins where it ended, on the numbers' own scale.
+    let on = bench.settings("on");
+    settings = FinetuneSettings { model: settings.out, out: on.out, epochs: 1, ..settings };
+    settings.optimizer.learning_rate = 1e-9;
+    let (outcome, _) = run(&settings, false).unwrap();
+    let Metrics::Regress(unmoved) = &outcome.results[0].valid else { panic!("{outcome:?}") };
+    assert!((unmoved.rmse - found.rmse).abs() < 1e-2, "{unmoved:?} and {found:?}");
+
+    let words = FinetuneSettings { task: "regress".into(), metric: "rmse".into(), ..bench.settings("words") };
+    let error = run(&words, false).unwrap_err();
+    assert!(matches!(&error, Error::NotANumber { row: 1, column, .. } if column == "label"), "{error}");
+    let metric = FinetuneSettings { task: "regress".into(), ..bench.settings("metric") };
+    assert!(matches!(run(&metric, false).unwrap_err(), Error::UnknownMetric { .. }));
 }
 
 #[test]
@@ -255,14 +320,14 @@ fn pairs_are_classified_by_both_texts() {
     (settings.max_length, settings.epochs, settings.patience) = (40, 30, 0);
     let (outcome, _) = run(&settings, false).unwrap();
     assert!(outcome.median >= 0.95, "these few rows can be learned by heart: {}", outcome.median);
-    assert_eq!(outcome.results[0].valid.labels, ["0", "1"]);
+    assert_eq!(outcome.results[0].valid.classes().unwrap().labels, ["0", "1"]);
     let columns = Columns { text: settings.text, pair: settings.pair, label: None };
     let encoder = Encoder::open(&settings.out).unwrap();
     let scores = evaluate(&encoder, &Table::read(&pairs).unwrap(), &columns, None, &mut |_, _| (), &Stop::default())
         .unwrap()
         .unwrap()
         .metrics;
-    assert_eq!(scores.confusion, outcome.results[0].valid.confusion);
+    assert_eq!(scores.classes().unwrap().confusion, outcome.results[0].valid.classes().unwrap().confusion);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use polyseme_tensor::{Device, PackedBatch, Sequence, Stream, device};
 use std::path::{Path, PathBuf};
 
 /// All golden cases; a test of its own sees that no folder is left out.
-pub const CASES: [&str; 11] = [
+pub const CASES: [&str; 12] = [
     "bert-mlm",
     "bert-mlm-untied",
     "bert-classify",
@@ -21,6 +21,7 @@ pub const CASES: [&str; 11] = [
     "electra-classify",
     "modernbert-mlm",
     "modernbert-classify",
+    "bert-regress",
 ];
 
 /// A CPU without gradients.

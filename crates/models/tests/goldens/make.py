@@ -15,9 +15,10 @@ what a test sees is our rounding and not its own. A case folder holds
                                    hidden states after N layers, rows as in `ids`, from one padded
                                    batch with an attention mask, and from each sequence alone
     mask_rows, mask_labels         rows of `ids` with a label (MLM cases)
-    logits                         at those rows; or of the classes, one row a sequence
+    logits                         at those rows; or of the classes or the number, one row a sequence
     class_labels                   (classification cases)
-    loss                           mean cross-entropy
+    numbers                        (regression cases)
+    loss                           mean cross-entropy, or mean squared error
     gradient.NAME                  of the loss, for each tensor of model.safetensors
     losses                         before each of ten AdamW steps
 """
@@ -37,6 +38,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceC
 SEED = 20261123
 LENGTHS = [5, 9, 1, 5, 13, 2]
 CLASSES = [1, 0, 2, 2, 1, 0]
+NUMBERS = [0.3, -1.2, 2.5, 0.0, 1.1, -0.4]
 ADAMW = {"lr": 3e-3, "betas": [0.85, 0.97], "eps": 1e-7, "weight_decay": 0.3}
 LABELS = {0: "sad", 1: "merry", 2: "so-so"}
 
@@ -79,6 +81,7 @@ CASES = {
             classifier_pooling="mean",
         ),
     ),
+    "bert-regress": ("bert", "regress", BERT | dict(hidden_act="relu")),
 }
 
 
@@ -86,6 +89,8 @@ def build(model_type, head, settings, generator):
     """A model whose every parameter is random; norms around 1, all else around 0."""
     if head == "classify":
         settings = settings | dict(id2label=LABELS, label2id={name: i for i, name in LABELS.items()})
+    if head == "regress":
+        settings = settings | dict(num_labels=1, problem_type="regression")
     config = AutoConfig.for_model(model_type, **settings)
     config._attn_implementation = "eager"
     auto = AutoModelForMaskedLM if head == "mlm" else AutoModelForSequenceClassification
@@ -125,6 +130,8 @@ def labelled(head, ids, generator):
     """Labels as the reference wants them, and what the golden file says of them."""
     if head == "classify":
         return torch.tensor(CLASSES), {"class_labels": torch.tensor(CLASSES)}
+    if head == "regress":
+        return torch.tensor(NUMBERS).double(), {"numbers": torch.tensor(NUMBERS)}
     labels = torch.full((len(LENGTHS), max(LENGTHS)), -100)
     rows, row = [], 0
     for i, n in enumerate(LENGTHS):
@@ -206,7 +213,7 @@ def make(folder, number, model_type, head, settings):
     for n, states in enumerate(out.hidden_states):
         golden[f"hidden.padded.{n}"] = packed(states, mask)
         golden[f"hidden.alone.{n}"] = torch.cat([states[n][0] for states in alone])
-    golden["logits"] = out.logits if head == "classify" else packed(out.logits, mask)[golden["mask_rows"]]
+    golden["logits"] = out.logits if head != "mlm" else packed(out.logits, mask)[golden["mask_rows"]]
     golden["loss"] = out.loss.reshape(1)
     out.loss.backward()
     for name, value in model.named_parameters():

@@ -17,7 +17,7 @@ pub struct FinetuneArgs {
     /// Model folder to begin with
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
-    /// What is learned: classify, one label of several
+    /// What is learned: classify, one label of several; regress, a number
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
     /// Labelled rows to learn from: .csv, .tsv, .jsonl or .parquet
@@ -51,7 +51,7 @@ pub struct FinetuneArgs {
     /// Stop after this many epochs without a better validation metric; 0: never
     #[arg(long, value_name = "N")]
     pub patience: Option<u64>,
-    /// What chooses the best epoch: accuracy, macro_f1 or loss
+    /// What chooses the best epoch: accuracy, macro_f1 or loss; of numbers spearman, pearson, rmse, mae or loss
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Rows an optimizer step

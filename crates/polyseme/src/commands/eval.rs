@@ -5,10 +5,12 @@ use crate::commands::{Context, Interrupted};
 use crate::render::confusion::confusion;
 use crate::render::numbers::group;
 use crate::render::table::table;
+use polyseme_models::HeadKind;
 use polyseme_text::Table;
 use polyseme_train::evaluate::{Evaluation, evaluate};
 use polyseme_train::finetune::data::Columns;
-use polyseme_train::metrics::ClassifyMetrics;
+use polyseme_train::finetune::metrics_of;
+use polyseme_train::metrics::{ClassifyMetrics, Metrics};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -17,14 +19,16 @@ struct Evaluated<'a> {
     rows: u64,
     truncated: usize,
     #[serde(flatten)]
-    metrics: &'a ClassifyMetrics,
+    metrics: &'a Metrics,
 }
 
 /// Evaluates and shows the metrics.
 pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
-    encoder.labels()?; // what is no classifier is said before the table is read
-    let table = Table::read(&args.data)?;
+    if encoder.model.head() != HeadKind::Regress {
+        encoder.labels()?; // what is no classifier is said before the table is read
+    }
+    let data = Table::read(&args.data)?;
     let columns = Columns { text: args.text.clone(), pair: args.pair.clone(), label: args.label.clone() };
     let mut progress = context.progress();
     progress.begin("evaluate");
@@ -33,7 +37,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         rows = total;
         progress.update(done, total);
     };
-    let Some(found) = evaluate(&encoder, &table, &columns, args.max_length, &mut tell, &context.stop)? else {
+    let Some(found) = evaluate(&encoder, &data, &columns, args.max_length, &mut tell, &context.stop)? else {
         return Err(Interrupted.into());
     };
     progress.finish();
@@ -41,16 +45,21 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
     if truncated > 0 {
         context.note(&format!("{} texts were longer than the longest input and were cut", group(truncated as u64)));
     }
-    let json = Evaluated { task: "classify", rows, truncated, metrics: &metrics };
-    context.result(&json, &show(&metrics, rows))
+    let task = if metrics.classes().is_some() { "classify" } else { "regress" };
+    let json = Evaluated { task, rows, truncated, metrics: &metrics };
+    let line = |name: &&str| vec![(*name).to_owned(), format!("{:.4}", metrics.get(name).unwrap_or(f64::NAN))];
+    let lines: Vec<Vec<String>> = metrics_of(task).iter().map(line).collect();
+    let mut text = table(&[task, &format!("{} rows", group(rows))], &lines);
+    match &metrics {
+        Metrics::Classify(m) => text += &of_classes(m),
+        Metrics::Regress(m) => {
+            text += &format!("\nalways giving the mean ({:.4}) would have an rmse of {:.4}\n", m.mean, m.deviation);
+        }
+    }
+    context.result(&json, &text)
 }
 
-fn show(m: &ClassifyMetrics, rows: u64) -> String {
-    let line = |name: &str, value: f64| vec![name.to_owned(), format!("{value:.4}")];
-    let mut text = table(
-        &["classify", &format!("{} rows", group(rows))],
-        &[line("accuracy", m.accuracy), line("macro_f1", m.macro_f1), line("loss", m.loss)],
-    );
+fn of_classes(m: &ClassifyMetrics) -> String {
     let classes: Vec<Vec<String>> = m
         .classes
         .iter()
@@ -59,7 +68,7 @@ fn show(m: &ClassifyMetrics, rows: u64) -> String {
             vec![c.label.clone(), number(c.precision), number(c.recall), number(c.f1), group(c.support)]
         })
         .collect();
-    text.push('\n');
+    let mut text = "\n".to_owned();
     text += &table(&["label", "precision", "recall", "f1", "rows"], &classes);
     text.push('\n');
     text + &confusion(m)

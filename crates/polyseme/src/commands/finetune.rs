@@ -5,6 +5,7 @@ use crate::commands::{Context, Interrupted};
 use crate::render::table::table;
 use crate::report;
 use crate::settings::resolve_finetune;
+use polyseme_train::finetune::metrics_of;
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 
 /// Resolves the plan and runs it.
@@ -44,21 +45,19 @@ fn describe(s: &FinetuneSettings, resume: bool) -> String {
 }
 
 fn summary(o: &FinetuneOutcome, settings: &FinetuneSettings) -> String {
+    let metrics = metrics_of(&settings.task);
     let rows: Vec<Vec<String>> = o
         .results
         .iter()
         .map(|r| {
             let kept = if r.seed == o.chosen && o.results.len() > 1 { " (kept)" } else { "" };
-            vec![
-                format!("{}{kept}", r.seed),
-                r.epoch.to_string(),
-                format!("{:.4}", r.valid.accuracy),
-                format!("{:.4}", r.valid.macro_f1),
-                format!("{:.4}", r.valid.loss),
-            ]
+            let first = [format!("{}{kept}", r.seed), r.epoch.to_string()];
+            let value = |name: &&str| format!("{:.4}", r.valid.get(name).unwrap_or(f64::NAN));
+            first.into_iter().chain(metrics.iter().map(value)).collect()
         })
         .collect();
-    let mut text = table(&["seed", "best epoch", "accuracy", "macro_f1", "loss"], &rows);
+    let titles: Vec<&str> = ["seed", "best epoch"].into_iter().chain(metrics.iter().copied()).collect();
+    let mut text = table(&titles, &rows);
     if o.results.len() > 1 {
         let (low, high) = o.spread;
         text += &format!("\nmedian {} {:.4} (from {low:.4} to {high:.4})\n", settings.metric, o.median);

@@ -7,30 +7,31 @@ use super::html::{Cell, Fact, Page, details, figure, table};
 use super::scale::{percent, short};
 use super::{Made, made_section, settings_section};
 use polyseme_formats::run::StepRow;
-use polyseme_train::finetune::SeedResult;
+use polyseme_train::finetune::{SeedResult, metrics_of};
+use polyseme_train::metrics::{ClassifyMetrics, Metrics};
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 
 /// The page as one string of HTML. `rows` are those of the seed whose model was kept; without any the
 /// curves are left out.
 pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOutcome, made: &Made) -> String {
     let chosen = outcome.results.iter().find(|r| r.seed == outcome.chosen).or(outcome.results.first());
-    let labels = chosen.map_or(0, |r| r.valid.labels.len());
-    let title = format!("A classifier of {labels} classes");
+    let title = match chosen.map(|r| &r.valid) {
+        Some(Metrics::Regress(_)) => "A number for each text".to_owned(),
+        Some(Metrics::Classify(m)) => format!("A classifier of {} classes", m.labels.len()),
+        None => "Fine-tuning".to_owned(),
+    };
     let mut page = Page::new("Polyseme · fine-tuning", &title, &lede(settings, outcome, chosen));
     page.facts(&facts(settings, outcome, chosen));
     if outcome.results.len() > 1 {
-        seeds(&mut page, outcome, chosen);
+        seeds(&mut page, settings, outcome, chosen);
     }
-    curves(&mut page, rows);
-    if let Some(result) = chosen {
-        let matrix = heat_table(&result.valid);
+    curves(&mut page, rows, settings);
+    if let Some((result, classes)) = chosen.and_then(|r| Some((r, r.valid.classes()?))) {
+        let matrix = heat_table(classes);
         let text = format!("Validation rows of seed {}, at its best epoch.", result.seed);
-        page.section(
-            "Confusion",
-            &text,
-            &(matrix + &details("The most frequent mistakes", &mistakes(&result.valid, 15))),
-        );
-        page.section("Classes", "", &class_table(&result.valid));
+        let mistakes = details("The most frequent mistakes", &mistakes(classes, 15));
+        page.section("Confusion", &text, &(matrix + &mistakes));
+        page.section("Classes", "", &class_table(classes));
     }
     let mut settings = settings.clone();
     settings.optimizer.learning_rate = outcome.learning_rate; // as it was resolved
@@ -42,14 +43,24 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
 fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) -> String {
     let start = if settings.from_scratch { "random weights in the shape of" } else { "the pre-trained" };
     let mut text = format!("Fine-tuned from {start} {}, on {}. ", settings.model.display(), settings.train.display());
-    if let Some(result) = chosen {
-        text.push_str(&format!("It answers {} of the validation rows rightly", percent(result.valid.accuracy)));
-        text.push_str(&match majority(result) {
-            share if share.is_finite() => {
-                format!("; always giving the most frequent label would answer {}.", percent(share))
-            }
-            _ => ".".to_owned(),
-        });
+    match chosen.map(|r| &r.valid) {
+        Some(Metrics::Classify(m)) => {
+            text.push_str(&format!("It answers {} of the validation rows rightly", percent(m.accuracy)));
+            text.push_str(&match majority(m) {
+                share if share.is_finite() => {
+                    format!("; always giving the most frequent label would answer {}.", percent(share))
+                }
+                _ => ".".to_owned(),
+            });
+        }
+        Some(Metrics::Regress(m)) => text.push_str(&format!(
+            "Its numbers are {} from the validation rows' own, as the root of the mean square; always giving their \
+             mean, {}, would be {} away.",
+            short(m.rmse),
+            short(m.mean),
+            short(m.deviation)
+        )),
+        None => {}
     }
     if outcome.interrupted {
         text.push_str(" The run was stopped before its end; --resume goes on with it.");
@@ -58,8 +69,8 @@ fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&
 }
 
 /// Accuracy of always giving the most frequent label.
-fn majority(result: &SeedResult) -> f64 {
-    let sizes: Vec<u64> = result.valid.confusion.iter().map(|row| row.iter().sum()).collect();
+fn majority(metrics: &ClassifyMetrics) -> f64 {
+    let sizes: Vec<u64> = metrics.confusion.iter().map(|row| row.iter().sum()).collect();
     let total: u64 = sizes.iter().sum();
     if total == 0 { f64::NAN } else { sizes.iter().copied().max().unwrap_or(0) as f64 / total as f64 }
 }
@@ -67,10 +78,19 @@ fn majority(result: &SeedResult) -> f64 {
 fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(r) = chosen {
-        let rows: u64 = r.valid.confusion.iter().flatten().sum();
-        facts.push(Fact::new(percent(r.valid.accuracy), "accuracy", format!("on {rows} validation rows")));
-        facts.push(Fact::new(percent(r.valid.macro_f1), "macro F1", "mean over classes"));
-        facts.push(Fact::new(short(r.valid.loss), "validation loss", ""));
+        let on = format!("on {} validation rows", r.valid.rows());
+        match &r.valid {
+            Metrics::Classify(m) => {
+                facts.push(Fact::new(percent(m.accuracy), "accuracy", on));
+                facts.push(Fact::new(percent(m.macro_f1), "macro F1", "mean over classes"));
+                facts.push(Fact::new(short(m.loss), "validation loss", ""));
+            }
+            Metrics::Regress(m) => {
+                facts.push(Fact::new(score("spearman", m.spearman), "Spearman", on));
+                facts.push(Fact::new(score("pearson", m.pearson), "Pearson", "correlation of values"));
+                facts.push(Fact::new(short(m.rmse), "root mean square error", ""));
+            }
+        }
         facts.push(Fact::new(r.epoch.to_string(), "best epoch", format!("of at most {}", settings.epochs)));
     }
     if outcome.results.len() > 1 {
@@ -82,36 +102,54 @@ fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<
     facts
 }
 
+/// A metric as it is read.
 fn score(metric: &str, value: f64) -> String {
-    if metric == "loss" { short(value) } else { percent(value) }
+    match metric {
+        "accuracy" | "macro_f1" => percent(value),
+        "spearman" | "pearson" => format!("{value:.3}"),
+        _ => short(value),
+    }
 }
 
-fn seeds(page: &mut Page, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) {
-    let arm = Arm {
-        name: "validation".into(),
-        results: outcome.results.iter().map(|r| (r.seed, r.valid.accuracy)).collect(),
-    };
+fn seeds(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) {
+    let names = metrics_of(&settings.task);
+    // An error has no place on an axis of shares.
+    let shown = names[0];
+    let value = |r: &SeedResult, name: &str| r.valid.get(name).unwrap_or(f64::NAN);
+    let results = outcome.results.iter().map(|r| (r.seed, value(r, shown))).collect();
+    let arm = Arm { name: "validation".into(), results };
     let rows: Vec<Vec<Cell>> = outcome
         .results
         .iter()
         .map(|r| {
             let kept = if r.seed == outcome.chosen { " (kept)" } else { "" };
-            vec![
-                Cell::Text(format!("{}{kept}", r.seed)),
-                Cell::Number(percent(r.valid.accuracy)),
-                Cell::Number(percent(r.valid.macro_f1)),
-                Cell::Number(short(r.valid.loss)),
-                Cell::Number(r.epoch.to_string()),
-            ]
+            let mut row = vec![Cell::Text(format!("{}{kept}", r.seed))];
+            row.extend(names.iter().map(|name| Cell::Number(score(name, value(r, name)))));
+            row.push(Cell::Number(r.epoch.to_string()));
+            row
         })
         .collect();
-    let data = table("Each seed", &["Seed", "Accuracy", "Macro F1", "Loss", "Best epoch"], &rows);
+    let titles: Vec<String> = names.iter().map(|name| title(name)).collect();
+    let mut columns = vec!["Seed"];
+    columns.extend(titles.iter().map(String::as_str));
+    columns.push("Best epoch");
+    let data = table("Each seed", &columns, &rows);
+    let guess = chosen.and_then(|r| r.valid.classes()).map(majority);
     let text =
         "The same settings with other random numbers. The model kept is the one in the middle, not the luckiest.";
-    page.section("Seeds", text, &figure(&dot_chart("accuracy", &[arm], chosen.map(majority)), "", &data));
+    page.section("Seeds", text, &figure(&dot_chart(shown, &[arm], guess), "", &data));
 }
 
-fn curves(page: &mut Page, rows: &[StepRow]) {
+/// A metric's name as a title.
+fn title(metric: &str) -> String {
+    match metric {
+        "macro_f1" => "Macro F1".to_owned(),
+        "rmse" | "mae" => metric.to_uppercase(),
+        other => other[..1].to_uppercase() + &other[1..],
+    }
+}
+
+fn curves(page: &mut Page, rows: &[StepRow], settings: &FinetuneSettings) {
     if rows.is_empty() {
         return;
     }
@@ -128,19 +166,28 @@ fn curves(page: &mut Page, rows: &[StepRow]) {
         ..LineChart::default()
     };
     let over = |f: &dyn Fn(&StepRow) -> f64| rows.iter().map(|r| (r.step as f64, f(r))).collect::<Vec<_>>();
+    let regress = settings.task == "regress";
     let mut loss = vec![Series { name: "training".into(), points: over(&|r| r.loss), look: Look::Smoothed }];
-    if !valid("loss").is_empty() {
+    // Numbers are learned in deviations and measured as they are: two axes.
+    if !regress && !valid("loss").is_empty() {
         loss.push(Series { name: "validation".into(), points: valid("loss"), look: Look::Marked });
     }
-    let mut parts = chart("Loss", "loss, nats", loss, false)
-        .figure("Where validation rises while training falls, the model learns by heart.");
-    let measured: Vec<Series> = [("accuracy", "accuracy"), ("macro_f1", "macro F1")]
-        .into_iter()
-        .filter(|(key, _)| !valid(key).is_empty())
-        .map(|(key, name)| Series { name: name.into(), points: valid(key), look: Look::Marked })
+    let (unit, caption) = match regress {
+        true => ("squared deviations", "Mean squared error of the training rows, in their own deviations."),
+        false => ("loss, nats", "Where validation rises while training falls, the model learns by heart."),
+    };
+    let mut parts = chart("Loss", unit, loss, false).figure(caption);
+    let (scores, axis): (&[&str], _) = match regress {
+        true => (&["spearman", "pearson"], "correlation"),
+        false => (&["accuracy", "macro_f1"], "share"),
+    };
+    let measured: Vec<Series> = scores
+        .iter()
+        .filter(|key| !valid(key).is_empty())
+        .map(|key| Series { name: key.replace("_f1", " F1"), points: valid(key), look: Look::Marked })
         .collect();
     if !measured.is_empty() {
-        parts += &chart("Validation scores", "share", measured, false).figure("Scores on the validation rows");
+        parts += &chart("Validation scores", axis, measured, false).figure("Scores on the validation rows");
     }
     page.section("Learning", "", &parts);
     let rate = Series { name: "learning rate".into(), points: over(&|r| r.learning_rate), look: Look::Plain };

@@ -5,7 +5,7 @@ use crate::tour::outcome::{ArmOutcome, CorpusFacts, Near, Sense, TaskOutcome, To
 use polyseme_models::{Activation, EncoderConfig, Family};
 use polyseme_text::train_tokenizer::TokenizerKind;
 use polyseme_train::finetune::{Freeze, SeedResult};
-use polyseme_train::metrics::ClassifyMetrics;
+use polyseme_train::metrics::{ClassifyMetrics, Metrics, RegressMetrics};
 use polyseme_train::pretrain::{
     DataSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, TokenizerSettings,
 };
@@ -206,7 +206,7 @@ fn finetune_outcome() -> FinetuneOutcome {
         .map(|seed| {
             let mut valid = metrics(20);
             valid.accuracy = 0.58 + 0.01 * (seed * 3 % 5) as f64;
-            SeedResult { seed, epoch: 6 + seed % 3, valid }
+            SeedResult { seed, epoch: 6 + seed % 3, valid: Metrics::Classify(valid) }
         })
         .collect();
     let learning_rate = 3e-4;
@@ -304,6 +304,32 @@ fn finetune_page() {
     show("finetune.html", &page);
     assert_eq!(page.matches("class=\"dot").count(), 5);
     assert!(page.contains("Precision") && page.contains("Confusion matrix") && page.contains("4 (kept)"));
+}
+
+#[test]
+fn finetune_page_of_numbers() {
+    let mut settings = finetune_settings();
+    (settings.task, settings.metric) = ("regress".into(), "spearman".into());
+    let mut outcome = finetune_outcome();
+    let truth: Vec<f32> = (0..50).map(|i| i as f32 / 10.0).collect();
+    for result in &mut outcome.results {
+        let off = result.seed as f32;
+        let predicted: Vec<f32> = truth.iter().enumerate().map(|(i, t)| t + off * (i % 3) as f32 / 9.0).collect();
+        result.valid = Metrics::Regress(RegressMetrics::new(&truth, &predicted));
+    }
+    let mut rows = rows(300);
+    for row in &mut rows {
+        let measured = row.valid.remove("accuracy");
+        row.valid.extend(measured.map(|value| ("spearman".to_owned(), value)));
+    }
+    let page = finetune(&rows, &settings, &outcome, &made());
+    check(&page);
+    show("finetune-numbers.html", &page);
+    for needed in ["A number for each text", "Spearman", "RMSE", "correlation", "always giving their mean", "4 (kept)"]
+    {
+        assert!(page.contains(needed), "{needed}");
+    }
+    assert!(!page.contains("Confusion"));
 }
 
 #[test]

@@ -35,7 +35,10 @@ pub fn resolve_finetune(args: &FinetuneArgs, seed: Option<u64>) -> Result<Plan<F
         settings.out = out.into();
         return Ok(Plan { settings, resume: true });
     }
-    let mut table = defaults();
+    let mut table = match args.task.as_deref() {
+        Some("regress") => table_of(&FinetuneSettings::regress("", "", "")),
+        _ => defaults(),
+    };
     apply(&mut table, &overrides, &known_keys())?;
     let settings: FinetuneSettings = typed(PLACE, &table)?;
     if !args.dry_run {
@@ -54,12 +57,15 @@ pub fn resolve_finetune(args: &FinetuneArgs, seed: Option<u64>) -> Result<Plan<F
 
 fn check_task(args: &FinetuneArgs) -> Result<()> {
     match args.task.as_deref() {
-        None | Some("classify") => Ok(()),
-        Some(later @ ("multilabel" | "regress" | "tag" | "qa")) => Err(Error::NotYet {
+        None | Some("classify" | "regress") => Ok(()),
+        Some(later @ ("multilabel" | "tag" | "qa")) => Err(Error::NotYet {
             what: format!("fine-tuning for the task `{later}`"),
-            instead: "this version has --task classify, one label of several",
+            instead: "this version has --task classify, one label of several, and --task regress, a number",
         }),
-        Some(other) => Err(Error::UnknownValue { what: "task", found: other.into(), expected: "`classify`".into() }),
+        Some(other) => {
+            let expected = "`classify` or `regress`".into();
+            Err(Error::UnknownValue { what: "task", found: other.into(), expected })
+        }
     }
 }
 
@@ -69,7 +75,7 @@ fn require(args: &FinetuneArgs) -> Result<()> {
         return missing("MODEL", "name the model folder to begin with");
     }
     if args.task.is_none() {
-        return missing("--task", "say what is to be learned: --task classify");
+        return missing("--task", "say what is to be learned: --task classify, or --task regress");
     }
     if args.train.is_none() {
         return missing("--train", "name the file with labelled rows to learn from");

@@ -71,7 +71,7 @@ impl Comparison<'_> {
             if outcome.interrupted {
                 return Ok(None);
             }
-            tried.push((rate, outcome.results[0].valid.accuracy));
+            tried.push((rate, outcome.results[0].valid.get("accuracy").expect("of a classifier")));
         }
         // Of equals the smallest rate.
         let best = tried.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a }).expect("rates are tried");

@@ -1,7 +1,7 @@
 //! From labelled tables to encoded rows: columns, the label set, the split.
 
 use crate::error::{Error, Result};
-use crate::objective::classify::Rows;
+use crate::objective::whole_sequence::{Output, Rows, Targets};
 use polyseme_tensor::Stream;
 use polyseme_text::{Column, Table, Tokenizer};
 use serde::{Deserialize, Serialize};
@@ -118,28 +118,49 @@ impl Labelled {
             .collect()
     }
 
-    /// Encodes all rows.
-    pub fn encode(&self, tokenizer: &Tokenizer, labels: &[String], max_length: usize) -> Result<Rows> {
-        let numbers = self.numbers(labels)?;
-        let mut rows = Rows::default();
+    /// Each row's label as a number that was measured.
+    ///
+    /// # Errors
+    /// A label that is no finite number, named with its row.
+    pub fn measured(&self) -> Result<Vec<f32>> {
+        let number = |r: &LabelledRow| {
+            let found = r.label.parse::<f32>().ok().filter(|n| n.is_finite());
+            found.ok_or_else(|| Error::NotANumber {
+                file: self.file.clone(),
+                row: r.row,
+                column: self.columns.label.clone().unwrap_or_default(),
+                found: r.label.clone(),
+            })
+        };
+        self.rows.iter().map(number).collect()
+    }
+
+    /// Encodes all rows for a model with this output.
+    ///
+    /// # Errors
+    /// A label that is none of the output's, or no number, named with its row.
+    pub fn encode(&self, tokenizer: &Tokenizer, output: &Output, max_length: usize) -> Result<Rows> {
+        let mut rows = Rows::of(match output {
+            Output::Labels(labels) => Targets::Classes(self.numbers(labels)?),
+            Output::Number(_) => Targets::Numbers(self.measured()?),
+        });
         // In parts, so that the offsets and words of a large file do not stand in memory at once.
-        for (part, numbers) in self.rows.chunks(4_096).zip(numbers.chunks(4_096)) {
+        for part in self.rows.chunks(4_096) {
             let texts: Vec<_> = part.iter().map(|r| r.texts.clone()).collect();
-            let encoded = tokenizer.encode_batch(&texts, max_length)?;
-            encoded.iter().zip(numbers).for_each(|(e, &label)| rows.push(e, label));
+            tokenizer.encode_batch(&texts, max_length)?.iter().for_each(|e| rows.push(e));
         }
         Ok(rows)
     }
 
     /// Takes a tenth of each label's rows out for validation, at least one where a label has two
-    /// rows; both parts keep the file's order.
+    /// rows; both parts keep the file's order. Of measured numbers, a tenth of all rows.
     ///
     /// # Errors
-    /// No label has two rows.
-    pub fn split(self, stream: Stream) -> Result<(Self, Self)> {
+    /// No label has two rows; one row only.
+    pub fn split(self, stream: Stream, measured: bool) -> Result<(Self, Self)> {
         let mut by_label: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (i, r) in self.rows.iter().enumerate() {
-            by_label.entry(&r.label).or_default().push(i);
+            by_label.entry(if measured { "" } else { &r.label }).or_default().push(i);
         }
         let mut valid = BTreeSet::new();
         for (k, rows) in by_label.into_values().enumerate() {
@@ -241,19 +262,19 @@ mod tests {
         let texts: Vec<String> = (0..60).map(|i| format!("text {i}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let all = Labelled::new(&table(&[("t", &texts), ("l", &values)]), &named()).unwrap();
-        let (train, valid) = all.clone().split(Stream::new(1)).unwrap();
+        let (train, valid) = all.clone().split(Stream::new(1), false).unwrap();
         let count = |part: &Labelled, l: &str| part.rows.iter().filter(|r| r.label == l).count();
         assert_eq!((count(&valid, "a"), count(&valid, "b"), count(&valid, "c")), (4, 2, 0));
         let mut rows: Vec<usize> = train.rows.iter().chain(&valid.rows).map(|r| r.row).collect();
         rows.sort_unstable();
         assert_eq!(rows, (1..=60).collect::<Vec<_>>());
-        let again = all.split(Stream::new(2)).unwrap().1;
+        let again = all.split(Stream::new(2), false).unwrap().1;
         assert_ne!(again.rows, valid.rows);
     }
 
     #[test]
     fn nothing_to_split_is_an_error() {
         let rows = Labelled::new(&table(&[("t", &["a", "b"]), ("l", &["x", "y"])]), &named()).unwrap();
-        assert!(matches!(rows.split(Stream::new(0)), Err(Error::NothingToValidate { rows: 2, .. })));
+        assert!(matches!(rows.split(Stream::new(0), false), Err(Error::NothingToValidate { rows: 2, .. })));
     }
 }

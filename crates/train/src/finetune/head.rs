@@ -9,7 +9,7 @@
 //! probing, then fine-tuning (Kumar et al. 2022). Both are ordinary weights, tuned with the rest.
 
 use crate::dot::dot;
-use crate::objective::classify::Rows;
+use crate::objective::whole_sequence::{Rows, Targets};
 use polyseme_models::Model;
 use polyseme_tensor::ops::Activation;
 use polyseme_tensor::{Mode, PackedBatch, Sequence};
@@ -48,7 +48,9 @@ impl Probe {
     /// Panics without a classification head.
     pub fn new(model: &Model, rows: &Rows, classes: usize) -> Option<Self> {
         let activation = model.classifier_activation()?;
-        let (features, labels) = features(model, rows);
+        let Targets::Classes(labels) = rows.targets() else { return None };
+        let (features, chosen) = features(model, rows);
+        let labels: Vec<usize> = chosen.into_iter().map(|i| labels[i]).collect();
         let (weight, bias) = whitening(&features);
         let dense = |x: &Vec<f64>| -> Vec<f64> {
             weight
@@ -143,10 +145,9 @@ fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f64>, Ve
     (weight, at.iter().map(|w| w[width]).collect())
 }
 
-/// First tokens' last hidden states of some rows, and the rows' labels.
+/// First tokens' last hidden states of some rows, and which rows they are.
 fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
     let chosen: Vec<usize> = (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)).collect();
-    let labels = chosen.iter().map(|&i| rows.labels()[i]).collect();
     let mut features = Vec::with_capacity(chosen.len());
     let mut batch: Vec<Sequence> = Vec::new();
     let mut tokens = 0;
@@ -161,7 +162,7 @@ fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
         }
         batch.clear();
     };
-    for i in chosen {
+    for &i in &chosen {
         tokens += rows.tokens(i);
         batch.push(rows.sequence(i));
         if tokens >= TOKENS {
@@ -172,7 +173,7 @@ fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
     if !batch.is_empty() {
         flush(&mut batch);
     }
-    (features, labels)
+    (features, chosen)
 }
 
 /// Weight `(width, width)` and bias of `x -> d · L⁻¹ (x - mean)`, where `L Lᵀ` is the covariance of

@@ -1,4 +1,4 @@
-//! Fine-tuning a classifier on labelled rows, over one or several seeds.
+//! Fine-tuning on labelled rows, for one label of several or a number, over one or several seeds.
 
 pub mod data;
 mod freeze;
@@ -7,7 +7,7 @@ mod seed;
 pub mod settings;
 
 use crate::error::{Error, Result};
-use crate::objective::classify::Rows;
+use crate::objective::whole_sequence::{Output, Rows, Scale};
 use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
 use data::{Columns, Labelled};
@@ -19,7 +19,7 @@ use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::{Table, Tokenizer};
 use settings::usual_learning_rate;
-pub use settings::{FinetuneOutcome, FinetuneSettings, METRICS, SeedResult};
+pub use settings::{FinetuneOutcome, FinetuneSettings, SeedResult, metrics_of};
 use std::path::{Path, PathBuf};
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
@@ -30,7 +30,7 @@ struct Task {
     /// With the learning rate resolved.
     settings: FinetuneSettings,
     tokenizer: Tokenizer,
-    labels: Vec<String>,
+    output: Output,
     train: Rows,
     valid: Rows,
     device: Device,
@@ -66,7 +66,10 @@ pub fn finetune(
     let mut folder = run_setup::open(&settings.out, settings, resume, need, &MAY_CHANGE)?;
     // Of random features a regression would learn nothing worth keeping.
     let probes = new && settings.probe_first && !settings.from_scratch;
-    let probe = probes.then(|| Probe::new(&first, &task.train, task.labels.len())).flatten();
+    let probe = match &task.output {
+        Output::Labels(labels) if probes => Probe::new(&first, &task.train, labels.len()),
+        _ => None,
+    };
     drop(first);
     if let Some(probe) = &probe {
         observer.event(Event::Note(&format!(
@@ -112,7 +115,8 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
 
     let columns = Columns { text: settings.text.clone(), pair: settings.pair.clone(), label: settings.label.clone() };
     let train = Labelled::new(&Table::read(&settings.train)?, &columns)?;
-    let labels = like_the_model(train.label_set()?, &source)?;
+    let measured = settings.task == "regress";
+    let labels = if measured { Vec::new() } else { like_the_model(train.label_set()?, &source)? };
     let (train, valid) = match &settings.valid {
         // The names found in the training file hold for the validation file, guessed or not.
         Some(file) => {
@@ -120,17 +124,18 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
             (train, valid)
         }
         None => {
-            let (train, valid) = train.split(stream)?;
+            let (train, valid) = train.split(stream, measured)?;
+            let (kept, all) = (valid.rows.len(), valid.rows.len() + train.rows.len());
+            let which = if measured { "a tenth" } else { "a tenth of each label" };
             observer.event(Event::Note(&format!(
-                "no validation file was given: {} of {} rows, a tenth of each label, are kept for validation",
-                valid.rows.len(),
-                valid.rows.len() + train.rows.len()
+                "no validation file was given: {kept} of {all} rows, {which}, are kept for validation"
             )));
             (train, valid)
         }
     };
     observer.event(Event::Stage("encode"));
-    let encode = |rows: &Labelled| rows.encode(&tokenizer, &labels, longest);
+    let output = if measured { Output::Number(Scale::of(&train.measured()?)) } else { Output::Labels(labels) };
+    let encode = |rows: &Labelled| rows.encode(&tokenizer, &output, longest);
     let (train, valid) = (encode(&train)?, encode(&valid)?);
     let cut = train.truncated + valid.truncated;
     if cut > 0 {
@@ -138,8 +143,12 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
         let whose = if longest < settings.max_length { "the most this model takes" } else { "max_length" };
         observer.event(Event::Note(&format!("{cut} of {all} texts were cut to {longest} tokens ({whose})")));
     }
-    let fingerprint = format!("{:016x} {:016x} {}", train.hash(), valid.hash(), labels.join("\u{1f}"));
-    Ok(Task { settings, tokenizer, labels, train, valid, device: device.clone(), fingerprint })
+    let of_output = match &output {
+        Output::Labels(labels) => labels.join("\u{1f}"),
+        Output::Number(scale) => format!("{} {}", scale.mean, scale.deviation),
+    };
+    let fingerprint = format!("{:016x} {:016x} {of_output}", train.hash(), valid.hash());
+    Ok(Task { settings, tokenizer, output, train, valid, device: device.clone(), fingerprint })
 }
 
 /// The settings with a learning rate: by the model's size, if none was given.

@@ -3,7 +3,8 @@
 use super::head::Probe;
 use super::{SeedResult, Task, write_json};
 use crate::error::Result;
-use crate::objective::classify::{Classify, Steps};
+use crate::metrics::is_error;
+use crate::objective::whole_sequence::{Output, Steps, WholeSequence};
 use crate::observer::{Event, Observer, Stop};
 use crate::state::{self, RunState};
 use crate::training_loop::{End, Plan, Selection, Training, best_path};
@@ -22,7 +23,10 @@ const WHAT_CHANGED: &str = "the labelled rows, their labels or the tokenizer";
 pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
     let settings = &task.settings;
     let init = Stream::new(seed).named("init");
-    let head = HeadKind::Classify(task.labels.clone());
+    let head = match &task.output {
+        Output::Labels(labels) => HeadKind::Classify(labels.clone()),
+        Output::Number(_) => HeadKind::Regress,
+    };
     let source = ModelFolder::open(&settings.model)?;
     let (mut model, new) = if settings.from_scratch {
         let (like, _) = Model::open(&source, HeadKind::None, init, &task.device)?;
@@ -32,6 +36,10 @@ pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
         let new = report.missing.iter().any(|name| name == model.classifier_dense());
         (model, new)
     };
+    if let (Output::Number(scale), false, false) = (&task.output, new, settings.from_scratch) {
+        // The folder's head gives the numbers themselves.
+        model.rescale_output(1.0 / scale.deviation, -scale.mean / scale.deviation);
+    }
     settings.freeze.check(&model, &settings.model)?;
     let freeze = settings.freeze.clone();
     model.set_trainable(&|p| freeze.tunes(p));
@@ -75,7 +83,7 @@ pub(super) fn run(
     let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
 
     let stream = Stream::new(seed);
-    let objective = Classify::new(&task.valid, &task.labels);
+    let objective = WholeSequence::new(&task.valid, &task.output);
     let order = stream.named("order");
     let steps = Steps::new(&task.train, settings.batch_size, settings.epochs, order, state.position);
     let per_epoch = Steps::per_epoch(task.train.len(), settings.batch_size);
@@ -96,9 +104,13 @@ pub(super) fn run(
     }
     let best = training.state.best.as_ref().expect("every run validates at its end").step;
     model.load_tensors(&TensorFile::open(&best_path(&folder, best))?)?;
+    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.metrics(&model) };
+    if let Output::Number(scale) = task.output {
+        // Whoever opens the folder gets the numbers themselves.
+        model.rescale_output(scale.deviation, scale.mean);
+    }
     model.save(out)?;
     task.tokenizer.save(out)?;
-    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.metrics(&model) };
     write_json(&result_path, &result)?;
     // As it is read back: a resumed run must compare the same digits.
     let result = finished(&result_path).unwrap_or(result);
@@ -128,7 +140,7 @@ fn plan(task: &Task, per_epoch: u64, stream: Stream) -> Plan {
         log_every: (per_epoch / 10).clamp(1, 10),
         selection: Some(Selection {
             metric: settings.metric.clone(),
-            more_is_better: settings.metric != "loss",
+            more_is_better: !is_error(&settings.metric),
             patience: settings.patience,
         }),
         stream,

@@ -2,7 +2,7 @@
 
 use super::freeze::Freeze;
 use crate::error::{Error, Result};
-use crate::metrics::ClassifyMetrics;
+use crate::metrics::Metrics;
 use crate::pretrain::OptimizerSettings;
 use crate::pretrain::settings::{positive, seed, setting};
 use polyseme_models::EncoderConfig;
@@ -73,8 +73,16 @@ fn five_minutes() -> f64 {
     300.0
 }
 
-/// Metrics the best epoch can be chosen by.
-pub const METRICS: [&str; 3] = ["accuracy", "macro_f1", "loss"];
+/// Tasks that can be learned.
+pub const TASKS: [&str; 2] = ["classify", "regress"];
+
+/// What can choose the best epoch of a task, the usual one first.
+pub fn metrics_of(task: &str) -> &'static [&'static str] {
+    match task {
+        "regress" => &["spearman", "pearson", "rmse", "mae", "loss"],
+        _ => &["accuracy", "macro_f1", "loss"],
+    }
+}
 
 impl FinetuneSettings {
     /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,
@@ -106,13 +114,19 @@ impl FinetuneSettings {
         }
     }
 
+    /// The same for a number of each row: best epoch by the correlation of ranks.
+    pub fn regress(model: impl Into<PathBuf>, train: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
+        Self { task: "regress".into(), metric: "spearman".into(), ..Self::classify(model, train, out) }
+    }
+
     /// Looks for values that cannot be, before anything is read or written.
     pub fn check(&self) -> Result<()> {
-        if self.task != "classify" {
-            return Err(Error::UnknownTask { found: self.task.clone(), known: "classify".to_owned() });
+        if !TASKS.contains(&self.task.as_str()) {
+            return Err(Error::UnknownTask { found: self.task.clone(), known: TASKS.join(", ") });
         }
-        if !METRICS.contains(&self.metric.as_str()) {
-            return Err(Error::UnknownMetric { found: self.metric.clone(), known: METRICS.join(", ") });
+        let metrics = metrics_of(&self.task);
+        if !metrics.contains(&self.metric.as_str()) {
+            return Err(Error::UnknownMetric { found: self.metric.clone(), known: metrics.join(", ") });
         }
         for (key, value) in [("epochs", self.epochs), ("batch_size", self.batch_size as u64), ("seeds", self.seeds)] {
             if value == 0 {
@@ -154,7 +168,7 @@ pub struct SeedResult {
     /// Best epoch, from 1.
     pub epoch: u64,
     /// Its validation metrics.
-    pub valid: ClassifyMetrics,
+    pub valid: Metrics,
 }
 
 /// What came out.

@@ -3,9 +3,9 @@
 //! To add an objective: a file here that implements [`Objective`] with an iterator of
 //! [`StepData`], its name in [`NAMES`] if `pretrain` may use it, and an arm there.
 
-pub mod classify;
 pub mod document_words;
 pub mod mlm;
+pub mod whole_sequence;
 
 use crate::error::Result;
 use crate::sampler::Position;

@@ -1,8 +1,8 @@
-//! Sequence classification: one label of several for a text or a pair.
+//! What is said of a whole text or pair: one label of several, or a number.
 
 use super::{Objective, StepData};
 use crate::error::Result;
-use crate::metrics::{ClassifyMetrics, score_row};
+use crate::metrics::{ClassifyMetrics, Metrics, RegressMetrics, mean_and_deviation, score_row};
 use crate::sampler::Position;
 use polyseme_models::Model;
 use polyseme_tensor::ops::cross_entropy;
@@ -18,42 +18,113 @@ pub const TOKENS_PER_BATCH: usize = 16_384;
 /// Rows are sorted by length inside windows of this many batches.
 const WINDOW: usize = 4;
 
-/// Encoded rows with their labels, laid end to end.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What is true of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Numbers of labels.
+    Classes(Vec<usize>),
+    /// Numbers.
+    Numbers(Vec<f32>),
+}
+
+impl Targets {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes(all) => all.len(),
+            Self::Numbers(all) => all.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Those of some rows.
+    fn of(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Classes(all) => Self::Classes(rows.iter().map(|&i| all[i]).collect()),
+            Self::Numbers(all) => Self::Numbers(rows.iter().map(|&i| all[i]).collect()),
+        }
+    }
+
+    /// All of them as whole numbers that differ where they do.
+    fn bits(&self) -> Vec<u64> {
+        match self {
+            Self::Classes(all) => all.iter().map(|&n| n as u64).collect(),
+            Self::Numbers(all) => all.iter().map(|n| u64::from(n.to_bits())).collect(),
+        }
+    }
+}
+
+/// What a model is to say of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// One of these labels.
+    Labels(Vec<String>),
+    /// A number, learned on this scale.
+    Number(Scale),
+}
+
+/// Mean and deviation of the training rows' numbers: a head learns how many deviations a number is from the
+/// mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Scale {
+    pub mean: f32,
+    pub deviation: f32,
+}
+
+impl Scale {
+    /// Of some numbers. Where they are all alike, the deviation is 1.
+    pub fn of(numbers: &[f32]) -> Self {
+        let wide: Vec<f64> = numbers.iter().map(|&n| f64::from(n)).collect();
+        let (mean, deviation) = mean_and_deviation(&wide);
+        Self { mean: mean as f32, deviation: if deviation > 0.0 { deviation as f32 } else { 1.0 } }
+    }
+}
+
+/// Encoded rows with what is true of them, laid end to end.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
     ids: Vec<u32>,
     type_ids: Vec<u8>,
     ends: Vec<usize>,
-    labels: Vec<usize>,
+    targets: Targets,
     /// How many texts were cut to the longest length.
     pub truncated: usize,
 }
 
 impl Rows {
-    /// Adds a row.
-    pub fn push(&mut self, encoding: &Encoding, label: usize) {
+    /// Rows whose texts are to follow, as many as there are targets.
+    pub fn of(targets: Targets) -> Self {
+        Self { ids: Vec::new(), type_ids: Vec::new(), ends: Vec::new(), targets, truncated: 0 }
+    }
+
+    /// Adds the text of the next row.
+    pub fn push(&mut self, encoding: &Encoding) {
         self.ids.extend_from_slice(&encoding.ids);
         self.type_ids.extend(encoding.type_ids.iter().map(|&t| t as u8));
         self.ends.push(self.ids.len());
-        self.labels.push(label);
         self.truncated += usize::from(encoding.truncated > 0);
     }
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.ends.len()
     }
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.ends.is_empty()
     }
-    /// True labels, as numbers.
-    pub fn labels(&self) -> &[usize] {
-        &self.labels
+    /// What is true of them.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
     }
-    /// A hash of all ids, lengths and labels (FNV-1a), to notice other rows at a resume.
+    /// A hash of all ids, lengths and targets (FNV-1a), to notice other rows at a resume.
     pub fn hash(&self) -> u64 {
         let numbers = self.ids.iter().map(|&id| u64::from(id));
-        let others = self.ends.iter().chain(&self.labels).map(|&n| n as u64);
+        let others = self.ends.iter().map(|&n| n as u64).chain(self.targets.bits());
         numbers.chain(others).fold(0xcbf2_9ce4_8422_2325, |h, n| (h ^ n).wrapping_mul(0x0000_0100_0000_01b3))
     }
     pub(crate) fn tokens(&self, i: usize) -> usize {
@@ -69,29 +140,34 @@ impl Rows {
     }
 
     /// Rows in batches of at most [`TOKENS_PER_BATCH`] tokens.
-    fn batches(&self, rows: &[usize]) -> Vec<ClassBatch> {
-        let mut batches = vec![ClassBatch::default()];
+    fn batches(&self, rows: &[usize]) -> Vec<SequenceBatch> {
+        let mut parts: Vec<(usize, Vec<usize>)> = vec![(0, Vec::new())];
         for &i in rows {
-            let full = batches.last().is_some_and(|b| b.tokens > 0 && b.tokens + self.tokens(i) > TOKENS_PER_BATCH);
+            let full =
+                parts.last().is_some_and(|(tokens, _)| *tokens > 0 && tokens + self.tokens(i) > TOKENS_PER_BATCH);
             if full {
-                batches.push(ClassBatch::default());
+                parts.push((0, Vec::new()));
             }
-            let batch = batches.last_mut().expect("never empty");
-            batch.sequences.push(self.sequence(i));
-            batch.labels.push(self.labels[i]);
-            batch.tokens += self.tokens(i);
+            let (tokens, part) = parts.last_mut().expect("never empty");
+            *tokens += self.tokens(i);
+            part.push(i);
         }
-        batches
+        let batch = |(tokens, part): (usize, Vec<usize>)| SequenceBatch {
+            sequences: part.iter().map(|&i| self.sequence(i)).collect(),
+            targets: self.targets.of(&part),
+            tokens,
+        };
+        parts.into_iter().map(batch).collect()
     }
 }
 
 /// Rows of one forward pass.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ClassBatch {
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequenceBatch {
     /// Texts.
     pub sequences: Vec<Sequence>,
-    /// Their true labels.
-    pub labels: Vec<usize>,
+    /// What is true of them.
+    pub targets: Targets,
     /// Tokens in all.
     pub tokens: usize,
 }
@@ -142,9 +218,9 @@ impl<'a> Steps<'a> {
 }
 
 impl Iterator for Steps<'_> {
-    type Item = StepData<ClassBatch>;
+    type Item = StepData<SequenceBatch>;
 
-    fn next(&mut self) -> Option<StepData<ClassBatch>> {
+    fn next(&mut self) -> Option<StepData<SequenceBatch>> {
         if self.at.epoch >= self.epochs {
             return None;
         }
@@ -170,15 +246,15 @@ impl Iterator for Steps<'_> {
 }
 
 /// The objective with its validation rows.
-pub struct Classify<'a> {
+pub struct WholeSequence<'a> {
     valid: &'a Rows,
     valid_batches: Vec<Vec<usize>>,
-    labels: &'a [String],
+    output: &'a Output,
 }
 
-impl<'a> Classify<'a> {
+impl<'a> WholeSequence<'a> {
     /// Validates on `valid`.
-    pub fn new(valid: &'a Rows, labels: &'a [String]) -> Self {
+    pub fn new(valid: &'a Rows, output: &'a Output) -> Self {
         // Sorted by length: no padding either way, but attention runs over equal lengths at once.
         let mut order: Vec<usize> = (0..valid.len()).collect();
         order.sort_by_key(|&i| valid.tokens(i));
@@ -192,40 +268,72 @@ impl<'a> Classify<'a> {
             }
             valid_batches.last_mut().expect("pushed above").push(i);
         }
-        Self { valid, valid_batches, labels }
+        Self { valid, valid_batches, output }
     }
 
     /// All metrics on the validation rows.
-    pub fn metrics(&self, model: &Model) -> ClassifyMetrics {
-        let mut predicted = vec![0; self.valid.len()];
-        let mut losses = vec![0.0; self.valid.len()];
+    pub fn metrics(&self, model: &Model) -> Metrics {
+        let mut outputs: Vec<Vec<f32>> = vec![Vec::new(); self.valid.len()];
         for rows in &self.valid_batches {
             let sequences: Vec<Sequence> = rows.iter().map(|&i| self.valid.sequence(i)).collect();
             let packed = PackedBatch::new(&sequences);
-            let logits: Vec<f32> = model.class_logits(&packed, Mode::Eval).into_data().iter::<f32>().collect();
-            for (row, &i) in logits.chunks(self.labels.len()).zip(rows) {
-                (predicted[i], losses[i]) = score_row(row, self.valid.labels[i]);
+            let found = model.class_logits(&packed, Mode::Eval);
+            let [_, width] = found.dims();
+            let found: Vec<f32> = found.into_data().iter::<f32>().collect();
+            for (row, &i) in found.chunks(width).zip(rows) {
+                outputs[i] = row.to_vec();
             }
         }
-        let loss = losses.iter().sum::<f64>() / losses.len() as f64;
-        ClassifyMetrics::new(self.labels, &self.valid.labels, &predicted, loss)
+        match (self.output, self.valid.targets()) {
+            (Output::Labels(labels), Targets::Classes(truth)) => {
+                let scored = outputs.iter().zip(truth).map(|(row, &truth)| score_row(row, truth));
+                let (predicted, losses): (Vec<usize>, Vec<f64>) = scored.unzip();
+                let loss = losses.iter().sum::<f64>() / losses.len() as f64;
+                Metrics::Classify(ClassifyMetrics::new(labels, truth, &predicted, loss))
+            }
+            (Output::Number(scale), Targets::Numbers(truth)) => {
+                let predicted: Vec<f32> = outputs.iter().map(|row| row[0] * scale.deviation + scale.mean).collect();
+                Metrics::Regress(RegressMetrics::new(truth, &predicted))
+            }
+            _ => unreachable!("{ALIKE}"),
+        }
     }
 }
 
-impl Objective for Classify<'_> {
-    type Batch = ClassBatch;
+/// Said if rows and output are of two tasks.
+const ALIKE: &str = "rows are made for the output";
 
-    fn loss(&self, model: &Model, batch: &ClassBatch, mode: Mode) -> Tensor<1> {
+impl Objective for WholeSequence<'_> {
+    type Batch = SequenceBatch;
+
+    fn loss(&self, model: &Model, batch: &SequenceBatch, mode: Mode) -> Tensor<1> {
         let packed = PackedBatch::new(&batch.sequences);
-        let labels: Vec<u32> = batch.labels.iter().map(|&l| l as u32).collect();
-        let mean = cross_entropy(model.class_logits(&packed, mode), int_tensor(&labels, model.device()));
-        mean * batch.labels.len() as f32
+        let found = model.class_logits(&packed, mode);
+        let mean = match (self.output, &batch.targets) {
+            (Output::Labels(_), Targets::Classes(labels)) => {
+                let labels: Vec<u32> = labels.iter().map(|&l| l as u32).collect();
+                cross_entropy(found, int_tensor(&labels, model.device()))
+            }
+            (Output::Number(scale), Targets::Numbers(numbers)) => {
+                let wanted: Vec<f32> = numbers.iter().map(|n| (n - scale.mean) / scale.deviation).collect();
+                let device = model.device().clone().without_autodiff();
+                let wanted = Tensor::<1>::from_floats(wanted.as_slice(), &device);
+                let error = found.flatten::<1>(0, 1) - wanted;
+                (error.clone() * error).mean()
+            }
+            _ => unreachable!("{ALIKE}"),
+        };
+        mean * batch.targets.len() as f32
     }
 
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
         let m = self.metrics(model);
-        let named = |name: &str| (name.to_owned(), m.get(name).expect("a known metric"));
-        Ok(crate::finetune::METRICS.iter().map(|name| named(name)).collect())
+        let named = |name: &&str| ((*name).to_owned(), m.get(name).expect("a known metric"));
+        let names = crate::finetune::metrics_of(match self.output {
+            Output::Labels(_) => "classify",
+            Output::Number(_) => "regress",
+        });
+        Ok(names.iter().map(named).collect())
     }
 
     fn validation_seconds(&self, model: &Model) -> Result<f64> {
@@ -240,7 +348,7 @@ mod tests {
     use super::*;
 
     fn rows(n: usize) -> Rows {
-        let mut rows = Rows::default();
+        let mut rows = Rows::of(Targets::Classes((0..n).map(|i| i % 3).collect()));
         for i in 0..n {
             let len = 3 + (i * 7) % 20;
             let encoding = Encoding {
@@ -250,12 +358,12 @@ mod tests {
                 words: Vec::new(),
                 truncated: i % 2,
             };
-            rows.push(&encoding, i % 3);
+            rows.push(&encoding);
         }
         rows
     }
 
-    fn ids(step: &StepData<ClassBatch>) -> Vec<u32> {
+    fn ids(step: &StepData<SequenceBatch>) -> Vec<u32> {
         step.batches.iter().flat_map(|b| b.sequences.iter().map(|s| s.ids[0])).collect()
     }
 
@@ -274,7 +382,8 @@ mod tests {
         }
         assert_ne!(ids(&steps[0]), ids(&steps[11]));
         let label_of = |s: &Sequence| s.ids[0] as usize % 3;
-        assert!(steps.iter().flat_map(|s| &s.batches).all(|b| b.sequences.iter().map(label_of).eq(b.labels.clone())));
+        let true_of = |b: &SequenceBatch| Targets::Classes(b.sequences.iter().map(label_of).collect());
+        assert!(steps.iter().flat_map(|s| &s.batches).all(|b| b.targets == true_of(b)));
     }
 
     #[test]
