@@ -72,7 +72,7 @@ impl Layer {
             attention: AttentionWeights {
                 query_key_value: match self.query_key_value {
                     QueryKeyValueIds::Apart(ids) => QueryKeyValue::Apart(Box::new(ids.map(|ids| params.linear(ids)))),
-                    QueryKeyValueIds::Joined(ids) => QueryKeyValue::Joined(params.linear(ids)),
+                    QueryKeyValueIds::Joined(ids) => QueryKeyValue::Joined(Box::new(params.linear(ids))),
                 },
                 output: params.linear(self.attention_output),
             },

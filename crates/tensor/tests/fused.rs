@@ -98,7 +98,7 @@ impl Weights {
         let map = |i: usize| Linear { weight: self.maps[i].0.clone(), bias: self.maps[i].1.clone() };
         let norm = |i: usize| Norm { weight: self.norms[i].0.clone(), bias: self.norms[i].1.clone(), epsilon };
         let (query_key_value, next) = match self.maps.len() {
-            4 => (QueryKeyValue::Joined(map(0)), 1),
+            4 => (QueryKeyValue::Joined(Box::new(map(0))), 1),
             _ => (QueryKeyValue::Apart(Box::new([map(0), map(1), map(2)])), 3),
         };
         LayerWeights {

@@ -142,7 +142,7 @@ impl Case {
             weights: LayerWeights {
                 attention: AttentionWeights {
                     query_key_value: match variant.pre_norm {
-                        true => QueryKeyValue::Joined(map(3 * h, h, "query, key and value")),
+                        true => QueryKeyValue::Joined(Box::new(map(3 * h, h, "query, key and value"))),
                         false => QueryKeyValue::Apart(Box::new(["query", "key", "value"].map(|name| map(h, h, name)))),
                     },
                     output: map(h, h, "projection"),

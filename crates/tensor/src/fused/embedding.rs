@@ -103,7 +103,7 @@ impl Backward<Flex, 5> for EmbedBackward {
             let size = table.shape().num_elements();
             let there = grads.remove(table).map(in_order);
             let mut gradient = there.unwrap_or_else(|| tensor(vec![0.0; size], [size / width, width]));
-            embed::scatter(&d, &*plan.rows[i], plan.offset(i), gradient.storage_mut::<f32>());
+            embed::scatter(&d, plan.rows[i].as_ref(), plan.offset(i), gradient.storage_mut::<f32>());
             grads.register::<Flex>(parent.id, gradient);
         }
         for (gradient, parent) in [dweight, dbias].into_iter().zip(parents) {

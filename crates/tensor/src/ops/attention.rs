@@ -20,7 +20,7 @@ pub enum QueryKeyValue {
     /// `(width, width)` each.
     Apart(Box<[Linear; 3]>),
     /// Below each other. `(3 · width, width)`
-    Joined(Linear),
+    Joined(Box<Linear>),
 }
 
 /// What is not a weight.
@@ -52,7 +52,7 @@ pub fn attention(
     let [query, key, value] = match weights.query_key_value {
         QueryKeyValue::Apart(maps) => maps.map(|map| linear(x.clone(), map)),
         QueryKeyValue::Joined(map) => {
-            let all = linear(x, map).chunk(3, 1);
+            let all = linear(x, *map).chunk(3, 1);
             all.try_into().expect("three parts")
         }
     };
