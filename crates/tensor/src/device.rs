@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use burn::tensor::Device;
 
-/// `auto`, `cpu`, `cuda:0`, `rocm:0`, `vulkan:0`, `metal:0`, `webgpu:0`. `auto` takes the best that was built
+/// `auto`, `cpu`, `cuda:0`, `rocm:0`, `vulkan:0`, `metal:0`, `wgpu:0`. `auto` takes the best that was built
 /// in. The device returned records no gradients; call `.autodiff()` on it to train.
 ///
 /// Errors: a name that is not one of these or was not built in, a number that is not one, a device
@@ -44,8 +44,8 @@ fn accelerators() -> Vec<(&'static str, Vec<Device>)> {
     list.push(("metal", Device::enumerate(burn::tensor::DeviceType::Metal).into_iter().collect()));
     #[cfg(feature = "vulkan")]
     list.push(("vulkan", Device::enumerate(burn::tensor::DeviceType::Vulkan).into_iter().collect()));
-    #[cfg(feature = "webgpu")]
-    list.push(("webgpu", Device::enumerate(burn::tensor::DeviceType::WebGpu).into_iter().collect()));
+    #[cfg(feature = "wgpu")]
+    list.push(("wgpu", Device::enumerate(burn::tensor::DeviceType::Wgpu).into_iter().collect()));
     list
 }
 

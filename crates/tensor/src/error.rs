@@ -28,7 +28,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoDevice { .. } => {
-                "use `--device cpu`, or build with `--features cuda`, `rocm`, `metal`, `vulkan` or `webgpu`".into()
+                "use `--device cpu`, or build with `--features cuda`, `rocm`, `metal`, `vulkan` or `wgpu`".into()
             }
             Self::NoSuchIndex { .. } => "devices are counted from 0; `--device auto` takes the best there is".into(),
         })
