@@ -13,7 +13,7 @@ Examples:
   polyseme bench encoder --batch 32 --seq-len 128
   polyseme bench encoder --latency
   polyseme bench --train mini --batch 32 --seq-len 128 --vocab-size 30522
-  polyseme bench --compare --device vulkan:0";
+  polyseme bench --compare --device wgpu:0";
 
 /// Words of `polyseme bench`.
 #[derive(Clone, Debug, Args)]
