@@ -72,6 +72,8 @@ def make_texts(work):
     for name, rows in (("train", 120), ("valid", 30)):
         lines = [f'"{sentence(rng, names[i % 3])}",{names[i % 3]}' for i in range(rows)]
         (work / f"{name}.csv").write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        numbers = [f'"{sentence(rng, names[i % 3])}",{3.0 * (i % 3) - 1.0}' for i in range(rows)]
+        (work / f"numbers-{name}.csv").write_text("text,score\n" + "\n".join(numbers) + "\n", encoding="utf-8")
     texts = HARD + [sentence(rng, rng.choice(names)) for _ in range(300)]
     (work / "texts.txt").write_text("".join(t + "\n" for t in texts), encoding="utf-8")
     (work / "texts.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
@@ -90,9 +92,10 @@ class Polyseme:
     def pretrain(self, work, out, *more):
         self("pretrain", work / "corpus.txt", "--out", out, "--steps", "8", "--seed", "3", *more)
 
-    def finetune(self, work, model, out):
-        files = ("--train", work / "train.csv", "--valid", work / "valid.csv")
-        self("finetune", model, "--task", "classify", *files, "--out", out, "--epochs", "1", "--max-length", "32", "--seed", "3")
+    def finetune(self, work, model, out, task="classify"):
+        which = "numbers-" if task == "regress" else ""
+        files = ("--train", work / f"{which}train.csv", "--valid", work / f"{which}valid.csv")
+        self("finetune", model, "--task", task, *files, "--out", out, "--epochs", "1", "--max-length", "32", "--seed", "3")
 
 
 def make_reference(family, tokenizer_of, folder):
@@ -213,6 +216,17 @@ class Comparison:
             best = int(theirs.argmax())
             assert ours["label"] == model.config.id2label[best], f"{text!r}: {ours['label']}, expected {model.config.id2label[best]}"
 
+    def numbers(self, model):
+        """The number of all texts, by `predict`."""
+        lines = self.polyseme("predict", self.folder, self.work / "texts.jsonl").splitlines()
+        assert model.config.problem_type == "regression", model.config.problem_type
+        self.row |= {"probability_difference": 0.0, "logit_difference": 0.0}
+        for text, line in zip(self.texts, lines, strict=True):
+            with torch.no_grad():
+                theirs = model(**self.encode(text)).logits[0, 0].item()
+            difference = abs(json.loads(line)["value"] - theirs) / max(1.0, abs(theirs))
+            self.row["logit_difference"] = max(self.row["logit_difference"], difference)
+
     def measure(self, ours, logits):
         """Keeps the largest difference of probabilities, and of logits around their mean: where the greatest of them
         is above 1, as a share of it (f32 has seven digits, and the logits of a sure classifier are tens)."""
@@ -237,7 +251,7 @@ class Comparison:
 
 
 def make_folders(polyseme, work):
-    """Everything that is to be opened: (folder, whether it is a classifier)."""
+    """Everything that is to be opened: (folder, what its head says: masked, classes or numbers)."""
     kinds = {
         "wordpiece": ("--recipe", "tiny", "--vocab-size", "300"),
         "byte-bpe": ("--recipe", "tiny", "--vocab-size", "400", "--set", "tokenizer.kind=byte-bpe"),
@@ -251,14 +265,16 @@ def make_folders(polyseme, work):
     for name, flags in kinds.items():
         polyseme.pretrain(work, work / f"new-{name}", *flags)
         polyseme.finetune(work, work / f"new-{name}", work / f"new-{name}-classifier")
-        made += [(work / f"new-{name}", False), (work / f"new-{name}-classifier", True)]
+        made += [(work / f"new-{name}", "masked"), (work / f"new-{name}-classifier", "classes")]
         print(f"  pre-trained and fine-tuned: new-{name}", file=sys.stderr)
     for family in ("bert", "roberta", "distilbert", "electra", "modernbert"):
         reference = work / f"reference-{family}"
         make_reference(family, work / ("new-byte-bpe" if family == "roberta" else "new-wordpiece"), reference)
         polyseme.pretrain(work, work / f"{family}-on", "--from", reference, "--seq-len", "64", "--recipe", "tiny")
         polyseme.finetune(work, work / f"{family}-on", work / f"{family}-classifier")
-        made += [(reference, False), (work / f"{family}-on", False), (work / f"{family}-classifier", True)]
+        polyseme.finetune(work, work / f"{family}-on", work / f"{family}-numbers", task="regress")
+        made += [(reference, "masked"), (work / f"{family}-on", "masked")]
+        made += [(work / f"{family}-classifier", "classes"), (work / f"{family}-numbers", "numbers")]
         print(f"  gone on with and fine-tuned: {family}", file=sys.stderr)
     return made
 
@@ -267,13 +283,13 @@ def compare(polyseme, made, work, texts):
     """A row a folder."""
     example = ["cargo", "run", "--release", "--quiet", "-p", "polyseme-text", "--example", "token_ids", "--"]
     rows = []
-    for folder, classifier in made:
+    for folder, head in made:
         comparison = Comparison(polyseme, folder, work, texts)
-        auto = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModelForMaskedLM
+        auto = transformers.AutoModelForMaskedLM if head == "masked" else transformers.AutoModelForSequenceClassification
         model = comparison.open(auto)
         comparison.ids(example)
         comparison.hidden(model)
-        comparison.classes(model) if classifier else comparison.masked(model)
+        getattr(comparison, head)(model)
         comparison.row["wrong"] = comparison.wrong()
         rows.append(comparison.row)
         print(f"  {folder.name:24} {'; '.join(comparison.row['wrong']) or 'agrees'}", file=sys.stderr)
@@ -300,7 +316,7 @@ def main():
     columns = ["folder", "opened as", "tokenizer", "wrong keys", "other ids", "hidden", "probabilities", "logits"]
     lines = ["# transformers opens what Polyseme writes", "", *record.header(found), ""]
     lines += [
-        f"{len(texts)} texts, hard ones among them; largest absolute differences, at most {TOLERANCE:g} allowed. `reference-*` was",
+        f"{len(texts)} texts, hard ones among them; largest differences (of logits above 1 as a share), at most {TOLERANCE:g} allowed. `reference-*` was",
         "written by transformers and read by Polyseme; `*-on` went on from it; `new-*` began from nothing.",
         "",
     ]
