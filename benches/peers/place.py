@@ -55,8 +55,8 @@ def reason(said):
 
 
 def short(command):
-    """A command as it may be repeated, with paths below the repository."""
-    return shlex.join(record.relative(word) for word in command)
+    """A command as it may be repeated, with paths below the repository, those inside of settings too."""
+    return shlex.join(str(record.relative(word)) for word in command).replace(f"{ROOT}/", "")
 
 
 class Place:
