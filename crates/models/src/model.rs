@@ -209,6 +209,11 @@ impl Model {
         &self.params.info(self.classifier_head().dense().weight).name
     }
 
+    /// Name of the weight of the last map of a head over sequences. Panics without such a head.
+    pub fn classifier_output(&self) -> &str {
+        &self.params.info(self.classifier_head().output().weight).name
+    }
+
     /// Replaces a classification head: its dense layer `(hidden, hidden)`, `(hidden)` and its map onto
     /// the classes `(labels, hidden)`, `(labels)`. Panics on other sizes, without such a head, or where
     /// that has no biases.

@@ -298,6 +298,14 @@ fn numbers_are_learned_on_their_own_scale_and_the_folder_gives_them() {
     let Metrics::Regress(unmoved) = &outcome.results[0].valid else { panic!("{outcome:?}") };
     assert!((unmoved.rmse - found.rmse).abs() < 1e-2, "{unmoved:?} and {found:?}");
 
+    // A classifier's folder has a dense layer but no number: a new one begins at the training rows' mean.
+    let classifier = bench.settings("classifier");
+    run(&FinetuneSettings { epochs: 1, ..classifier.clone() }, false).unwrap();
+    let fresh = FinetuneSettings { model: classifier.out, out: bench.settings("fresh").out, ..settings.clone() };
+    let (outcome, _) = run(&fresh, false).unwrap();
+    let Metrics::Regress(begins) = &outcome.results[0].valid else { panic!("{outcome:?}") };
+    assert!((begins.rmse - begins.deviation).abs() < 0.1 * begins.deviation, "{begins:?}");
+
     let words = FinetuneSettings { task: "regress".into(), metric: "rmse".into(), ..bench.settings("words") };
     let error = run(&words, false).unwrap_err();
     assert!(matches!(&error, Error::NotANumber { row: 1, column, .. } if column == "label"), "{error}");

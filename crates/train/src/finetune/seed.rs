@@ -32,14 +32,15 @@ pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
         let (like, _) = Model::open(&source, HeadKind::None, init, &task.device)?;
         (Model::new(like.family(), like.config().clone(), head, init, &task.device)?, true)
     } else {
-        let (model, report) = Model::open(&source, head, init, &task.device)?;
-        let new = report.missing.iter().any(|name| name == model.classifier_dense());
+        let (mut model, report) = Model::open(&source, head, init, &task.device)?;
+        let is_new = |of: &str| report.missing.iter().any(|name| name == of);
+        let (new, new_output) = (is_new(model.classifier_dense()), is_new(model.classifier_output()));
+        if let (Output::Number(scale), false) = (&task.output, new_output) {
+            // The folder's head gives the numbers themselves.
+            model.rescale_output(1.0 / scale.deviation, -scale.mean / scale.deviation);
+        }
         (model, new)
     };
-    if let (Output::Number(scale), false, false) = (&task.output, new, settings.from_scratch) {
-        // The folder's head gives the numbers themselves.
-        model.rescale_output(1.0 / scale.deviation, -scale.mean / scale.deviation);
-    }
     settings.freeze.check(&model, &settings.model)?;
     let freeze = settings.freeze.clone();
     model.set_trainable(&|p| freeze.tunes(p));
