@@ -68,26 +68,16 @@ impl Encoder {
         })?;
         Ok(found.into_iter().flatten().collect())
     }
-}
-
-impl Encoder {
-    /// Errors unless the model has a regression head.
-    ///
-    /// # Errors
-    /// No regression head.
-    pub fn check_regression(&self) -> Result<()> {
-        match self.model.head() {
-            HeadKind::Regress => Ok(()),
-            other => Err(Error::NoRegression { found: head_name(&other) }),
-        }
-    }
 
     /// The number of each text or pair that is encoded already, in order.
     ///
     /// # Errors
     /// No regression head.
     pub fn predict_numbers_encoded(&self, encodings: &[Encoding]) -> Result<Vec<f32>> {
-        self.check_regression()?;
+        let head = self.model.head();
+        if head != HeadKind::Regress {
+            return Err(Error::NoRegression { found: head_name(&head) });
+        }
         let mut numbers = vec![0.0; encodings.len()];
         self.for_each_batch(encodings, |members, batch| {
             let found = self.model.class_logits(batch, Mode::Eval); // (sequences, 1)

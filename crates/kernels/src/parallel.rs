@@ -61,22 +61,6 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Sync + Send) ->
     items.into_par_iter().map(f).collect()
 }
 
-/// Splits a slice of rows by ranges of sequences that follow each other.
-pub fn split_rows<'a>(
-    mut rows: &'a mut [f32],
-    starts: &[usize],
-    ranges: &[Range<usize>],
-    width: usize,
-) -> Vec<&'a mut [f32]> {
-    let mut out = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        let (head, tail) = rows.split_at_mut((starts[range.end] - starts[range.start]) * width);
-        out.push(head);
-        rows = tail;
-    }
-    out
-}
-
 /// Splits `len` items into at most `parts` contiguous ranges of nearly equal size.
 pub fn even(len: usize, parts: usize) -> Vec<Range<usize>> {
     let parts = parts.clamp(1, len.max(1));

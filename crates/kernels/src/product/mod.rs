@@ -39,10 +39,6 @@ impl<'a> Mat<'a> {
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
-    /// Number of columns.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
     /// Some of the rows. Panics if they are not there.
     #[must_use]
     pub fn rows(self, range: Range<usize>) -> Self {
