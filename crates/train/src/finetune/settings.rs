@@ -17,7 +17,7 @@ pub struct FinetuneSettings {
     pub model: PathBuf,
     /// Begin with random weights of the same shape instead (the honest baseline).
     pub from_scratch: bool,
-    /// `classify`.
+    /// `classify` or `regress`.
     pub task: String,
     /// Labelled rows to learn from.
     pub train: PathBuf,
@@ -41,7 +41,7 @@ pub struct FinetuneSettings {
     pub epochs: u64,
     /// Stop after this many epochs without a better validation metric; 0 never.
     pub patience: u64,
-    /// `accuracy` or `macro_f1` or `loss`: chooses the best epoch.
+    /// Chooses the best epoch: one of [`metrics_of`] the task.
     pub metric: String,
     /// Rows an optimizer step.
     pub batch_size: usize,
