@@ -71,7 +71,10 @@ impl Encoder {
     }
 
     /// The longest input for a call: what was asked for, else the folder's limit.
-    pub(crate) fn max_length(&self, asked: Option<usize>) -> Result<usize> {
+    ///
+    /// # Errors
+    /// A length the model cannot take.
+    pub fn max_length(&self, asked: Option<usize>) -> Result<usize> {
         let limit = self.model.config().max_length();
         match asked {
             None => Ok(self.limit()),

@@ -32,17 +32,17 @@ pub enum Error {
         /// The head it has.
         found: &'static str,
     },
-    /// The model cannot classify.
-    #[error("labels need a classification head; this model has {found}")]
-    NoClassifier {
+    /// The model has another head than the one asked.
+    #[error("{what} need {head}; this model has {found}")]
+    WrongHead {
+        /// What was asked for: "labels".
+        what: &'static str,
+        /// The head that gives them, by its name in a sentence.
+        head: &'static str,
         /// The head it has.
         found: &'static str,
-    },
-    /// The model gives no number.
-    #[error("numbers need a regression head; this model has {found}")]
-    NoRegression {
-        /// The head it has.
-        found: &'static str,
+        /// The task that makes one.
+        task: &'static str,
     },
     /// A text that must not be cut is longer than the model can take.
     #[error("the text has {tokens} tokens; this model takes at most {limit}")]
@@ -114,8 +114,9 @@ impl Error {
             Self::NoMask { mask } => return Some(format!("write {mask} where a word is to be found")),
             Self::NoMaskToken => "the tokenizer's files must name a `mask_token`",
             Self::NoMaskedLmHead { .. } => "use the folder that `polyseme pretrain` wrote, before fine-tuning",
-            Self::NoClassifier { .. } => "make one with `polyseme finetune MODEL --task classify`",
-            Self::NoRegression { .. } => "make one with `polyseme finetune MODEL --task regress`",
+            Self::WrongHead { task, .. } => {
+                return Some(format!("make one with `polyseme finetune MODEL --task {task}`"));
+            }
             Self::TooLong { .. } => "shorten the text around its masks",
             Self::MaxLength { limit, .. } => {
                 return Some(format!("choose a length from 3 to {limit}, or leave it out"));

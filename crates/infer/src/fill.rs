@@ -72,11 +72,15 @@ impl Encoder {
 }
 
 /// A head's name in a sentence.
-pub(crate) fn head_name(head: &HeadKind) -> &'static str {
+pub fn head_name(head: &HeadKind) -> &'static str {
     match head {
         HeadKind::MaskedLm => "a masked-language-modelling head",
         HeadKind::Classify(_) => "a classification head",
+        HeadKind::MultiLabel(_) => "a head for several labels",
         HeadKind::Regress => "a regression head",
+        HeadKind::Tag(_) => "a head for tags",
+        HeadKind::Answer => "a head for answers",
+        HeadKind::Choice => "a head for choices",
         HeadKind::None | HeadKind::AsFound => "no head",
     }
 }

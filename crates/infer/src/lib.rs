@@ -4,6 +4,7 @@
 //! window, and gives results back in the caller's order. A text's result does not depend on what
 //! else is in the batch: batches are packed, nothing is padded.
 
+mod answering;
 mod batches;
 mod embed;
 mod encoder;
@@ -11,10 +12,14 @@ mod error;
 mod fill;
 mod pooling;
 mod predict;
+mod tagging;
 mod words;
 
+pub use answering::{FoundAnswer, LONGEST_ANSWER, QuestionContext, SpanScore, best_span, trimmed};
 pub use embed::{EmbedOptions, TokenVectors};
 pub use encoder::{Encoder, TextPair};
 pub use error::{Error, Result};
+pub use fill::head_name;
 pub use fill::{Fill, FillCandidate};
-pub use predict::Prediction;
+pub use predict::{Prediction, first_of_best, sigmoid, softmax};
+pub use tagging::{Entity, TagWindow, TaggedSpan, WordTag, joined, spans, tag_windows};

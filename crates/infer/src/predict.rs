@@ -1,4 +1,4 @@
-//! Labels of texts.
+//! Labels and numbers of texts, and the best of several choices.
 
 use crate::batches::WINDOW;
 use crate::encoder::values;
@@ -27,7 +27,12 @@ impl Encoder {
     pub fn labels(&self) -> Result<Vec<String>> {
         match self.model.head() {
             HeadKind::Classify(labels) => Ok(labels),
-            other => Err(Error::NoClassifier { found: head_name(&other) }),
+            other => Err(Error::WrongHead {
+                what: "labels",
+                head: "a classification head",
+                found: head_name(&other),
+                task: "classify",
+            }),
         }
     }
 
@@ -60,7 +65,7 @@ impl Encoder {
         let labels = self.labels()?;
         let mut found: Vec<Option<Prediction>> = vec![None; encodings.len()];
         self.for_each_batch(encodings, |members, batch| {
-            let logits = self.model.class_logits(batch, Mode::Eval); // (sequences, labels)
+            let logits = self.model.sequence_outputs(batch, Mode::Eval); // (sequences, labels)
             for (row, &member) in values(logits).chunks_exact(labels.len()).zip(members) {
                 found[member] = Some(prediction(row, &labels));
             }
@@ -76,11 +81,16 @@ impl Encoder {
     pub fn predict_numbers_encoded(&self, encodings: &[Encoding]) -> Result<Vec<f32>> {
         let head = self.model.head();
         if head != HeadKind::Regress {
-            return Err(Error::NoRegression { found: head_name(&head) });
+            return Err(Error::WrongHead {
+                what: "numbers",
+                head: "a regression head",
+                found: head_name(&head),
+                task: "regress",
+            });
         }
         let mut numbers = vec![0.0; encodings.len()];
         self.for_each_batch(encodings, |members, batch| {
-            let found = self.model.class_logits(batch, Mode::Eval); // (sequences, 1)
+            let found = self.model.sequence_outputs(batch, Mode::Eval); // (sequences, 1)
             for (number, &member) in values(found).into_iter().zip(members) {
                 numbers[member] = number;
             }
@@ -88,21 +98,102 @@ impl Encoder {
         })?;
         Ok(numbers)
     }
+
+    /// The labels of a head for several, and the probability each must have.
+    ///
+    /// # Errors
+    /// No such head.
+    pub fn several_labels(&self) -> Result<(Vec<String>, Vec<f32>)> {
+        match self.model.head() {
+            HeadKind::MultiLabel(labels) => {
+                let thresholds = self.model.thresholds().map_or(vec![0.5; labels.len()], <[f32]>::to_vec);
+                Ok((labels, thresholds))
+            }
+            other => Err(Error::WrongHead {
+                what: "several labels",
+                head: "a head for several labels",
+                found: head_name(&other),
+                task: "multilabel",
+            }),
+        }
+    }
+
+    /// The probability of each label of each text or pair that is encoded already, in order.
+    ///
+    /// # Errors
+    /// No head for several labels.
+    pub fn predict_several_encoded(&self, encodings: &[Encoding]) -> Result<Vec<Vec<f32>>> {
+        let (labels, _) = self.several_labels()?;
+        let mut found = vec![Vec::new(); encodings.len()];
+        self.for_each_batch(encodings, |members, batch| {
+            let logits = self.model.sequence_outputs(batch, Mode::Eval); // (sequences, labels)
+            for (row, &member) in values(logits).chunks_exact(labels.len()).zip(members) {
+                found[member] = row.iter().map(|&x| sigmoid(x)).collect();
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// How probable each choice is: each text with its choices.
+    ///
+    /// # Errors
+    /// No head for choices, a length the model cannot take.
+    pub fn choose(&self, asked: &[(String, Vec<String>)], max_length: Option<usize>) -> Result<Vec<Vec<f32>>> {
+        let head = self.model.head();
+        if head != HeadKind::Choice {
+            return Err(Error::WrongHead {
+                what: "choices",
+                head: "a head for choices",
+                found: head_name(&head),
+                task: "choice",
+            });
+        }
+        let mut probabilities = Vec::with_capacity(asked.len());
+        for part in asked.chunks(WINDOW / 4) {
+            let pairs = part.iter().flat_map(|(text, choices)| choices.iter().map(|c| (text.clone(), Some(c.clone()))));
+            let encodings = self.encode(&pairs.collect::<Vec<TextPair>>(), max_length)?;
+            let mut scores = vec![0.0; encodings.len()];
+            self.for_each_batch(&encodings, |members, batch| {
+                let found = values(self.model.sequence_outputs(batch, Mode::Eval)); // (sequences, 1)
+                members.iter().zip(found).for_each(|(&member, score)| scores[member] = score);
+                Ok(())
+            })?;
+            let mut scores = scores.as_slice();
+            for (_, choices) in part {
+                let (of_this, rest) = scores.split_at(choices.len());
+                probabilities.push(softmax(of_this));
+                scores = rest;
+            }
+        }
+        Ok(probabilities)
+    }
 }
 
 fn prediction(logits: &[f32], labels: &[String]) -> Prediction {
     let scores = softmax(logits);
-    let mut best = 0; // the first of equals
-    for (i, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
-            best = i;
-        }
-    }
+    let best = first_of_best(&scores);
     Prediction { label: labels[best].clone(), score: scores[best], scores }
 }
 
+/// The first of the greatest.
+pub fn first_of_best(scores: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, &score) in scores.iter().enumerate() {
+        if score > scores[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// The probability of one logit.
+pub fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
 /// Probabilities of logits.
-pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
+pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut scores: Vec<f32> = logits.iter().map(|x| (x - max).exp()).collect();
     let sum: f64 = scores.iter().map(|&x| f64::from(x)).sum();

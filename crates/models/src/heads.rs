@@ -1,7 +1,7 @@
-//! Heads: masked language modelling, sequence classification, and BERT's pooler.
+//! Heads: masked language modelling, and one for all tasks.
 
 use crate::EncoderConfig;
-use crate::families::{ClassifierForm, MaskedLmForm};
+use crate::families::{MaskedLmForm, TaskForm};
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
 use polyseme_tensor::ops::{Activation, Linear, activate, dropout, layer_norm, linear, masked_lm_loss};
 use polyseme_tensor::{Mode, Tensor};
@@ -65,50 +65,62 @@ impl MaskedLmHead {
     }
 }
 
-/// A dense layer with activation, then a linear map onto the classes.
-pub(crate) struct ClassifierHead {
-    dense: LinearIds,
+/// A head of a task: perhaps a dense layer with activation and norm, then a linear map.
+pub(crate) struct TaskHead {
+    dense: Option<LinearIds>,
     activation: Activation,
     norm: Option<NormIds>,
     dropout_before: bool,
+    /// Rate of dropout.
+    dropout: f64,
     output: LinearIds,
 }
 
-impl ClassifierHead {
-    pub fn declare(builder: &mut Builder, form: &ClassifierForm, config: &EncoderConfig, labels: usize) -> Self {
+impl TaskHead {
+    /// `dropout` is the rate before the last map.
+    pub fn declare(
+        builder: &mut Builder,
+        form: &TaskForm,
+        config: &EncoderConfig,
+        outputs: usize,
+        dropout: f64,
+    ) -> Self {
         let hidden = config.hidden_size;
+        let dense = form
+            .dense
+            .map(|name| builder.linear(name, [hidden, hidden], ParamGroup::Head, config.variant.classifier_bias));
         Self {
-            dense: builder.linear(form.dense, [hidden, hidden], ParamGroup::Head, config.variant.classifier_bias),
+            dense,
             activation: form.activation,
             norm: form.norm.map(|name| builder.norm(name, hidden, config, ParamGroup::Head)),
             dropout_before: form.dropout_before,
-            output: builder.linear(form.output, [labels, hidden], ParamGroup::Head, true),
+            dropout,
+            output: builder.linear(form.output, [outputs, hidden], ParamGroup::Head, true),
         }
     }
 
-    /// Numbers of the map onto the classes.
+    /// Numbers of the last map.
     pub fn output(&self) -> LinearIds {
         self.output
     }
 
-    /// What follows the dense layer, if a norm does not follow that.
-    pub fn activation(&self) -> Option<Activation> {
-        self.norm.is_none().then_some(self.activation)
+    /// The dense layer and what follows it, if there is one and no norm follows that.
+    pub fn plain(&self) -> Option<(LinearIds, Activation)> {
+        self.dense.filter(|_| self.norm.is_none()).map(|dense| (dense, self.activation))
     }
 
-    /// Numbers of the dense layer.
-    pub fn dense(&self) -> LinearIds {
-        self.dense
-    }
-
-    /// First tokens or means `(sequences, hidden)` to `(sequences, labels)`.
-    pub fn logits(&self, x: Tensor<2>, params: View<'_>, rate: f64, mode: Mode) -> Tensor<2> {
+    /// Hidden states `(rows, hidden)` to `(rows, outputs)`.
+    pub fn logits(&self, mut x: Tensor<2>, params: View<'_>, mode: Mode) -> Tensor<2> {
         let mode = mode.named("classifier");
-        let x = if self.dropout_before { dropout(x, rate, mode.named("before")) } else { x };
-        let mut x = activate(linear(x, params.linear(self.dense)), self.activation);
+        if self.dropout_before {
+            x = dropout(x, self.dropout, mode.named("before"));
+        }
+        if let Some(dense) = self.dense {
+            x = activate(linear(x, params.linear(dense)), self.activation);
+        }
         if let Some(norm) = self.norm {
             x = layer_norm(x, params.norm(norm));
         }
-        linear(dropout(x, rate, mode), params.linear(self.output))
+        linear(dropout(x, self.dropout, mode), params.linear(self.output))
     }
 }

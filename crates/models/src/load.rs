@@ -1,6 +1,6 @@
 //! From a model folder to parameters, with a report of what happened to each tensor.
 
-use crate::families::Form;
+use crate::families::{Form, TaskForm};
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec};
 use crate::{EncoderConfig, Error, Family, Result};
@@ -18,6 +18,7 @@ pub(crate) struct Loaded {
     pub config: EncoderConfig,
     pub parts: Parts,
     pub values: Vec<(Spec, Vec<f32>)>,
+    pub thresholds: Option<Vec<f32>>,
     pub json: ConfigJson,
     pub report: LoadReport,
 }
@@ -30,16 +31,22 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let config = (form.read)(&mut json)?;
     config.check()?;
     (form.check)(&config)?;
-    let said = Said::read(&mut json, form)?;
+    let said = Said::read(&mut json)?;
     let file = folder.tensors()?;
     let names: BTreeSet<String> = file.names().into_iter().collect();
     let (head, head_is_new) = choose_head(wanted, &said, form, &names)?;
+
+    let thresholds = match (&head, head_is_new) {
+        (HeadKind::MultiLabel(labels), false) => thresholds(&mut json, labels.len())?,
+        _ => None,
+    };
 
     let pooler = form.pooler.is_some_and(|pooler| {
         let bare = pooler.trim_start_matches('~');
         names.contains(&format!("{bare}.weight")) || names.contains(&format!("{}{bare}.weight", form.prefix))
     });
-    let (parts, specs) = Parts::declare(family, &config, &head, pooler);
+    let dropout = head.form(form).map_or(Ok(0.0), |task| task.rate(&config, Some(&mut json)))?;
+    let (parts, specs) = Parts::declare(family, &config, &head, pooler, dropout);
     let mut reader = Reader { path: &folder.path, form, file: &file, names: &names, report: LoadReport::default() };
     let mut sources = Vec::with_capacity(specs.len());
     for spec in specs {
@@ -64,7 +71,7 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let values: Vec<_> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
     reader.sort_the_rest(&config)?;
     let report = reader.report;
-    Ok(Loaded { family, config, parts, values, json, report })
+    Ok(Loaded { family, config, parts, values, thresholds, json, report })
 }
 
 /// The family that `model_type` names.
@@ -84,61 +91,83 @@ fn family_of(json: &mut ConfigJson) -> Result<Family> {
 /// What `config.json` says of heads.
 struct Said {
     path: std::path::PathBuf,
-    masked_lm: bool,
-    classify: bool,
+    architectures: Vec<String>,
     labels: Vec<String>,
     problem_type: Option<String>,
 }
 
 impl Said {
-    fn read(json: &mut ConfigJson, form: &Form) -> Result<Self> {
+    fn read(json: &mut ConfigJson) -> Result<Self> {
         let architectures = match json.take("architectures") {
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             _ => Vec::new(),
         };
-        let says = |name: &str| architectures.iter().any(|found: &String| found == name);
         // These say nothing that is computed; they are written anew or kept.
         for key in ["dtype", "torch_dtype", "transformers_version", "use_cache", "label2id"] {
             json.take(key);
         }
         Ok(Self {
             path: json.path.clone(),
-            masked_lm: says(form.architectures.masked_lm)
-                || says(&form.architectures.base.replace("Model", "ForPreTraining")),
-            classify: says(form.architectures.classify),
+            architectures,
             labels: labels(json)?,
             problem_type: Some(json.str_or("problem_type", "")?).filter(|problem| !problem.is_empty()),
         })
     }
 
-    /// Whether the head of the folder is one of one number, which a single label means where nothing is
-    /// said.
-    fn regress(&self) -> bool {
-        match self.problem_type.as_deref() {
-            None => self.labels.len() == 1,
-            Some(problem) => problem == "regression",
+    fn says(&self, name: &str) -> bool {
+        self.architectures.iter().any(|found| found == name)
+    }
+
+    /// Whether it names the class of a task.
+    fn says_task(&self, form: &Form) -> bool {
+        let said = &form.architectures;
+        [said.classify, said.tags, said.answer, said.choice].into_iter().any(|name| self.says(name))
+    }
+
+    /// The head of a task that the folder has, by what the configuration says and by its tensors.
+    fn task_head(&self, form: &Form, names: &BTreeSet<String>) -> Result<Option<HeadKind>> {
+        let has = |form: &TaskForm| names.contains(&format!("{}.weight", form.output));
+        let said = &form.architectures;
+        if self.says(said.answer) && has(&form.answer) {
+            return Ok(Some(HeadKind::Answer));
+        }
+        if self.says(said.choice) && has(&form.choice) {
+            return Ok(Some(HeadKind::Choice));
+        }
+        if self.says(said.tags) && has(&form.tags) {
+            return self.each_once(2).map(|labels| Some(HeadKind::Tag(labels)));
+        }
+        if has(&form.classifier) { self.sequence_head().map(Some) } else { Ok(None) }
+    }
+
+    /// The head of the folder over whole sequences. A single label means a number where nothing is said.
+    fn sequence_head(&self) -> Result<HeadKind> {
+        match (self.problem_type.as_deref(), self.labels.len()) {
+            (None | Some("regression"), 1) => Ok(HeadKind::Regress),
+            (Some("regression"), n) => self.bad("id2label", format!("{n} labels"), "one, of a regression"),
+            (Some("multi_label_classification"), _) => self.each_once(1).map(HeadKind::MultiLabel),
+            (None | Some("single_label_classification"), _) => self.each_once(2).map(HeadKind::Classify),
+            (Some(other), _) => {
+                let expected = "`single_label_classification`, `multi_label_classification`, `regression` or null";
+                self.bad("problem_type", format!("`{other}`"), expected)
+            }
         }
     }
 
-    /// The head of the folder over whole sequences: one label of several, or a number.
-    fn sequence_head(&self) -> Result<HeadKind> {
-        let bad = |key, found: String, expected: &str| {
-            Err(Error::BadKey { path: self.path.clone(), key, found, expected: expected.into() })
-        };
-        if let Some(other) = self.problem_type.as_deref()
-            && !["single_label_classification", "regression"].contains(&other)
-        {
-            let expected = "`single_label_classification`, `regression` or null";
-            return bad("problem_type", format!("`{other}`"), expected);
-        }
+    /// The labels, if they are as many as this at least, and each stands once.
+    fn each_once(&self, least: usize) -> Result<Vec<String>> {
         let distinct: BTreeSet<_> = self.labels.iter().collect();
-        match (self.regress(), self.labels.len()) {
-            (true, 1) => Ok(HeadKind::Regress),
-            (true, n) => bad("id2label", format!("{n} labels"), "one, of a regression"),
-            (false, 0 | 1) => bad("id2label", "one label".into(), "two or more, or `problem_type` `regression`"),
-            (false, n) if distinct.len() < n => bad("id2label", format!("{:?}", self.labels), "each label once"),
-            (false, _) => Ok(HeadKind::Classify(self.labels.clone())),
+        match self.labels.len() {
+            n if n < least => {
+                self.bad("id2label", format!("{n} label(s)"), "two or more, or `problem_type` `regression`")
+            }
+            n if distinct.len() < n => self.bad("id2label", format!("{:?}", self.labels), "each label once"),
+            _ => Ok(self.labels.clone()),
         }
+    }
+
+    fn bad<T>(&self, key: &'static str, found: String, expected: &str) -> Result<T> {
+        Err(Error::BadKey { path: self.path.clone(), key, found, expected: expected.into() })
     }
 }
 
@@ -164,25 +193,40 @@ fn labels(json: &mut ConfigJson) -> Result<Vec<String>> {
         .collect()
 }
 
+/// `thresholds`: the probability each label must have, as [`crate::Model::set_thresholds`] left it.
+fn thresholds(json: &mut ConfigJson, labels: usize) -> Result<Option<Vec<f32>>> {
+    let Some(value) = json.take("thresholds").filter(|value| !value.is_null()) else { return Ok(None) };
+    let numbers: Option<Vec<f32>> =
+        value.as_array().and_then(|list| list.iter().map(|n| n.as_f64().map(|n| n as f32)).collect());
+    match numbers.filter(|n| n.len() == labels && n.iter().all(|t| (0.0..=1.0).contains(t))) {
+        Some(numbers) => Ok(Some(numbers)),
+        None => Err(Error::BadKey {
+            path: json.path.clone(),
+            key: "thresholds",
+            found: value.to_string().chars().take(200).collect(),
+            expected: format!("a number from 0 to 1 for each of {labels} labels"),
+        }),
+    }
+}
+
 /// The head the model gets, and whether its own tensors begin anew.
 fn choose_head(wanted: HeadKind, said: &Said, form: &Form, names: &BTreeSet<String>) -> Result<(HeadKind, bool)> {
     let has_masked_lm = names.contains(&format!("{}.weight", form.masked_lm.dense));
-    let has_classify = names.contains(&format!("{}.weight", form.classifier.output));
-    Ok(match wanted {
-        HeadKind::None => (HeadKind::None, false),
-        // The tensors decide; where both heads are there, what the configuration says.
-        HeadKind::AsFound if has_masked_lm && (said.masked_lm || !said.classify || !has_classify) => {
-            (HeadKind::MaskedLm, false)
+    match wanted {
+        HeadKind::None => Ok((HeadKind::None, false)),
+        HeadKind::MaskedLm => Ok((HeadKind::MaskedLm, !has_masked_lm)),
+        // The tensors decide; where heads of both kinds are there, what the configuration says.
+        HeadKind::AsFound if has_masked_lm && !said.says_task(form) => Ok((HeadKind::MaskedLm, false)),
+        HeadKind::AsFound => Ok(match said.task_head(form, names)? {
+            Some(head) => (head, false),
+            None if has_masked_lm => (HeadKind::MaskedLm, false),
+            None => (HeadKind::None, false),
+        }),
+        task => {
+            let same = said.task_head(form, names).ok().flatten().as_ref() == Some(&task);
+            Ok((task, !same))
         }
-        HeadKind::AsFound if has_classify => (said.sequence_head()?, false),
-        HeadKind::AsFound => (HeadKind::None, false),
-        HeadKind::MaskedLm => (HeadKind::MaskedLm, !has_masked_lm),
-        HeadKind::Classify(labels) => {
-            let same = has_classify && !said.regress() && said.labels == labels;
-            (HeadKind::Classify(labels), !same)
-        }
-        HeadKind::Regress => (HeadKind::Regress, !(has_classify && said.regress())),
-    })
+    }
 }
 
 /// Looks tensors up in a file.

@@ -1,7 +1,8 @@
 //! An encoder with at most one head, opened from a folder or made anew.
 
 use crate::encoder::Encoder;
-use crate::heads::{ClassifierHead, MaskedLmHead};
+use crate::families::{Form, TaskForm};
+use crate::heads::{MaskedLmHead, TaskHead};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
 use crate::{ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
@@ -23,16 +24,44 @@ pub enum HeadKind {
     /// Sequence classification with these labels: from the folder if it has this head with these
     /// labels, else new.
     Classify(Vec<String>),
+    /// Any number of these labels of a sequence: likewise.
+    MultiLabel(Vec<String>),
     /// One number of a sequence: from the folder if it has such a head, else new.
     Regress,
+    /// One of these labels of each token: likewise.
+    Tag(Vec<String>),
+    /// Where in a sequence an answer begins and ends: likewise.
+    Answer,
+    /// How well a sequence fits, beside others: likewise.
+    Choice,
 }
 
 impl HeadKind {
-    /// Outputs of a head over whole sequences; `None` for other heads.
+    /// Outputs of a head of a task; `None` for other heads.
     pub fn outputs(&self) -> Option<usize> {
         match self {
-            Self::Classify(labels) => Some(labels.len()),
-            Self::Regress => Some(1),
+            Self::Classify(labels) | Self::MultiLabel(labels) | Self::Tag(labels) => Some(labels.len()),
+            Self::Regress | Self::Choice => Some(1),
+            Self::Answer => Some(2),
+            Self::None | Self::AsFound | Self::MaskedLm => None,
+        }
+    }
+
+    /// Its labels, if it has any.
+    pub fn labels(&self) -> Option<&[String]> {
+        match self {
+            Self::Classify(labels) | Self::MultiLabel(labels) | Self::Tag(labels) => Some(labels),
+            _ => None,
+        }
+    }
+
+    /// How a family builds a head of a task.
+    pub(crate) fn form<'a>(&self, form: &'a Form) -> Option<&'a TaskForm> {
+        match self {
+            Self::Classify(_) | Self::MultiLabel(_) | Self::Regress => Some(&form.classifier),
+            Self::Tag(_) => Some(&form.tags),
+            Self::Answer => Some(&form.answer),
+            Self::Choice => Some(&form.choice),
             Self::None | Self::AsFound | Self::MaskedLm => None,
         }
     }
@@ -44,6 +73,8 @@ pub struct Model {
     config: EncoderConfig,
     parts: Parts,
     params: Params,
+    /// The probability each of several labels must have, if it was chosen.
+    thresholds: Option<Vec<f32>>,
     /// The folder's own `config.json`, so that keys nobody knows are written back.
     json: Option<ConfigJson>,
 }
@@ -60,14 +91,21 @@ pub(crate) struct Parts {
 enum Head {
     None,
     MaskedLm(MaskedLmHead),
-    /// Over whole sequences: of kind `Classify` or `Regress`.
-    Sequence(ClassifierHead, HeadKind),
+    /// Of a task, which the kind names.
+    Task(TaskHead, HeadKind),
 }
 
 impl Parts {
     /// Declares all parameters of a model, in order: embeddings, layers, head. An encoder alone has
     /// names without the family's prefix, as the reference writes them.
-    pub fn declare(family: Family, config: &EncoderConfig, head: &HeadKind, pooler: bool) -> (Self, Vec<Spec>) {
+    /// `dropout` is the rate of a task's head.
+    pub fn declare(
+        family: Family,
+        config: &EncoderConfig,
+        head: &HeadKind,
+        pooler: bool,
+        dropout: f64,
+    ) -> (Self, Vec<Spec>) {
         let form = family.form();
         let alone = matches!(head, HeadKind::None | HeadKind::AsFound);
         let mut builder = Builder::new(if alone { String::new() } else { form.prefix.to_owned() });
@@ -76,16 +114,14 @@ impl Parts {
             .pooler
             .filter(|_| alone && pooler)
             .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head, true));
-        let head = match head {
-            HeadKind::None | HeadKind::AsFound => Head::None,
-            HeadKind::MaskedLm => {
+        let head = match (head, head.form(form).zip(head.outputs())) {
+            (HeadKind::MaskedLm, _) => {
                 Head::MaskedLm(MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word))
             }
-            HeadKind::Classify(_) | HeadKind::Regress => {
-                let outputs = head.outputs().expect("a head over sequences");
-                let declared = ClassifierHead::declare(&mut builder, &form.classifier, config, outputs);
-                Head::Sequence(declared, head.clone())
+            (_, Some((form, outputs))) => {
+                Head::Task(TaskHead::declare(&mut builder, form, config, outputs, dropout), head.clone())
             }
+            (_, None) => Head::None,
         };
         (Self { encoder, head, pooler }, builder.specs)
     }
@@ -98,13 +134,14 @@ impl Model {
         config.check()?;
         (family.form().check)(&config)?;
         check_labels(&head)?;
-        let (parts, specs) = Parts::declare(family, &config, &head, false);
+        let dropout = head.form(family.form()).map_or(Ok(0.0), |form| form.rate(&config, None))?;
+        let (parts, specs) = Parts::declare(family, &config, &head, false, dropout);
         let values = specs.into_iter().map(|spec| {
             let values = spec.initial(stream, config.initializer_range);
             (spec, values)
         });
         let params = Params::new(values.collect(), device);
-        Ok(Self { family, config, parts, params, json: None })
+        Ok(Self { family, config, parts, params, thresholds: None, json: None })
     }
 
     /// Opens a folder. A part of the encoder that is missing is an error; a missing head is made
@@ -113,8 +150,14 @@ impl Model {
         check_labels(&head)?;
         let loaded = load::load(folder, head, stream)?;
         let params = Params::new(loaded.values, device);
-        let model =
-            Self { family: loaded.family, config: loaded.config, parts: loaded.parts, params, json: Some(loaded.json) };
+        let model = Self {
+            family: loaded.family,
+            config: loaded.config,
+            parts: loaded.parts,
+            params,
+            thresholds: loaded.thresholds,
+            json: Some(loaded.json),
+        };
         Ok((model, loaded.report))
     }
 
@@ -143,8 +186,20 @@ impl Model {
         match &self.parts.head {
             Head::None => HeadKind::None,
             Head::MaskedLm(_) => HeadKind::MaskedLm,
-            Head::Sequence(_, kind) => kind.clone(),
+            Head::Task(_, kind) => kind.clone(),
         }
+    }
+
+    /// The probability each label of a head for several must have to be said, if it was chosen on data.
+    pub fn thresholds(&self) -> Option<&[f32]> {
+        self.thresholds.as_deref()
+    }
+
+    /// Says what probability each label must have. It is kept in `config.json`, which the reference reads over.
+    /// Panics unless there is one for each label.
+    pub fn set_thresholds(&mut self, thresholds: Vec<f32>) {
+        assert_eq!(self.head().labels().map(<[String]>::len), Some(thresholds.len()), "a threshold for each label");
+        self.thresholds = Some(thresholds);
     }
 
     /// All parameters, in order.
@@ -204,41 +259,37 @@ impl Model {
         self.params.set(bias, values);
     }
 
-    /// Name of the weight of a classification head's dense layer. Panics without such a head.
-    pub fn classifier_dense(&self) -> &str {
-        &self.params.info(self.classifier_head().dense().weight).name
+    /// Name of the weight of the last map of a task's head. Panics without such a head.
+    pub fn task_output(&self) -> &str {
+        &self.params.info(self.task_head().output().weight).name
     }
 
-    /// Name of the weight of the last map of a head over sequences. Panics without such a head.
-    pub fn classifier_output(&self) -> &str {
-        &self.params.info(self.classifier_head().output().weight).name
+    /// Name of the weight of the dense layer of a task's head that is a map of the first token's vector, an
+    /// activation and a last map, both maps with biases; and that activation. `None` where it is anything
+    /// else. Panics without such a head.
+    pub fn plain_head(&self) -> Option<(&str, Activation)> {
+        let variant = &self.config.variant;
+        let plain = variant.classifier_bias && variant.classifier_pooling == ClassifierPooling::Cls;
+        let (dense, activation) = self.task_head().plain().filter(|_| plain)?;
+        Some((&self.params.info(dense.weight).name, activation))
     }
 
-    /// Replaces a classification head: its dense layer `(hidden, hidden)`, `(hidden)` and its map onto
-    /// the classes `(labels, hidden)`, `(labels)`. Panics on other sizes, without such a head, or where
-    /// that has no biases.
-    pub fn set_classifier(&mut self, dense: (Vec<f32>, Vec<f32>), output: (Vec<f32>, Vec<f32>)) {
-        let head = self.classifier_head();
-        for (ids, (weight, bias)) in [(head.dense(), dense), (head.output(), output)] {
+    /// Replaces a plain head: its dense layer `(hidden, hidden)`, `(hidden)` and its last map
+    /// `(outputs, hidden)`, `(outputs)`. Panics on other sizes, or where [`Model::plain_head`] gives none.
+    pub fn set_plain_head(&mut self, dense: (Vec<f32>, Vec<f32>), output: (Vec<f32>, Vec<f32>)) {
+        let head = self.task_head();
+        let (first, _) = head.plain().expect("a plain head");
+        for (ids, (weight, bias)) in [(first, dense), (head.output(), output)] {
             self.params.set(ids.weight, weight);
             self.params.set(ids.bias.expect("a head with biases"), bias);
         }
-    }
-
-    /// The activation of a classification head that is a map of the first token's vector, an activation
-    /// and a map onto the classes, both maps with biases; `None` where it is anything else.
-    /// Panics without such a head.
-    pub fn classifier_activation(&self) -> Option<Activation> {
-        let variant = &self.config.variant;
-        let plain = variant.classifier_bias && variant.classifier_pooling == ClassifierPooling::Cls;
-        self.classifier_head().activation().filter(|_| plain)
     }
 
     /// Makes a regression head give `scale` times its number plus `shift`, by its weights. Panics without
     /// such a head.
     pub fn rescale_output(&mut self, scale: f32, shift: f32) {
         assert_eq!(self.head(), HeadKind::Regress, "a regression head");
-        let ids = self.classifier_head().output();
+        let ids = self.task_head().output();
         let bias = ids.bias.expect("the last map has a bias");
         let weight = self.params.get(ids.weight).into_iter().map(|w| w * scale).collect();
         let bias_values = self.params.get(bias).into_iter().map(|b| b * scale + shift).collect();
@@ -319,10 +370,9 @@ impl Model {
         self.masked_lm_head().logits(x, params)
     }
 
-    /// Class logits, or the number of a regression, in the caller's order of sequences.
-    /// `(sequences, outputs)` Panics without a head over sequences.
-    pub fn class_logits(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
-        let head = self.classifier_head();
+    /// What a head over whole sequences says of each, in the caller's order: logits of classes, a number, how
+    /// well a choice fits. `(sequences, outputs)` Panics without a task's head.
+    pub fn sequence_outputs(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
         let (x, params) = match self.config.variant.classifier_pooling {
             ClassifierPooling::Cls => {
                 let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
@@ -330,7 +380,14 @@ impl Model {
             }
             ClassifierPooling::Mean => (batch.means(self.hidden(batch, mode)), self.params.view(mode)),
         };
-        head.logits(x, params, self.config.classifier_dropout, mode)
+        self.task_head().logits(x, params, mode)
+    }
+
+    /// What a head over tokens says of some rows (packed row numbers): logits of labels, or of the beginning
+    /// and the end of an answer. `(rows, outputs)` Panics without a task's head.
+    pub fn token_outputs(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
+        let (x, params) = self.rows(batch, rows, mode);
+        self.task_head().logits(x, params, mode)
     }
 
     /// Some rows of the last hidden state, in any order and as often as they are named, and the parameters
@@ -347,10 +404,10 @@ impl Model {
         (hidden.select(0, places), params)
     }
 
-    fn classifier_head(&self) -> &ClassifierHead {
+    fn task_head(&self) -> &TaskHead {
         match &self.parts.head {
-            Head::Sequence(head, _) => head,
-            _ => panic!("what is said of whole sequences needs a model with such a head"),
+            Head::Task(head, _) => head,
+            _ => panic!("a task needs a model with a head for it"),
         }
     }
 
@@ -370,12 +427,13 @@ impl Model {
     }
 }
 
-/// Errors unless there are two labels or more, each once.
+/// Errors unless there are two labels or more (one will do where any number may be true), each once.
 fn check_labels(head: &HeadKind) -> Result<()> {
-    let HeadKind::Classify(labels) = head else { return Ok(()) };
+    let Some(labels) = head.labels() else { return Ok(()) };
     let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
-    if labels.len() < 2 || distinct.len() < labels.len() {
-        return Err(Error::BadLabels { labels: labels.clone() });
+    let least = if matches!(head, HeadKind::MultiLabel(_)) { 1 } else { 2 };
+    if labels.len() < least || distinct.len() < labels.len() {
+        return Err(Error::BadLabels { labels: labels.to_vec() });
     }
     Ok(())
 }

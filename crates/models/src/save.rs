@@ -35,10 +35,20 @@ fn config_json(model: &Model) -> Map<String, Value> {
     let mut news = Map::new();
     news.insert("architectures".into(), vec![architecture(form, &model.head())].into());
     news.insert("model_type".into(), form.model_type.into());
+    // The reference's names where outputs have none.
+    let numbered = |n: usize| (0..n).map(|i| format!("LABEL_{i}")).collect::<Vec<_>>();
     match model.head() {
-        HeadKind::Classify(labels) => insert_labels(&mut news, &labels, "single_label_classification"),
-        // The reference's name for the only output.
-        HeadKind::Regress => insert_labels(&mut news, &["LABEL_0".to_owned()], "regression"),
+        HeadKind::Classify(labels) => insert_labels(&mut news, &labels, "single_label_classification".into()),
+        HeadKind::MultiLabel(labels) => {
+            insert_labels(&mut news, &labels, "multi_label_classification".into());
+            if let Some(thresholds) = model.thresholds() {
+                news.insert("thresholds".into(), thresholds.into());
+            }
+        }
+        HeadKind::Regress => insert_labels(&mut news, &numbered(1), "regression".into()),
+        HeadKind::Tag(labels) => insert_labels(&mut news, &labels, Value::Null),
+        HeadKind::Answer => insert_labels(&mut news, &numbered(2), Value::Null),
+        HeadKind::Choice => insert_labels(&mut news, &numbered(1), Value::Null),
         HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
     }
     match model.json() {
@@ -47,7 +57,12 @@ fn config_json(model: &Model) -> Map<String, Value> {
             // Whatever it was read as, it is written as f32, under the name the file had for it.
             let dtype = if original.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
             news.insert(dtype.into(), "float32".into());
-            json.merged(news)
+            let mut merged = json.merged(news);
+            if model.thresholds().is_none() {
+                // Those of a head the folder had before.
+                merged.shift_remove("thresholds");
+            }
+            merged
         }
         None => {
             news.extend((form.write)(model.config()));
@@ -65,16 +80,19 @@ fn architecture(form: &Form, head: &HeadKind) -> &'static str {
     match head {
         HeadKind::None | HeadKind::AsFound => form.architectures.base,
         HeadKind::MaskedLm => form.architectures.masked_lm,
-        HeadKind::Classify(_) | HeadKind::Regress => form.architectures.classify,
+        HeadKind::Classify(_) | HeadKind::MultiLabel(_) | HeadKind::Regress => form.architectures.classify,
+        HeadKind::Tag(_) => form.architectures.tags,
+        HeadKind::Answer => form.architectures.answer,
+        HeadKind::Choice => form.architectures.choice,
     }
 }
 
 /// `id2label`, `label2id`, `problem_type`.
-fn insert_labels(keys: &mut Map<String, Value>, labels: &[String], problem_type: &str) {
+fn insert_labels(keys: &mut Map<String, Value>, labels: &[String], problem_type: Value) {
     let numbered = || labels.iter().enumerate();
     let id2label: Map<_, _> = numbered().map(|(i, label)| (i.to_string(), label.clone().into())).collect();
     let label2id: Map<_, _> = numbered().map(|(i, label)| (label.clone(), i.into())).collect();
     keys.insert("id2label".into(), id2label.into());
     keys.insert("label2id".into(), label2id.into());
-    keys.insert("problem_type".into(), problem_type.into());
+    keys.insert("problem_type".into(), problem_type);
 }

@@ -63,8 +63,12 @@ fn what_would_change_the_computation() {
     refused("bert-mlm", "hidden_act", json!("mish"), &["hidden_act", "`mish`", "`gelu`", "`relu`"]);
     refused("distilbert-mlm", "activation", json!("mish"), &["activation", "`mish`"]);
     refused("bert-classify", "problem_type", json!("regression"), &["id2label", "3 labels", "regression"]);
-    let multi = json!("multi_label_classification");
-    refused("bert-classify", "problem_type", multi, &["problem_type", "multi_label_classification"]);
+    refused(
+        "bert-classify",
+        "problem_type",
+        json!("ranking"),
+        &["problem_type", "ranking", "multi_label_classification"],
+    );
 }
 
 #[test]

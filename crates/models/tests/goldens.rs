@@ -6,8 +6,8 @@ mod common;
 use common::{CASES, Golden, cpu, goldens, pick};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::closeness::{Level, assert_close, values};
-use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step};
+use polyseme_tensor::ops::{binary_cross_entropy, cross_entropy};
 use polyseme_tensor::packed::int_tensor;
 use polyseme_tensor::{Mode, PackedBatch, Stream, Tensor};
 
@@ -51,8 +51,9 @@ fn logits() {
         let model = golden.model(&cpu());
         let batch = PackedBatch::new(&golden.sequences);
         let logits = match model.head() {
-            HeadKind::MaskedLm => model.masked_lm_logits(&batch, &masked_rows(&golden, &batch)),
-            _ => model.class_logits(&batch, Mode::Eval),
+            HeadKind::MaskedLm => model.masked_lm_logits(&batch, &looked_at(&golden, &batch)),
+            HeadKind::Tag(_) | HeadKind::Answer => model.token_outputs(&batch, &looked_at(&golden, &batch), Mode::Eval),
+            _ => model.sequence_outputs(&batch, Mode::Eval),
         };
         assert_close(case, &values(&logits), &golden.floats("logits"), Level::Output);
     }
@@ -106,27 +107,49 @@ fn train() -> Mode {
     Mode::Train(Stream::new(0))
 }
 
-/// Packed numbers of the masked rows.
-fn masked_rows(golden: &Golden, batch: &PackedBatch) -> Vec<usize> {
+/// Packed numbers of the rows with a label of their own: masked ones, words' first pieces, or all.
+fn looked_at(golden: &Golden, batch: &PackedBatch) -> Vec<usize> {
     let rows = golden.rows(batch);
-    golden.ints("mask_rows").into_iter().map(|row| rows[row as usize]).collect()
+    let named = ["mask_rows", "tag_rows"].into_iter().find(|name| golden.values.get(name).is_some());
+    named.map_or(rows.clone(), |name| golden.ints(name).into_iter().map(|row| rows[row as usize]).collect())
 }
 
 /// The loss the reference computed.
 fn loss(golden: &Golden, model: &Model, batch: &PackedBatch) -> Tensor<1> {
+    let labels = |name: &str| int_tensor(&golden.ints(name), &cpu());
     match model.head() {
         HeadKind::MaskedLm => {
-            model.masked_lm_loss(batch, &masked_rows(golden, batch), &golden.ints("mask_labels"), train()).0
+            model.masked_lm_loss(batch, &looked_at(golden, batch), &golden.ints("mask_labels"), train()).0
         }
         HeadKind::Regress => {
             let numbers = Tensor::<1>::from_floats(golden.floats("numbers").as_slice(), &cpu());
-            let error = model.class_logits(batch, train()).flatten::<1>(0, 1) - numbers;
+            let error = model.sequence_outputs(batch, train()).flatten::<1>(0, 1) - numbers;
             (error.clone() * error).mean()
         }
-        _ => {
-            let labels = int_tensor(&golden.ints("class_labels"), model.device());
-            cross_entropy(model.class_logits(batch, train()), labels)
+        HeadKind::MultiLabel(_) => {
+            let wanted = golden.floats("multilabels");
+            let count = wanted.len();
+            let wanted = Tensor::<1>::from_floats(wanted.as_slice(), &cpu()).reshape([count / 3, 3]);
+            binary_cross_entropy(model.sequence_outputs(batch, train()), wanted) / count as f32
         }
+        HeadKind::Tag(_) => {
+            cross_entropy(model.token_outputs(batch, &looked_at(golden, batch), train()), labels("tag_labels"))
+        }
+        HeadKind::Answer => {
+            // Each sequence's own tokens only.
+            let of = |(i, (start, end)): (usize, (u32, u32))| {
+                let rows: Vec<usize> = batch.rows(i).collect();
+                let logits = model.token_outputs(batch, &rows, train()).transpose();
+                cross_entropy(logits, int_tensor(&[start, end], &cpu()))
+            };
+            let places = golden.ints("starts").into_iter().zip(golden.ints("ends")).enumerate();
+            Tensor::cat(places.map(of).collect(), 0).mean()
+        }
+        HeadKind::Choice => {
+            let logits = model.sequence_outputs(batch, train()).reshape([batch.sequences() / 2, 2]);
+            cross_entropy(logits, labels("choice_labels"))
+        }
+        _ => cross_entropy(model.sequence_outputs(batch, train()), labels("class_labels")),
     }
 }
 

@@ -38,7 +38,7 @@ fn another_order_gives_the_other_order() {
     let given = sequences(&LENGTHS, Stream::new(3));
     let order = [4, 0, 5, 3, 1, 2];
     let permuted: Vec<_> = order.iter().map(|&i| given[i].clone()).collect();
-    let logits = |sequences: &[Sequence]| values(&model.class_logits(&PackedBatch::new(sequences), Mode::Eval));
+    let logits = |sequences: &[Sequence]| values(&model.sequence_outputs(&PackedBatch::new(sequences), Mode::Eval));
     let expected = pick(&logits(&given), 3, &order);
     assert_close("permuted", &logits(&permuted), &expected, Level::Rounding);
 }
@@ -91,7 +91,7 @@ fn each_dropout_works_in_training_only_and_by_its_own_setting() {
     let batch = PackedBatch::new(&sequences(&LENGTHS, Stream::new(3)));
     let train = |seed| Mode::Train(Stream::new(seed));
     let plain = with_dropout(|_| ());
-    let run = |model: &Model, mode| values(&model.class_logits(&batch, mode));
+    let run = |model: &Model, mode| values(&model.sequence_outputs(&batch, mode));
     assert_close("no dropout", &run(&plain, train(1)), &run(&plain, Mode::Eval), Level::Rounding);
     let changes: [fn(&mut EncoderConfig); 3] = [
         |config| config.hidden_dropout_prob = 0.3,
@@ -135,7 +135,7 @@ fn loss(model: &Model, sequences: &[Sequence], mode: Mode) -> Tensor<1> {
         }
         _ => {
             let labels: Vec<u32> = (0..sequences.len() as u32).map(|i| i % 3).collect();
-            cross_entropy(model.class_logits(&batch, mode), int_tensor(&labels, model.device()))
+            cross_entropy(model.sequence_outputs(&batch, mode), int_tensor(&labels, model.device()))
         }
     }
 }

@@ -1,7 +1,20 @@
 //! What can be wrong with text, tables and tokenizers.
 
 use polyseme_formats::Fault;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// An answer and what stands where it should.
+#[derive(Debug)]
+pub struct Misplaced {
+    /// Where it should stand, in characters.
+    pub start: i64,
+    /// Its beginning.
+    pub answer: String,
+    /// As many characters of the context at that place.
+    pub there: String,
+    /// Where it does stand, in characters.
+    pub places: Vec<usize>,
+}
 
 /// What went wrong, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -212,6 +225,204 @@ pub enum Error {
         columns: Vec<String>,
     },
 
+    // Labelled sentences and questions. `line` is missing where the file is one JSON object; `at` is
+    // then a path such as `data[3].paragraphs[0].qas[1].question`.
+    /// Parquet where only text files and JSON lines are read.
+    #[error("{} is Parquet, from which no {what} are read; JSON lines (.jsonl) were expected", path.display())]
+    ParquetNotRead {
+        /// The file.
+        path: PathBuf,
+        /// What was to be read: "tagged sentences", …
+        what: &'static str,
+    },
+    /// A file in which no sentence or no question was found.
+    #[error("{} holds no {what}", path.display())]
+    NoExample {
+        /// The file.
+        path: PathBuf,
+        /// "sentence" or "question".
+        what: &'static str,
+    },
+    /// A line with a token and no tag.
+    #[error("{} line {line}: `{found}` stands alone; a token and its tag were expected", path.display())]
+    OneColumn {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// What is on the line.
+        found: String,
+    },
+    /// More or fewer columns than before, so that the last one need not be the tag.
+    #[error("{} line {line}: {found} columns, but line {first} has {expected}", path.display())]
+    ColumnsChange {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// Columns of this line.
+        found: usize,
+        /// The first line with a token.
+        first: u64,
+        /// Columns of that line.
+        expected: usize,
+    },
+    /// A column number that a line does not have, or that is no number.
+    #[error("{} line {line}: no column `{wanted}`; there are 0 to {last}", path.display())]
+    NoSuchColumn {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// The column asked for.
+        wanted: String,
+        /// The number of the last column.
+        last: usize,
+    },
+    /// Tokens and tags were to come from one place.
+    #[error("{}: tokens and tags cannot both come from `{name}`", path.display())]
+    SameColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column or key.
+        name: String,
+    },
+    /// No key looks like the one of the tokens or tags and the user named none.
+    #[error("cannot tell which key of {} holds the {what}; it has {}", path.display(), names(keys))]
+    NoSequenceKey {
+        /// The file.
+        path: PathBuf,
+        /// "tokens" or "tags".
+        what: &'static str,
+        /// The keys there are.
+        keys: Vec<String>,
+    },
+    /// Two lists that go together, of different lengths.
+    #[error(
+        "{}: `{first}` holds {first_len} and `{second}` {second_len}; lists of one length were expected",
+        subject(path, *line, "")
+    )]
+    ListsDiffer {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path of one list.
+        first: String,
+        /// Its length.
+        first_len: usize,
+        /// The key or path of the other.
+        second: String,
+        /// Its length.
+        second_len: usize,
+    },
+    /// An empty token, tag or answer.
+    #[error("{} is empty; {expected} was expected", subject(path, *line, at))]
+    EmptyValue {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The column, key or path.
+        at: String,
+        /// "a token", …
+        expected: &'static str,
+    },
+    /// A JSON value of another kind.
+    #[error("{} is {found}; {expected} was expected", subject(path, *line, at))]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path; empty for the whole file.
+        at: String,
+        /// What it is: "a list", …
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A JSON object without a key that is needed.
+    #[error("{} is missing; the object has {}", subject(path, *line, at), names(keys))]
+    MissingPart {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path.
+        at: String,
+        /// The keys there are.
+        keys: Vec<String>,
+    },
+    /// A file that is not JSON, or (by the parser's words) not of the form expected.
+    #[error("{} cannot be read as JSON: {source}", path.display())]
+    BadJson {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words, with line and column.
+        source: serde_json::Error,
+    },
+    /// An answer that would begin outside of its context.
+    #[error("{} is {start}, but the context has {length} characters", subject(path, *line, at))]
+    AnswerOutside {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path of the number.
+        at: String,
+        /// The number.
+        start: i64,
+        /// Characters in the context.
+        length: usize,
+    },
+    /// An answer that is not where it is said to be.
+    #[error("{} is {}", subject(path, *line, at), misplaced(found))]
+    AnswerMisplaced {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path of the number.
+        at: String,
+        /// What was found there.
+        found: Box<Misplaced>,
+    },
+    /// Answers to a question that is marked as impossible.
+    #[error("{} is not empty although `is_impossible` is true", subject(path, *line, at))]
+    ImpossibleAnswered {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path of the answers.
+        at: String,
+    },
+    /// No answer to a question that is marked as possible.
+    #[error("{} is empty although `is_impossible` is false", subject(path, *line, at))]
+    NoAnswer {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path of the answers.
+        at: String,
+    },
+    /// Two questions of one id.
+    #[error("{} is `{id}`, the same as in {first}", subject(path, *line, at))]
+    SameId {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: Option<u64>,
+        /// The key or path of the id.
+        at: String,
+        /// The id.
+        id: String,
+        /// The line or path of the first question.
+        first: String,
+    },
+
     // Corpora and training.
     /// Files were read, and no document came out of them.
     #[error("no document in {files} files: the corpus is empty")]
@@ -369,6 +580,32 @@ impl Error {
             }
             Self::MissingKey { .. } => "every line needs that key; its value may be null".into(),
             Self::NoLabelColumn { .. } => "name one of them as the label column (`--label`)".into(),
+            Self::ParquetNotRead { .. } => {
+                "convert it: pandas.read_parquet(OLD).to_json(NEW, orient=\"records\", lines=True)".into()
+            }
+            Self::NoExample { .. } => "check that it is the right file, and how it was made".into(),
+            Self::OneColumn { .. } => {
+                "each line holds a token and its tag, with a tab or space between; an empty line ends a sentence".into()
+            }
+            Self::ColumnsChange { .. } => {
+                "separate columns by tabs, or name the number of the tag's column, counted from 0 (`--label`)".into()
+            }
+            Self::NoSuchColumn { .. } => "name columns by their numbers, counted from 0 (`--text`, `--label`)".into(),
+            Self::SameColumn { .. } => "name two different ones (`--text`, `--label`)".into(),
+            Self::NoSequenceKey { what, .. } => {
+                format!("name one of them (`--{}`)", if *what == "tokens" { "text" } else { "label" })
+            }
+            Self::ListsDiffer { .. } => "the two lists go together, item by item".into(),
+            Self::EmptyValue { .. } => "fill it in or take it out".into(),
+            Self::WrongKind { expected, .. } => format!("make it {expected}"),
+            Self::MissingPart { at, keys, line, .. } => missing_part(at, keys, *line),
+            Self::BadJson { .. } => "copy or download it again, or check how it was written".into(),
+            Self::AnswerOutside { .. } | Self::AnswerMisplaced { .. } => {
+                "`answer_start` counts characters of the context from 0, not bytes".into()
+            }
+            Self::ImpossibleAnswered { .. } => "move them to `plausible_answers`, or make `is_impossible` false".into(),
+            Self::NoAnswer { .. } => "add an answer, or make `is_impossible` true".into(),
+            Self::SameId { .. } => "give each question an id of its own".into(),
             Self::EmptyCorpus { .. } => "check that the files hold text, in the column that is read".into(),
             Self::VocabularyTooSmall { least, .. } => format!("ask for {least} or more; 8000 is a usual small size"),
             Self::Training { .. } => "try another kind of tokenizer or a smaller vocabulary".into(),
@@ -403,6 +640,39 @@ fn unknown_extension(known: &str, found: &str) -> String {
         return format!("a JSON list can be made into JSON lines: jq -c '.[]' OLD.json > NEW.jsonl; known: {known}");
     }
     format!("rename it so that it ends in one of {known}")
+}
+
+fn missing_part(at: &str, keys: &[String], line: Option<u64>) -> String {
+    match (crate::names::nearest(at.rsplit('.').next().unwrap_or(at), keys), line) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some(_)) => "every line needs that key".into(),
+        (None, None) => "SQuAD form is data[].paragraphs[] with `context` and qas[] with `id`, `question` and \
+             answers[] of `text` and `answer_start`"
+            .into(),
+    }
+}
+
+/// What a message is about: a file, a line of it or something in it.
+fn subject(path: &Path, line: Option<u64>, at: &str) -> String {
+    let line = line.map_or(String::new(), |l| format!(" line {l}"));
+    let at = if at.is_empty() { String::new() } else { format!(": {at}") };
+    format!("{}{line}{at}", path.display())
+}
+
+/// "nowhere in it", "at 5", "at 5 and 9" or "at 5, 9, 12 and 4 more".
+fn misplaced(found: &Misplaced) -> String {
+    let Misplaced { start, answer, there, places } = found;
+    format!("{start}, but there the context has {there:?} and not {answer:?}, which stands {}", stands(places))
+}
+
+fn stands(places: &[usize]) -> String {
+    match places {
+        [] => "nowhere in it".into(),
+        [only] => format!("at {only}"),
+        [first, second] => format!("at {first} and {second}"),
+        [first, second, third] => format!("at {first}, {second} and {third}"),
+        [first, second, third, rest @ ..] => format!("at {first}, {second}, {third} and {} more", rest.len()),
+    }
 }
 
 /// `` `a`, `b` and `c` ``, at most twenty of them.

@@ -3,20 +3,26 @@
 //! Knows no tensors. Everything is ordered: the same files give the same documents, the same
 //! tokenizer and the same store on any number of threads.
 
+pub mod check;
 pub mod corpus;
 mod error;
 mod names;
+pub mod questions;
 mod rows;
 mod source;
 pub mod store_builder;
 pub mod table;
+pub mod tagged;
 pub mod tokenizer;
 pub mod train_tokenizer;
 
+pub use check::{TableCheck, check};
 pub use corpus::{CorpusReader, CorpusWarning, Document};
-pub use error::{Error, Result};
+pub use error::{Error, Misplaced, Result};
+pub use questions::{Answer, Question, Questions};
 pub use table::{Column, Table};
-pub use tokenizer::{Encoding, SpecialTokens, Tokenizer};
+pub use tagged::{Scheme, TagOddities, Tagged, TaggedSentence};
+pub use tokenizer::{Encoding, SpecialTokens, Tokenizer, Window};
 
 /// Bytes as hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

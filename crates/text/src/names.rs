@@ -40,6 +40,12 @@ const TEXT: &[&str] = &[
 const LABEL: &[&str] =
     &["label", "labels", "class", "category", "target", "label_text", "topic", "tag", "score", "sentiment", "y"];
 
+/// Usual keys of a list of tokens, best first.
+const TOKENS: &[&str] = &["tokens", "words"];
+
+/// Usual keys of a list with a tag for each token, best first.
+const TAGS: &[&str] = &["tags", "ner_tags", "labels"];
+
 /// The text column among `columns`, `except` not counted: a usual name, else the only one there is.
 pub(crate) fn guess_text(columns: &[String], except: Option<&str>) -> Option<usize> {
     let free = |i: &usize| Some(columns[*i].as_str()) != except;
@@ -56,6 +62,16 @@ pub(crate) fn guess_text(columns: &[String], except: Option<&str>) -> Option<usi
 /// The label column among `columns`, by a usual name.
 pub(crate) fn guess_label(columns: &[String]) -> Option<usize> {
     usual(columns, LABEL, None)
+}
+
+/// The key of the tokens among `keys`, by a usual name.
+pub(crate) fn guess_tokens(keys: &[String]) -> Option<usize> {
+    usual(keys, TOKENS, None)
+}
+
+/// The key of the tags among `keys`, by a usual name.
+pub(crate) fn guess_tags(keys: &[String]) -> Option<usize> {
+    usual(keys, TAGS, None)
 }
 
 fn usual(columns: &[String], names: &[&str], except: Option<&str>) -> Option<usize> {

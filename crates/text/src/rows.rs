@@ -286,7 +286,7 @@ fn unquote(cell: &str) -> String {
 
 // JSON lines.
 
-type Object = serde_json::Map<String, serde_json::Value>;
+pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
 
 fn next_object(path: &Path, source: &mut TextSource, text: &mut String, number: &mut u64) -> Result<Option<Object>> {
     loop {
@@ -297,25 +297,34 @@ fn next_object(path: &Path, source: &mut TextSource, text: &mut String, number: 
         if text.trim().is_empty() {
             continue;
         }
-        let value: serde_json::Value = serde_json::from_str(text).map_err(|source| Error::BadJsonLine {
-            path: path.to_owned(),
-            line: *number,
-            source,
-        })?;
-        let found = match value {
-            serde_json::Value::Object(map) => return Ok(Some(map)),
-            serde_json::Value::Array(_) => "a list",
-            serde_json::Value::String(_) => "a string",
-            serde_json::Value::Number(_) => "a number",
-            serde_json::Value::Bool(_) => "true or false",
-            serde_json::Value::Null => "null",
-        };
-        return Err(Error::NotAnObject { path: path.to_owned(), line: *number, found });
+        return parse_object(path, text, *number).map(Some);
+    }
+}
+
+/// The object on a line of JSON lines.
+pub(crate) fn parse_object(path: &Path, text: &str, line: u64) -> Result<Object> {
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(map)) => Ok(map),
+        Ok(other) => Err(Error::NotAnObject { path: path.to_owned(), line, found: kind(&other) }),
+        Err(source) => Err(Error::BadJsonLine { path: path.to_owned(), line, source }),
+    }
+}
+
+/// What a value is, for messages.
+pub(crate) fn kind(value: &serde_json::Value) -> &'static str {
+    match value {
+        serde_json::Value::Object(_) => "an object",
+        serde_json::Value::Array(_) => "a list",
+        serde_json::Value::String(_) => "a string",
+        serde_json::Value::Number(n) if n.is_f64() => "a number with a fraction",
+        serde_json::Value::Number(_) => "a number",
+        serde_json::Value::Bool(_) => "true or false",
+        serde_json::Value::Null => "null",
     }
 }
 
 /// Calls `f` with the dotted name and value of each leaf; a list is a leaf.
-fn flatten<'a>(object: &'a Object, prefix: &str, f: &mut dyn FnMut(&str, &'a serde_json::Value)) {
+pub(crate) fn flatten<'a>(object: &'a Object, prefix: &str, f: &mut dyn FnMut(&str, &'a serde_json::Value)) {
     for (key, value) in object {
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
@@ -345,7 +354,7 @@ fn object_cells(object: &Object, columns: &mut Columns, only: Option<&[usize]>) 
 }
 
 /// A value by its key, or by a dotted path through objects.
-fn lookup<'a>(object: &'a Object, name: &str) -> Option<&'a serde_json::Value> {
+pub(crate) fn lookup<'a>(object: &'a Object, name: &str) -> Option<&'a serde_json::Value> {
     if let Some(v) = object.get(name) {
         return Some(v);
     }

@@ -39,8 +39,8 @@ pub(crate) enum Packing {
     Zstd,
 }
 
-/// Format and packing by the ending of the name; `None` when the ending is not known.
-pub(crate) fn by_ending(path: &Path) -> Option<(Format, Packing)> {
+/// The ending of the name in small letters without the packing's, and the packing.
+pub(crate) fn ending(path: &Path) -> Option<(String, Packing)> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let (stem, packing) = if let Some(stem) = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".dz")) {
         (stem, Packing::Gzip)
@@ -50,7 +50,13 @@ pub(crate) fn by_ending(path: &Path) -> Option<(Format, Packing)> {
         (name.as_str(), Packing::Plain)
     };
     let (_, ending) = stem.rsplit_once('.')?;
-    let format = match ending {
+    Some((ending.to_owned(), packing))
+}
+
+/// Format and packing by the ending of the name; `None` when the ending is not known.
+pub(crate) fn by_ending(path: &Path) -> Option<(Format, Packing)> {
+    let (ending, packing) = ending(path)?;
+    let format = match ending.as_str() {
         // `.dict` is the text of a dictd dictionary, found as `.dict.dz`.
         "txt" | "text" | "md" | "markdown" | "rst" | "dict" => Format::Text,
         "jsonl" | "ndjson" => Format::Jsonl,
@@ -64,11 +70,14 @@ pub(crate) fn by_ending(path: &Path) -> Option<(Format, Packing)> {
 
 /// As [`by_ending`], or an error that names the endings in `known`.
 pub(crate) fn by_ending_or_error(path: &Path, known: &'static str) -> Result<(Format, Packing)> {
-    by_ending(path).ok_or_else(|| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let found = name.split_once('.').map_or(String::new(), |(_, rest)| format!(".{rest}"));
-        Error::UnknownExtension { path: path.to_owned(), found, known }
-    })
+    by_ending(path).ok_or_else(|| unknown_ending(path, known))
+}
+
+/// The error for an ending that is not among `known`.
+pub(crate) fn unknown_ending(path: &Path, known: &'static str) -> Error {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let found = name.split_once('.').map_or(String::new(), |(_, rest)| format!(".{rest}"));
+    Error::UnknownExtension { path: path.to_owned(), found, known }
 }
 
 /// Opens a file for reading; a folder or nothing is an error of its own.
@@ -96,6 +105,19 @@ pub(crate) struct Oddities {
     pub nul: u64,
     /// Byte position (unpacked) and line of the first.
     pub first_nul: Option<(u64, u64)>,
+}
+
+impl Oddities {
+    /// Labels must not change silently: in labelled data a bad byte is an error.
+    pub fn refuse(self, path: &Path) -> Result<()> {
+        if let Some((_, line)) = self.first_bad {
+            return Err(Error::NotUtf8 { path: path.to_owned(), line });
+        }
+        if let Some((_, line)) = self.first_nul {
+            return Err(Error::NulByte { path: path.to_owned(), line });
+        }
+        Ok(())
+    }
 }
 
 /// Reads valid UTF-8 without NUL bytes and without a byte-order mark out of any bytes; each piece
@@ -348,4 +370,19 @@ pub(crate) fn read_line(source: &mut TextSource, line: &mut String, number: u64)
     }
     *line = String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
     Ok(any)
+}
+
+/// The whole text of a file of labelled data: no odd byte in it, and more than white space.
+pub(crate) fn read_all(path: &Path, packing: Packing) -> Result<String> {
+    let empty = || Error::EmptyFile { path: path.to_owned() };
+    if open_file(path)?.metadata().is_ok_and(|m| m.len() == 0) {
+        return Err(empty());
+    }
+    let mut source = TextSource::open(path, packing)?;
+    let mut text = String::new();
+    if let Err(e) = source.read_to_string(&mut text) {
+        return Err(source.error(e));
+    }
+    source.oddities().refuse(path)?;
+    if text.trim().is_empty() { Err(empty()) } else { Ok(text) }
 }

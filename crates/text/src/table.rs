@@ -3,7 +3,9 @@
 use crate::corpus::CorpusWarning;
 use crate::names::{guess_label, guess_text, nearest};
 use crate::rows::Rows;
-use crate::source::{Format, Packing, TABLE_ENDINGS, TextSource, by_ending_or_error, open_file, read_line};
+use crate::source::{
+    Format, Packing, TABLE_ENDINGS, TextSource, by_ending_or_error, open_file, read_line, unknown_ending,
+};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -43,14 +45,14 @@ impl Table {
         open_file(path)?;
         let (format, packing) = by_ending_or_error(path, TABLE_ENDINGS)?;
         if format == Format::Text {
-            return Err(unknown_table_ending(path));
+            return Err(unknown_ending(path, TABLE_ENDINGS));
         }
         let mut rows = Rows::open(path, format, packing, header)?;
         let mut columns: Vec<Vec<Option<String>>> = Vec::new();
         let mut count = 0;
         loop {
             let next = rows.next_row();
-            refuse_oddities(path, &rows)?;
+            rows.oddities().refuse(path)?;
             let Some(row) = next? else { break };
             for (c, value) in row.cells {
                 if c >= columns.len() {
@@ -112,24 +114,6 @@ impl Table {
     fn names(&self) -> Vec<String> {
         self.columns.iter().map(|c| c.name.clone()).collect()
     }
-}
-
-fn unknown_table_ending(path: &Path) -> Error {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let found = name.split_once('.').map_or(String::new(), |(_, rest)| format!(".{rest}"));
-    Error::UnknownExtension { path: path.to_owned(), found, known: TABLE_ENDINGS }
-}
-
-/// Labels must not change silently: in a labelled table a bad byte is an error.
-fn refuse_oddities(path: &Path, rows: &Rows) -> Result<()> {
-    let odd = rows.oddities();
-    if let Some((_, line)) = odd.first_bad {
-        return Err(Error::NotUtf8 { path: path.to_owned(), line });
-    }
-    if let Some((_, line)) = odd.first_nul {
-        return Err(Error::NulByte { path: path.to_owned(), line });
-    }
-    Ok(())
 }
 
 /// Streams the rows of a file (or of standard input as text lines) in batches of at most `batch`,

@@ -213,6 +213,18 @@ pub enum Error {
     #[error("{}, row {row}: column `{column}` holds `{found}`, expected a number", file.display())]
     #[allow(missing_docs)]
     NotANumber { file: PathBuf, row: usize, column: String, found: String },
+    /// A tag that the model does not know.
+    #[error("{}, sentence of line {line}: tag `{tag}` is unknown; known tags: {known}", file.display())]
+    #[allow(missing_docs)]
+    UnseenTag { file: PathBuf, line: u64, tag: String, known: String },
+    /// No row has a label.
+    #[error("no row of {} has a label", file.display())]
+    #[allow(missing_docs)]
+    NoLabels { file: PathBuf },
+    /// A label that names no choice.
+    #[error("{}, row {row}: label `{label}` names none of the {choices} choices", file.display())]
+    #[allow(missing_docs)]
+    NoSuchChoice { file: PathBuf, row: usize, label: String, choices: usize },
     /// A pattern of what is frozen or tuned that no parameter matches.
     #[error("no parameter of {} matches `{pattern}`", folder.display())]
     #[allow(missing_docs)]
@@ -278,7 +290,10 @@ impl Error {
             }
             Self::NoRows { .. } => "check that the right file was given",
             Self::OneClass { .. } => "check that the right label column was named",
-            Self::UnseenLabel { .. } => "correct the label, or add rows with it to the training data",
+            Self::NoLabels { .. } => "check that the right label column was named",
+            Self::UnseenTag { .. } | Self::UnseenLabel { .. } => {
+                "correct the label, or add rows with it to the training data"
+            }
             Self::MissingValue { .. } => "fill the value in or remove the row",
             Self::SameColumn { .. } => "name different columns",
             Self::NothingToValidate { .. } => "give a validation file (`--valid`), or more rows for each label",
@@ -292,6 +307,7 @@ impl Error {
             Self::NotANumber { .. } => {
                 "name the column of the numbers with --label, or learn labels with --task classify"
             }
+            Self::NoSuchChoice { .. } => "choices are counted from 0, or named by letter (A, B, …) or by column",
             Self::NothingToTune { .. } => "freeze less",
             Self::Checkpoint { .. } => "remove this checkpoint; an older one will be used",
         };

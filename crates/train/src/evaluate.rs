@@ -1,84 +1,72 @@
 //! Scores of a fine-tuned model on labelled rows.
 
 use crate::error::Result;
-use crate::finetune::data::{Columns, Labelled};
-use crate::metrics::{ClassifyMetrics, Metrics, RegressMetrics};
+use crate::finetune::data::Columns;
+use crate::finetune::read::Reading;
+use crate::metrics::Metrics;
 use crate::observer::Stop;
+use crate::tasks::Supervised;
 use polyseme_infer::Encoder;
-use polyseme_models::HeadKind;
-use polyseme_text::Table;
+use polyseme_tensor::device;
+use std::path::Path;
 
-/// Rows predicted between two reports of progress.
-const PART: usize = 512;
+/// Which rows a model is measured on, and how they are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvaluateSettings {
+    /// Which columns hold what; `None` are guessed.
+    pub columns: Columns,
+    /// Between the labels of a row.
+    pub label_separator: String,
+    /// Longest input in tokens; `None`: the folder's limit.
+    pub max_length: Option<usize>,
+    /// Tokens that neighbouring windows of a long passage share.
+    pub stride: usize,
+}
+
+impl Default for EvaluateSettings {
+    fn default() -> Self {
+        Self { columns: Columns::default(), label_separator: ",".into(), max_length: None, stride: 128 }
+    }
+}
 
 /// What an evaluation came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
+    /// The model's task.
+    pub task: &'static str,
     /// Metrics over all rows.
     pub metrics: Metrics,
     /// Rows whose texts were cut.
     pub truncated: usize,
 }
 
-/// Predicts every row of `table`, cut at `max_length` tokens (`None`: the folder's limit), and
-/// compares. `progress(done, total)` is called in rows. `None`: it was asked to stop.
+/// Predicts every row of a file and compares. `progress(done, total)` is called in rows. `None`: it was asked to
+/// stop.
 ///
 /// # Errors
-/// The model has no head over whole texts; a column is missing; a row lacks its text or label; a
-/// label is none of the model's, or no number.
+/// The model has no head of a task; a file that cannot be read; a column is missing; a row lacks its text or
+/// label; a label is none of the model's, or no number.
 pub fn evaluate(
     encoder: &Encoder,
-    table: &Table,
-    columns: &Columns,
-    max_length: Option<usize>,
-    progress: &mut dyn FnMut(u64, u64),
+    file: &Path,
+    settings: &EvaluateSettings,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
     stop: &Stop,
 ) -> Result<Option<Evaluation>> {
-    let rows = Labelled::new(table, columns)?;
-    let total = rows.rows.len() as u64;
-    let regress = encoder.model.head() == HeadKind::Regress;
-    let labels = if regress { Vec::new() } else { encoder.labels()? };
-    // What is wrong with the labels is said before anything is computed.
-    let (truth, numbers) = match regress {
-        true => (Vec::new(), rows.measured()?),
-        false => (rows.numbers(&labels)?, Vec::new()),
+    let reading = Reading {
+        columns: &settings.columns,
+        label_separator: &settings.label_separator,
+        tokenizer: &encoder.tokenizer,
+        longest: encoder.max_length(settings.max_length)?,
+        stride: settings.stride,
     };
-    let (mut predicted, mut predicted_numbers) = (Vec::with_capacity(truth.len()), Vec::with_capacity(numbers.len()));
-    let (mut loss, mut truncated, mut done) = (0.0, 0, 0);
-    for part in rows.rows.chunks(PART) {
-        if stop.requested() {
-            return Ok(None);
-        }
-        let texts: Vec<_> = part.iter().map(|r| r.texts.clone()).collect();
-        let encodings = encoder.encode(&texts, max_length)?;
-        truncated += encodings.iter().filter(|e| e.truncated > 0).count();
-        if regress {
-            predicted_numbers.extend(encoder.predict_numbers_encoded(&encodings)?);
-        } else {
-            for answer in encoder.predict_encoded(&encodings)? {
-                // A probability that rounds to 0 in f32 would make the mean infinite.
-                let probability = answer.scores[truth[predicted.len()]].max(f32::MIN_POSITIVE);
-                loss -= f64::from(probability).ln();
-                predicted.push(best(&answer.scores));
-            }
-        }
-        done += part.len() as u64;
-        progress(done, total);
-    }
-    let metrics = match regress {
-        true => Metrics::Regress(RegressMetrics::new(&numbers, &predicted_numbers)),
-        false => Metrics::Classify(ClassifyMetrics::new(&labels, &truth, &predicted, loss / truth.len() as f64)),
-    };
-    Ok(Some(Evaluation { metrics, truncated }))
-}
-
-/// The first of the highest scores.
-fn best(scores: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, &score) in scores.iter().enumerate() {
-        if score > scores[best] {
-            best = i;
-        }
-    }
-    best
+    let task = reading.to_measure(&encoder.model, file)?;
+    let measured = Supervised::new(&*task);
+    let kept = device::on_pool(|| measured.kept(&encoder.model, progress, stop));
+    let found = kept.map(|kept| Evaluation {
+        task: task.name(),
+        metrics: task.metrics(&kept),
+        truncated: task.valid().truncated,
+    });
+    Ok(found)
 }

@@ -15,11 +15,12 @@ mod run_setup;
 pub mod sampler;
 pub mod schedule;
 pub mod state;
+pub mod tasks;
 #[path = "loop.rs"]
 pub mod training_loop;
 
 pub use error::{Error, Result};
-pub use evaluate::evaluate;
+pub use evaluate::{EvaluateSettings, evaluate};
 pub use finetune::data::Columns;
 pub use finetune::{FinetuneOutcome, FinetuneSettings, finetune};
 pub use observer::{Event, Observer, Stop};

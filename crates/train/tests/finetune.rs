@@ -5,12 +5,13 @@ mod common;
 use common::{Listener, bytes, corpus, device, finetuning, pretraining, story, table};
 use polyseme_formats::tensors::TensorFile;
 use polyseme_infer::Encoder;
-use polyseme_text::Table;
 use polyseme_train::finetune::Freeze;
 use polyseme_train::metrics::Metrics;
 use polyseme_train::observer::Silent;
 use polyseme_train::pretrain::Length;
-use polyseme_train::{Columns, Error, FinetuneOutcome, FinetuneSettings, Result, Stop, evaluate, finetune, pretrain};
+use polyseme_train::{
+    Columns, Error, EvaluateSettings, FinetuneOutcome, FinetuneSettings, Result, Stop, evaluate, finetune, pretrain,
+};
 use std::path::{Path, PathBuf};
 
 struct Bench {
@@ -65,15 +66,13 @@ fn it_learns_and_leaves_a_folder_that_scores_the_same() {
     assert_eq!(story(&settings.out).len(), listener.rows.len());
 
     let encoder = Encoder::open(&settings.out).unwrap();
-    let table = Table::read(&bench.valid).unwrap();
     let mut done = 0;
-    let cut = Some(settings.max_length);
-    let scores =
-        evaluate(&encoder, &table, &Columns::default(), cut, &mut |n, _| done = n, &Stop::default()).unwrap().unwrap();
+    let how = EvaluateSettings { max_length: Some(settings.max_length), ..Default::default() };
+    let scores = evaluate(&encoder, &bench.valid, &how, &mut |n, _| done = n, &Stop::default()).unwrap().unwrap();
     let scores = scores.metrics;
     let stop = Stop::default();
     stop.request();
-    assert_eq!(evaluate(&encoder, &table, &Columns::default(), cut, &mut |_, _| (), &stop).unwrap(), None);
+    assert_eq!(evaluate(&encoder, &bench.valid, &how, &mut |_, _| (), &stop).unwrap(), None);
     let valid = &outcome.results[0].valid;
     assert_eq!(done, 20);
     let (scores, valid) = (scores.classes().unwrap(), valid.classes().unwrap());
@@ -281,10 +280,8 @@ fn numbers_are_learned_on_their_own_scale_and_the_folder_gives_them() {
     assert_eq!(outcome.median, found.rmse);
 
     let encoder = Encoder::open(&settings.out).unwrap();
-    let columns = Columns::default();
-    let table = Table::read(&valid).unwrap();
-    let cut = Some(settings.max_length);
-    let again = evaluate(&encoder, &table, &columns, cut, &mut |_, _| (), &Stop::default()).unwrap().unwrap();
+    let how = EvaluateSettings { max_length: Some(settings.max_length), ..Default::default() };
+    let again = evaluate(&encoder, &valid, &how, &mut |_, _| (), &Stop::default()).unwrap().unwrap();
     let Metrics::Regress(again) = again.metrics else { panic!("a number") };
     assert!((again.rmse - found.rmse).abs() < 1e-3 && (again.spearman - found.spearman).abs() < 1e-6, "{again:?}");
     let config = String::from_utf8(bytes(settings.out.join("config.json"))).unwrap();
@@ -329,12 +326,10 @@ fn pairs_are_classified_by_both_texts() {
     let (outcome, _) = run(&settings, false).unwrap();
     assert!(outcome.median >= 0.95, "these few rows can be learned by heart: {}", outcome.median);
     assert_eq!(outcome.results[0].valid.classes().unwrap().labels, ["0", "1"]);
-    let columns = Columns { text: settings.text, pair: settings.pair, label: None };
+    let columns = Columns { text: settings.text, pair: settings.pair, ..Columns::default() };
+    let how = EvaluateSettings { columns, ..Default::default() };
     let encoder = Encoder::open(&settings.out).unwrap();
-    let scores = evaluate(&encoder, &Table::read(&pairs).unwrap(), &columns, None, &mut |_, _| (), &Stop::default())
-        .unwrap()
-        .unwrap()
-        .metrics;
+    let scores = evaluate(&encoder, &pairs, &how, &mut |_, _| (), &Stop::default()).unwrap().unwrap().metrics;
     assert_eq!(scores.classes().unwrap().confusion, outcome.results[0].valid.classes().unwrap().confusion);
 }
 
@@ -352,7 +347,10 @@ fn errors_name_what_was_found_and_leave_nothing() {
     let pairless = bench.train.clone();
     type Change = Box<dyn Fn(&mut FinetuneSettings)>;
     let cases: Vec<(Change, &str)> = vec![
-        (Box::new(|s| s.task = "tag".into()), "no task `tag`; there is: classify"),
+        (
+            Box::new(|s| s.task = "juggle".into()),
+            "no task `juggle`; there is: classify, multilabel, regress, tag, qa, choice",
+        ),
         (Box::new(|s| s.metric = "f2".into()), "no metric `f2`; there is: accuracy, macro_f1, loss"),
         (Box::new(|s| s.epochs = 0), "`epochs` is 0"),
         (Box::new(|s| s.seeds = 0), "`seeds` is 0"),

@@ -3,7 +3,7 @@
 //! Deviations: none. Positions other than absolute and decoders are refused.
 
 use super::keys::{object, only, only_berts_layers, read_bert_like, write_bert_like};
-use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames};
+use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
 use crate::{EncoderConfig, Result};
 use polyseme_tensor::ops::Activation;
 use serde_json::json;
@@ -32,6 +32,16 @@ pub(crate) const ENCODER: EncoderNames = EncoderNames {
     final_norm: "",
 };
 
+/// A head on the pooler, which stands inside the encoder.
+pub(crate) const POOLED: TaskForm = TaskForm {
+    dense: Some("~pooler.dense"),
+    activation: Activation::Tanh,
+    norm: None,
+    dropout_before: false,
+    dropout: Dropout::Classifier,
+    output: "classifier",
+};
+
 /// What BERT is.
 pub(crate) const FORM: Form = Form {
     model_type: "bert",
@@ -44,19 +54,18 @@ pub(crate) const FORM: Form = Form {
         bias: "cls.predictions.bias",
         decoder: "cls.predictions.decoder",
     },
-    // The pooler, which stands inside the encoder, is the head's dense layer.
-    classifier: ClassifierForm {
-        dense: "~pooler.dense",
-        activation: Activation::Tanh,
-        norm: None,
-        dropout_before: false,
-        output: "classifier",
-    },
+    classifier: POOLED,
+    tags: TaskForm::map("classifier", Dropout::Classifier),
+    answer: TaskForm::map("qa_outputs", Dropout::None),
+    choice: POOLED,
     pooler: Some("~pooler.dense"),
     architectures: Architectures {
         base: "BertModel",
         masked_lm: "BertForMaskedLM",
         classify: "BertForSequenceClassification",
+        tags: "BertForTokenClassification",
+        answer: "BertForQuestionAnswering",
+        choice: "BertForMultipleChoice",
     },
     read: |config| read_bert_like(config, 0),
     write: write_bert_like,

@@ -5,7 +5,7 @@
 //! file, and like any table it is trained unless frozen.
 
 use super::keys::{activation, activation_name, object, only, only_berts_layers, refuse_unsupported, token_id};
-use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames};
+use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
 use crate::{EncoderConfig, Result, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
@@ -13,6 +13,15 @@ use serde_json::{Map, Value, json};
 
 /// The reference has it in the code and not in the configuration.
 const EPSILON: f64 = 1e-12;
+
+const CLASSIFIER: TaskForm = TaskForm {
+    dense: Some("pre_classifier"),
+    activation: Activation::Relu,
+    norm: None,
+    dropout_before: false,
+    dropout: Dropout::Classifier,
+    output: "classifier",
+};
 
 /// What DistilBERT is.
 pub(crate) const FORM: Form = Form {
@@ -44,18 +53,18 @@ pub(crate) const FORM: Form = Form {
         bias: "vocab_projector.bias",
         decoder: "vocab_projector",
     },
-    classifier: ClassifierForm {
-        dense: "pre_classifier",
-        activation: Activation::Relu,
-        norm: None,
-        dropout_before: false,
-        output: "classifier",
-    },
+    classifier: CLASSIFIER,
+    tags: TaskForm::map("classifier", Dropout::Hidden),
+    answer: TaskForm::map("qa_outputs", Dropout::Key("qa_dropout", 0.1)),
+    choice: CLASSIFIER,
     pooler: None,
     architectures: Architectures {
         base: "DistilBertModel",
         masked_lm: "DistilBertForMaskedLM",
         classify: "DistilBertForSequenceClassification",
+        tags: "DistilBertForTokenClassification",
+        answer: "DistilBertForQuestionAnswering",
+        choice: "DistilBertForMultipleChoice",
     },
     read,
     write,

@@ -4,7 +4,7 @@
 //! Deviations: none. The discriminator's head is not read.
 
 use super::keys::{object, only, only_berts_layers, read_bert_like, write_bert_like};
-use super::{Architectures, ClassifierForm, Form, MaskedLmForm, bert};
+use super::{Architectures, Dropout, Form, MaskedLmForm, TaskForm, bert};
 use crate::{EncoderConfig, Result};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
@@ -23,18 +23,32 @@ pub(crate) const FORM: Form = Form {
         bias: "generator_lm_head.bias",
         decoder: "generator_lm_head",
     },
-    classifier: ClassifierForm {
-        dense: "classifier.dense",
+    classifier: TaskForm {
+        dense: Some("classifier.dense"),
         activation: Activation::Gelu,
         norm: None,
         dropout_before: true,
+        dropout: Dropout::Classifier,
         output: "classifier.out_proj",
+    },
+    tags: TaskForm::map("classifier", Dropout::Classifier),
+    answer: TaskForm::map("qa_outputs", Dropout::None),
+    choice: TaskForm {
+        dense: Some("sequence_summary.summary"),
+        activation: Activation::Gelu,
+        norm: None,
+        dropout_before: false,
+        dropout: Dropout::Key("summary_last_dropout", 0.1),
+        output: "classifier",
     },
     pooler: None,
     architectures: Architectures {
         base: "ElectraModel",
         masked_lm: "ElectraForMaskedLM",
         classify: "ElectraForSequenceClassification",
+        tags: "ElectraForTokenClassification",
+        answer: "ElectraForQuestionAnswering",
+        choice: "ElectraForMultipleChoice",
     },
     read,
     write,

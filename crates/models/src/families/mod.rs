@@ -23,7 +23,14 @@ pub(crate) struct Form {
     pub prefix: &'static str,
     pub encoder: EncoderNames,
     pub masked_lm: MaskedLmForm,
-    pub classifier: ClassifierForm,
+    /// One label of several, several labels, or a number, of a whole sequence.
+    pub classifier: TaskForm,
+    /// A label of each token.
+    pub tags: TaskForm,
+    /// How much each token is the beginning, and the end, of an answer.
+    pub answer: TaskForm,
+    /// How well one choice of several fits.
+    pub choice: TaskForm,
     /// The pooler of an encoder alone; kept when a file has it.
     pub pooler: Option<&'static str>,
     pub architectures: Architectures,
@@ -79,15 +86,47 @@ pub(crate) struct MaskedLmForm {
     pub decoder: &'static str,
 }
 
-/// The head for sequence classification.
-pub(crate) struct ClassifierForm {
-    pub dense: &'static str,
+/// A head of a task: perhaps a dense layer with activation, then a linear map.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskForm {
+    pub dense: Option<&'static str>,
     pub activation: Activation,
     /// A norm after the activation.
     pub norm: Option<&'static str>,
     /// Whether dropout comes before the dense layer too.
     pub dropout_before: bool,
+    pub dropout: Dropout,
     pub output: &'static str,
+}
+
+/// Which rate of dropout stands before a head's last map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Dropout {
+    /// `classifier_dropout`.
+    Classifier,
+    /// `hidden_dropout_prob`.
+    Hidden,
+    /// Of a key that only this head has, and what it is where the key is not there.
+    Key(&'static str, f64),
+    None,
+}
+
+impl TaskForm {
+    /// The rate of dropout before the last map, by what a folder says if there is one.
+    pub fn rate(&self, config: &EncoderConfig, json: Option<&mut ConfigJson>) -> Result<f64> {
+        match (self.dropout, json) {
+            (Dropout::Classifier, _) => Ok(config.classifier_dropout),
+            (Dropout::Hidden, _) => Ok(config.hidden_dropout_prob),
+            (Dropout::Key(key, usual), Some(json)) => Ok(json.f64_or(key, usual)?),
+            (Dropout::Key(_, usual), None) => Ok(usual),
+            (Dropout::None, _) => Ok(0.0),
+        }
+    }
+
+    /// A linear map alone.
+    pub const fn map(output: &'static str, dropout: Dropout) -> Self {
+        Self { dense: None, activation: Activation::Tanh, norm: None, dropout_before: false, dropout, output }
+    }
 }
 
 /// Class names of the reference library.
@@ -95,4 +134,7 @@ pub(crate) struct Architectures {
     pub base: &'static str,
     pub masked_lm: &'static str,
     pub classify: &'static str,
+    pub tags: &'static str,
+    pub answer: &'static str,
+    pub choice: &'static str,
 }

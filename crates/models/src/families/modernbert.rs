@@ -6,11 +6,20 @@
 //! at 0. New weights are normal, not truncated normal.
 
 use super::keys::{activation, activation_name, object, only, refuse_unsupported, token_id};
-use super::{Architectures, ClassifierForm, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames};
+use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
 use crate::{ClassifierPooling, EncoderConfig, Error, Result, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
+
+const CLASSIFIER: TaskForm = TaskForm {
+    dense: Some("head.dense"),
+    activation: Activation::Gelu,
+    norm: Some("head.norm"),
+    dropout_before: false,
+    dropout: Dropout::Classifier,
+    output: "classifier",
+};
 
 /// What ModernBERT is.
 pub(crate) const FORM: Form = Form {
@@ -41,18 +50,18 @@ pub(crate) const FORM: Form = Form {
         bias: "decoder.bias",
         decoder: "decoder",
     },
-    classifier: ClassifierForm {
-        dense: "head.dense",
-        activation: Activation::Gelu,
-        norm: Some("head.norm"),
-        dropout_before: false,
-        output: "classifier",
-    },
+    classifier: CLASSIFIER,
+    tags: CLASSIFIER,
+    answer: CLASSIFIER,
+    choice: CLASSIFIER,
     pooler: None,
     architectures: Architectures {
         base: "ModernBertModel",
         masked_lm: "ModernBertForMaskedLM",
         classify: "ModernBertForSequenceClassification",
+        tags: "ModernBertForTokenClassification",
+        answer: "ModernBertForQuestionAnswering",
+        choice: "ModernBertForMultipleChoice",
     },
     read,
     write,

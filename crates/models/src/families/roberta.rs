@@ -4,7 +4,7 @@
 //! it); packed batches hold no padding, so this concerns only texts that contain it literally.
 
 use super::keys::{object, only, only_berts_layers, read_bert_like, write_bert_like};
-use super::{Architectures, ClassifierForm, Form, MaskedLmForm, bert};
+use super::{Architectures, Dropout, Form, MaskedLmForm, TaskForm, bert};
 use crate::{EncoderConfig, Result};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
@@ -23,18 +23,25 @@ pub(crate) const FORM: Form = Form {
         bias: "lm_head.bias",
         decoder: "lm_head.decoder",
     },
-    classifier: ClassifierForm {
-        dense: "classifier.dense",
+    classifier: TaskForm {
+        dense: Some("classifier.dense"),
         activation: Activation::Tanh,
         norm: None,
         dropout_before: true,
+        dropout: Dropout::Classifier,
         output: "classifier.out_proj",
     },
+    tags: TaskForm::map("classifier", Dropout::Classifier),
+    answer: TaskForm::map("qa_outputs", Dropout::None),
+    choice: TaskForm { dropout: Dropout::Hidden, ..bert::POOLED },
     pooler: Some("~pooler.dense"),
     architectures: Architectures {
         base: "RobertaModel",
         masked_lm: "RobertaForMaskedLM",
         classify: "RobertaForSequenceClassification",
+        tags: "RobertaForTokenClassification",
+        answer: "RobertaForQuestionAnswering",
+        choice: "RobertaForMultipleChoice",
     },
     read,
     write: write_bert_like,

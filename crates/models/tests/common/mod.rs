@@ -9,7 +9,7 @@ use polyseme_tensor::{Device, PackedBatch, Sequence, Stream, device};
 use std::path::{Path, PathBuf};
 
 /// All golden cases; a test of its own sees that no folder is left out.
-pub const CASES: [&str; 12] = [
+pub const CASES: [&str; 28] = [
     "bert-mlm",
     "bert-mlm-untied",
     "bert-classify",
@@ -22,6 +22,22 @@ pub const CASES: [&str; 12] = [
     "modernbert-mlm",
     "modernbert-classify",
     "bert-regress",
+    "bert-multilabel",
+    "bert-tag",
+    "roberta-tag",
+    "distilbert-tag",
+    "electra-tag",
+    "modernbert-tag",
+    "bert-qa",
+    "roberta-qa",
+    "distilbert-qa",
+    "electra-qa",
+    "modernbert-qa",
+    "bert-choice",
+    "roberta-choice",
+    "distilbert-choice",
+    "electra-choice",
+    "modernbert-choice",
 ];
 
 /// A CPU without gradients.

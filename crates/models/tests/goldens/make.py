@@ -15,10 +15,18 @@ what a test sees is our rounding and not its own. A case folder holds
                                    hidden states after N layers, rows as in `ids`, from one padded
                                    batch with an attention mask, and from each sequence alone
     mask_rows, mask_labels         rows of `ids` with a label (MLM cases)
-    logits                         at those rows; or of the classes or the number, one row a sequence
+    tag_rows, tag_labels           the same (cases of tags); not every sequence has one
     class_labels                   (classification cases)
+    multilabels                    (cases of many labels) 0 or 1 for each label, a row a sequence
     numbers                        (regression cases)
-    loss                           mean cross-entropy, or mean squared error
+    starts, ends                   (cases of spans: qa) of each sequence's span, both inclusive, counted in the
+                                   sequence
+    choice_labels                  (cases of choices) of sequences 2i and 2i + 1 the right one, 0 or 1
+    logits                         MLM and tags: at the rows with a label; spans: of start and end, at all rows;
+                                   choices: one number a sequence; else of the classes, one row a sequence
+    loss                           mean cross-entropy, over the labels (of spans: of start and end over the tokens
+                                   of the sequence; of choices: over the two); mean squared error of numbers; mean
+                                   binary cross-entropy of all multilabels
     gradient.NAME                  of the loss, for each tensor of model.safetensors
     losses                         before each of ten AdamW steps
 """
@@ -33,14 +41,23 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig, AutoModelForMaskedLM, AutoModelForMultipleChoice, AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification, AutoModelForTokenClassification,
+)
 
 SEED = 20261123
 LENGTHS = [5, 9, 1, 5, 13, 2]
 CLASSES = [1, 0, 2, 2, 1, 0]
 NUMBERS = [0.3, -1.2, 2.5, 0.0, 1.1, -0.4]
+MULTILABELS = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
+STARTS = [1, 0, 0, 2, 7, 1]
+ENDS = [3, 8, 0, 2, 10, 1]
+CHOICES = 2
+ANSWERS = [1, 0, 1]
 ADAMW = {"lr": 3e-3, "betas": [0.85, 0.97], "eps": 1e-7, "weight_decay": 0.3}
 LABELS = {0: "sad", 1: "merry", 2: "so-so"}
+TAGS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC"}
 
 BERT = dict(
     vocab_size=71, hidden_size=20, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37,
@@ -63,6 +80,29 @@ MODERNBERT = dict(
     global_rope_theta=700.0, local_rope_theta=60.0, initializer_range=0.05,
 )
 
+MODERNBERT_BIASED = MODERNBERT | dict(
+    hidden_activation="silu", attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True,
+)
+
+
+def named(labels):
+    return dict(id2label=labels, label2id={name: i for i, name in labels.items()})
+
+
+# Of each head the class, and what it adds to the settings.
+HEADS = {
+    "mlm": (AutoModelForMaskedLM, {}),
+    "classify": (AutoModelForSequenceClassification, named(LABELS)),
+    "regress": (AutoModelForSequenceClassification, dict(num_labels=1, problem_type="regression")),
+    "multilabel": (
+        AutoModelForSequenceClassification, named(LABELS) | dict(problem_type="multi_label_classification"),
+    ),
+    "tag": (AutoModelForTokenClassification, named(TAGS)),
+    "qa": (AutoModelForQuestionAnswering, {}),
+    "choice": (AutoModelForMultipleChoice, {}),
+}
+
+# A case's place in the list seeds it: new ones go to the end.
 CASES = {
     "bert-mlm": ("bert", "mlm", BERT),
     "bert-mlm-untied": ("bert", "mlm", BERT | dict(hidden_act="silu", tie_word_embeddings=False)),
@@ -74,26 +114,38 @@ CASES = {
     "electra-mlm": ("electra", "mlm", ELECTRA | dict(hidden_act="swish")),
     "electra-classify": ("electra", "classify", ELECTRA),
     "modernbert-mlm": ("modernbert", "mlm", MODERNBERT),
-    "modernbert-classify": (
-        "modernbert", "classify",
-        MODERNBERT | dict(
-            hidden_activation="silu", attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True,
-            classifier_pooling="mean",
+    "modernbert-classify": ("modernbert", "classify", MODERNBERT_BIASED | dict(classifier_pooling="mean")),
+    "bert-regress": ("bert", "regress", BERT | dict(hidden_act="relu")),
+    "bert-multilabel": ("bert", "multilabel", BERT),
+    "bert-tag": ("bert", "tag", BERT | dict(hidden_act="gelu_new")),
+    "roberta-tag": ("roberta", "tag", ROBERTA),
+    "distilbert-tag": ("distilbert", "tag", DISTILBERT),
+    "electra-tag": ("electra", "tag", ELECTRA),
+    "modernbert-tag": ("modernbert", "tag", MODERNBERT_BIASED),
+    "bert-qa": ("bert", "qa", BERT | dict(layer_norm_eps=1e-7)),
+    "roberta-qa": ("roberta", "qa", ROBERTA | dict(hidden_act="relu")),
+    "distilbert-qa": ("distilbert", "qa", DISTILBERT | dict(activation="gelu")),
+    "electra-qa": ("electra", "qa", ELECTRA | dict(hidden_act="swish")),
+    "modernbert-qa": ("modernbert", "qa", MODERNBERT),
+    "bert-choice": ("bert", "choice", BERT | dict(hidden_act="silu")),
+    "roberta-choice": ("roberta", "choice", ROBERTA),
+    "distilbert-choice": ("distilbert", "choice", DISTILBERT | dict(activation="gelu")),
+    "electra-choice": (
+        "electra", "choice",
+        ELECTRA | dict(
+            hidden_act="relu", summary_type="first", summary_use_proj=True, summary_activation="gelu",
+            summary_last_dropout=0.0,
         ),
     ),
-    "bert-regress": ("bert", "regress", BERT | dict(hidden_act="relu")),
+    "modernbert-choice": ("modernbert", "choice", MODERNBERT_BIASED | dict(classifier_pooling="cls")),
 }
 
 
 def build(model_type, head, settings, generator):
     """A model whose every parameter is random; norms around 1, all else around 0."""
-    if head == "classify":
-        settings = settings | dict(id2label=LABELS, label2id={name: i for i, name in LABELS.items()})
-    if head == "regress":
-        settings = settings | dict(num_labels=1, problem_type="regression")
-    config = AutoConfig.for_model(model_type, **settings)
+    auto, more = HEADS[head]
+    config = AutoConfig.for_model(model_type, **settings, **more)
     config._attn_implementation = "eager"
-    auto = AutoModelForMaskedLM if head == "mlm" else AutoModelForSequenceClassification
     model = auto.from_config(config)
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -126,24 +178,29 @@ def packed(states, mask):
     return states[mask.bool()]
 
 
-def labelled(head, ids, generator):
-    """Labels as the reference wants them, and what the golden file says of them."""
-    if head == "classify":
-        return torch.tensor(CLASSES), {"class_labels": torch.tensor(CLASSES)}
-    if head == "regress":
-        return torch.tensor(NUMBERS).double(), {"numbers": torch.tensor(NUMBERS)}
-    labels = torch.full((len(LENGTHS), max(LENGTHS)), -100)
-    rows, row = [], 0
-    for i, n in enumerate(LENGTHS):
-        chosen = torch.randperm(n, generator=generator)[: (n + 2) // 3]
-        labels[i, chosen] = torch.randint(4, 71, (len(chosen),), generator=generator)
-        rows += sorted((row + chosen).tolist())
-        row += n
-    mask = torch.zeros_like(labels)
-    for i, n in enumerate(LENGTHS):
-        mask[i, :n] = 1
-    true = packed(labels, mask)
-    return labels, {"mask_rows": torch.tensor(rows), "mask_labels": true[true != -100]}
+def labelled(head, mask, generator):
+    """What the reference wants to be told for a loss, and what the golden file says of it."""
+    if head in ("mlm", "tag"):
+        key, low, high = ("mask", 4, 71) if head == "mlm" else ("tag", 0, len(TAGS))
+        labels = torch.full(mask.shape, -100)
+        for i, n in enumerate(LENGTHS):
+            count = (n + 2) // 3 if head == "mlm" else n // 2
+            chosen = torch.randperm(n, generator=generator)[:count]
+            labels[i, chosen] = torch.randint(low, high, (len(chosen),), generator=generator)
+        true = packed(labels, mask)
+        rows = (true != -100).nonzero().flatten()
+        return {"labels": labels}, {f"{key}_rows": rows, f"{key}_labels": true[rows]}
+    if head == "qa":
+        starts, ends = torch.tensor(STARTS), torch.tensor(ENDS)
+        return {"start_positions": starts, "end_positions": ends}, {"starts": starts, "ends": ends}
+    key, labels = {
+        "classify": ("class_labels", CLASSES),
+        "regress": ("numbers", NUMBERS),
+        "multilabel": ("multilabels", MULTILABELS),
+        "choice": ("choice_labels", ANSWERS),
+    }[head]
+    labels = torch.tensor(labels)
+    return {"labels": labels.double() if labels.is_floating_point() else labels}, {key: labels}
 
 
 def file_names(model, saved):
@@ -152,26 +209,47 @@ def file_names(model, saved):
     return {name: by_place[value.data_ptr()] for name, value in model.named_parameters()}
 
 
-def whole(model, batch, labels, **more):
-    """The model's output with its loss. ModernBERT's padding may see nothing at all inside its window, which gives
-    no number and spoils the means and gradients of the padded batch; there each sequence is computed alone."""
-    if model.config.model_type != "modernbert":
-        return model(**batch, labels=labels, **more)
-    lengths = batch["attention_mask"].sum(1).tolist()
-    outs = [model(input_ids=batch["input_ids"][i : i + 1, :n]) for i, n in enumerate(lengths)]
-    if labels.dim() == 1:
-        logits = torch.cat([out.logits for out in outs])
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+def alone(batch):
+    """Each sequence as a batch of its own, without padding and without a mask."""
+    for i, n in enumerate(LENGTHS):
+        yield {key: value[i : i + 1, :n] for key, value in batch.items() if key != "attention_mask"}
+
+
+def call(model, head, batch, **more):
+    """The model's output; a head of choices wants those of one question together, here also a lone one."""
+    if head == "choice":
+        choices = min(CHOICES, len(batch["input_ids"]))
+        batch = {key: value.unflatten(0, (-1, choices)) for key, value in batch.items()}
+    return model(**batch, **more)
+
+
+def whole(model, head, batch, targets, **more):
+    """Logits, a row for each token or each sequence, the loss, and hidden states of the padded batch if wanted.
+
+    The loss is that of the padded batch but for two: ModernBERT's padding may see nothing at all inside its window,
+    which gives no number and spoils the means and gradients of the padded batch; and the softmax over a sequence of
+    the qa head counts padding too. There each sequence is computed alone."""
+    mask, tokens = batch["attention_mask"], head in ("mlm", "tag")
+    if model.config.model_type != "modernbert" and head != "qa":
+        out = call(model, head, batch, **targets, **more)
+        logits = packed(out.logits, mask) if tokens else out.logits.reshape(len(LENGTHS), -1)
+        return SimpleNamespace(logits=logits, loss=out.loss, hidden_states=out.hidden_states)
+    if head == "qa":
+        outs = [
+            call(model, head, one, **{key: value[i : i + 1] for key, value in targets.items()})
+            for i, one in enumerate(alone(batch))
+        ]
+        logits = torch.cat([torch.stack([out.start_logits[0], out.end_logits[0]], dim=-1) for out in outs])
+        loss = torch.stack([out.loss for out in outs]).mean()
     else:
-        logits = torch.full((*labels.shape, outs[0].logits.shape[-1]), 0.0, dtype=outs[0].logits.dtype)
-        for i, n in enumerate(lengths):
-            logits[i, :n] = outs[i].logits[0]
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-    hidden = model(**batch, **more).hidden_states if more else None
+        logits = torch.cat([call(model, head, one).logits.flatten(0, -2) for one in alone(batch)])
+        labels = packed(targets["labels"], mask) if tokens else targets["labels"]
+        loss = torch.nn.functional.cross_entropy(logits.reshape(len(labels), -1), labels)
+    hidden = call(model, head, batch, **more).hidden_states if more else None
     return SimpleNamespace(logits=logits, loss=loss, hidden_states=hidden)
 
 
-def ten_steps(model, batch, labels):
+def ten_steps(model, head, batch, targets):
     decays = lambda name: name.endswith("weight") and "norm" not in name.lower()
     groups = [
         {"params": [p for n, p in model.named_parameters() if decays(n)]},
@@ -181,7 +259,7 @@ def ten_steps(model, batch, labels):
     losses = []
     for _ in range(10):
         optimizer.zero_grad()
-        loss = whole(model, batch, labels).loss
+        loss = whole(model, head, batch, targets).loss
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -201,25 +279,23 @@ def make(folder, number, model_type, head, settings):
     model = model.double()
     names = file_names(model, saved)
     ids, types, batch = inputs(model.config, generator)
-    labels, golden = labelled(head, ids, generator)
+    mask = batch["attention_mask"]
+    targets, golden = labelled(head, mask, generator)
     golden |= {"ids": torch.cat(ids), "type_ids": torch.cat(types), "lengths": torch.tensor(LENGTHS)}
 
-    out = whole(model, batch, labels, output_hidden_states=True)
-    mask = batch["attention_mask"]
-    alone = []
-    for i, n in enumerate(LENGTHS):
-        one = {key: value[i : i + 1, :n] for key, value in batch.items() if key != "attention_mask"}
-        alone.append(model(**one, output_hidden_states=True).hidden_states)
+    out = whole(model, head, batch, targets, output_hidden_states=True)
+    each = [call(model, head, one, output_hidden_states=True).hidden_states for one in alone(batch)]
     for n, states in enumerate(out.hidden_states):
         golden[f"hidden.padded.{n}"] = packed(states, mask)
-        golden[f"hidden.alone.{n}"] = torch.cat([states[n][0] for states in alone])
-    golden["logits"] = out.logits if head != "mlm" else packed(out.logits, mask)[golden["mask_rows"]]
+        golden[f"hidden.alone.{n}"] = torch.cat([states[n][0] for states in each])
+    rows = {"mlm": "mask_rows", "tag": "tag_rows"}.get(head)
+    golden["logits"] = out.logits[golden[rows]] if rows else out.logits
     golden["loss"] = out.loss.reshape(1)
     out.loss.backward()
     for name, value in model.named_parameters():
         if value.grad is not None:
             golden["gradient." + names[name]] = value.grad
-    golden["losses"] = ten_steps(model, batch, labels)
+    golden["losses"] = ten_steps(model, head, batch, targets)
     golden = {k: (v.detach().float() if v.is_floating_point() else v).contiguous() for k, v in golden.items()}
     save_file(golden, folder / "golden.safetensors")
     record = {

@@ -8,6 +8,8 @@ Examples:
   polyseme finetune encoder --task classify --train train.csv --valid valid.csv --out classifier
   polyseme finetune encoder --task classify --train rows.jsonl --text body --label topic --seeds 5 --out classifier
   polyseme finetune encoder --task classify --train pairs.tsv --text premise --pair hypothesis --out nli
+  polyseme finetune encoder --task tag --train train.conll --valid valid.conll --out tagger
+  polyseme finetune encoder --task qa --train train.json --out reader
   polyseme finetune --out classifier --resume";
 
 /// Words of `polyseme finetune`.
@@ -17,10 +19,12 @@ pub struct FinetuneArgs {
     /// Model folder to begin with
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
-    /// What is learned: classify, one label of several; regress, a number
+    /// What is learned: classify, one label of several; multilabel, any number of labels; regress, a
+    /// number; tag, a label for each word; qa, an answer copied from a passage; choice, the best of several
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
-    /// Labelled rows to learn from: .csv, .tsv, .jsonl or .parquet
+    /// Labelled rows to learn from: .csv, .tsv, .jsonl or .parquet; for tag .conll (a token and its tag a
+    /// line) or .jsonl (two lists); for qa .json (SQuAD) or .jsonl
     #[arg(long, value_name = "FILE")]
     pub train: Option<PathBuf>,
     /// Labelled rows to choose the epoch by [default: a tenth of --train]
@@ -38,6 +42,18 @@ pub struct FinetuneArgs {
     /// Column of the label [default: guessed from the header]
     #[arg(long, value_name = "COL")]
     pub label: Option<String>,
+    /// Columns of the choices, with commas between them (choice)
+    #[arg(long, value_name = "COLS", value_delimiter = ',')]
+    pub choices: Option<Vec<String>>,
+    /// What stands between the labels of a row (multilabel) [default: a comma; lists in JSON need none]
+    #[arg(long, value_name = "TEXT")]
+    pub label_separator: Option<String>,
+    /// Let rare labels weigh more: none or balanced (classify)
+    #[arg(long, value_name = "NAME")]
+    pub class_weights: Option<String>,
+    /// Share of the wanted probability that all labels have alike (classify)
+    #[arg(long, value_name = "F")]
+    pub label_smoothing: Option<f64>,
     /// Leave this as it is: nothing, embeddings, a number of layers (with the embeddings), encoder, or
     /// parameters by name, such as 'word_embeddings.weight,layer.0.*'
     #[arg(long, value_name = "WHAT")]
@@ -51,7 +67,8 @@ pub struct FinetuneArgs {
     /// Stop after this many epochs without a better validation metric; 0: never
     #[arg(long, value_name = "N")]
     pub patience: Option<u64>,
-    /// What chooses the best epoch: accuracy, macro_f1 or loss; of numbers spearman, pearson, rmse, mae or loss
+    /// What chooses the best epoch [default: accuracy; micro_f1 of several labels, spearman of numbers, f1 of
+    /// tags and answers]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Rows an optimizer step

@@ -15,7 +15,7 @@ pub struct EvalArgs {
     /// Fine-tuned model folder
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Labelled rows: .csv, .tsv, .jsonl or .parquet
+    /// Labelled rows: .csv, .tsv, .jsonl or .parquet; .conll for a tagger, .json (SQuAD) for a reader
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Column of the text [default: guessed from the header]
@@ -27,17 +27,26 @@ pub struct EvalArgs {
     /// Column of the label [default: guessed from the header]
     #[arg(long, value_name = "COL")]
     pub label: Option<String>,
+    /// Columns of the choices, with commas between them
+    #[arg(long, value_name = "COLS", value_delimiter = ',')]
+    pub choices: Vec<String>,
+    /// What stands between the labels of a row [default: a comma; lists in JSON need none]
+    #[arg(long, value_name = "TEXT")]
+    pub label_separator: Option<String>,
     /// Longest input in tokens; longer ones are cut
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
 }
 
 const PREDICT_HELP: &str = "\
-One JSON object a text, in order: text, label, score, scores (a probability for each label).
+One JSON object a text, in order. By the model's task it has label, score and scores (a probability for
+each label); labels and scores; value; entities (label, text, start and end in characters, score); or, of a
+question (--text) and its passage (--pair), answer, start, end and score.
 
 Examples:
   polyseme predict classifier new.csv --text body > labels.jsonl
-  echo 'the delivery was late' | polyseme predict classifier";
+  echo 'the delivery was late' | polyseme predict classifier
+  polyseme predict reader questions.jsonl --text question --pair context";
 
 /// Words of `polyseme predict`.
 #[derive(Clone, Debug, Args)]
@@ -55,7 +64,13 @@ pub struct PredictArgs {
     /// Column of the second text of a pair
     #[arg(long, value_name = "COL")]
     pub pair: Option<String>,
-    /// Longest input in tokens; longer ones are cut
+    /// Columns of the choices, with commas between them
+    #[arg(long, value_name = "COLS", value_delimiter = ',')]
+    pub choices: Vec<String>,
+    /// Give no answer where the model holds that the passage has none
+    #[arg(long)]
+    pub or_none: bool,
+    /// Longest input in tokens; longer ones are cut, or read in windows by taggers and readers
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
 }

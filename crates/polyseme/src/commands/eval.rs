@@ -5,71 +5,73 @@ use crate::commands::{Context, Interrupted};
 use crate::render::confusion::confusion;
 use crate::render::numbers::group;
 use crate::render::table::table;
-use polyseme_models::HeadKind;
-use polyseme_text::Table;
-use polyseme_train::evaluate::{Evaluation, evaluate};
+use polyseme_train::evaluate::{EvaluateSettings, Evaluation, evaluate};
 use polyseme_train::finetune::data::Columns;
-use polyseme_train::finetune::metrics_of;
-use polyseme_train::metrics::{ClassifyMetrics, Metrics};
-use serde::Serialize;
-
-#[derive(Serialize)]
-struct Evaluated<'a> {
-    task: &'static str,
-    rows: u64,
-    truncated: usize,
-    #[serde(flatten)]
-    metrics: &'a Metrics,
-}
+use polyseme_train::metrics::{ClassScores, ClassifyMetrics, Metrics, metrics_of};
 
 /// Evaluates and shows the metrics.
 pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
-    if encoder.model.head() != HeadKind::Regress {
-        encoder.labels()?; // what is no classifier is said before the table is read
-    }
-    let data = Table::read(&args.data)?;
-    let columns = Columns { text: args.text.clone(), pair: args.pair.clone(), label: args.label.clone() };
+    let usual = EvaluateSettings::default();
+    let settings = EvaluateSettings {
+        columns: Columns {
+            text: args.text.clone(),
+            pair: args.pair.clone(),
+            label: args.label.clone(),
+            choices: args.choices.clone(),
+        },
+        label_separator: args.label_separator.clone().unwrap_or(usual.label_separator),
+        max_length: args.max_length,
+        stride: usual.stride,
+    };
     let mut progress = context.progress();
     progress.begin("evaluate");
-    let mut rows = 0;
-    let mut tell = |done, total| {
-        rows = total;
-        progress.update(done, total);
-    };
-    let Some(found) = evaluate(&encoder, &data, &columns, args.max_length, &mut tell, &context.stop)? else {
+    let mut tell = |done, total| progress.update(done, total);
+    let Some(found) = evaluate(&encoder, &args.data, &settings, &mut tell, &context.stop)? else {
         return Err(Interrupted.into());
     };
     progress.finish();
-    let Evaluation { metrics, truncated } = found;
+    let Evaluation { task, metrics, truncated } = found;
     if truncated > 0 {
         context.note(&format!("{} texts were longer than the longest input and were cut", group(truncated as u64)));
     }
-    let task = if metrics.classes().is_some() { "classify" } else { "regress" };
-    let json = Evaluated { task, rows, truncated, metrics: &metrics };
+    let (count, what) = metrics.measured_on();
+    let mut json = serde_json::json!({ "task": task, what: count, "truncated": truncated });
+    let keys = json.as_object_mut().expect("just made");
+    if let serde_json::Value::Object(more) = serde_json::to_value(&metrics)? {
+        // The kind of the metrics is told by the task.
+        keys.extend(more.into_iter().filter(|(key, _)| key != "task"));
+    }
     let line = |name: &&str| vec![(*name).to_owned(), format!("{:.4}", metrics.get(name).unwrap_or(f64::NAN))];
     let lines: Vec<Vec<String>> = metrics_of(task).iter().map(line).collect();
-    let mut text = table(&[task, &format!("{} rows", group(rows))], &lines);
-    match &metrics {
-        Metrics::Classify(m) => text += &of_classes(m),
+    let mut text = table(&[task, &format!("{} {what}", group(count))], &lines);
+    text += &match &metrics {
+        Metrics::Classify(m) => of_classes(m),
+        Metrics::Multilabel(m) => of_labels("label", &m.classes),
+        Metrics::Tag(m) => of_labels("label", &m.types),
         Metrics::Regress(m) => {
-            text += &format!("\nalways giving the mean ({:.4}) would have an rmse of {:.4}\n", m.mean, m.deviation);
+            format!("\nalways giving the mean ({:.4}) would have an rmse of {:.4}\n", m.mean, m.deviation)
         }
-    }
+        Metrics::Answer(m) if m.unanswerable > 0 => format!(
+            "\nf1 {:.4} of the {} questions with an answer; {:.4} of the {} without one are left without one\n",
+            m.answerable_f1,
+            group(m.answerable),
+            m.unanswerable_right,
+            group(m.unanswerable)
+        ),
+        Metrics::Answer(_) => String::new(),
+    };
     context.result(&json, &text)
 }
 
 fn of_classes(m: &ClassifyMetrics) -> String {
-    let classes: Vec<Vec<String>> = m
-        .classes
-        .iter()
-        .map(|c| {
-            let number = |x: f64| format!("{x:.3}");
-            vec![c.label.clone(), number(c.precision), number(c.recall), number(c.f1), group(c.support)]
-        })
-        .collect();
-    let mut text = "\n".to_owned();
-    text += &table(&["label", "precision", "recall", "f1", "rows"], &classes);
-    text.push('\n');
-    text + &confusion(m)
+    of_labels("label", &m.classes) + "\n" + &confusion(m)
+}
+
+fn of_labels(title: &str, scores: &[ClassScores]) -> String {
+    let number = |x: f64| format!("{x:.3}");
+    let line =
+        |c: &ClassScores| vec![c.label.clone(), number(c.precision), number(c.recall), number(c.f1), group(c.support)];
+    let lines: Vec<Vec<String>> = scores.iter().map(line).collect();
+    "\n".to_owned() + &table(&[title, "precision", "recall", "f1", "rows"], &lines)
 }

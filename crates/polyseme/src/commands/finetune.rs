@@ -5,7 +5,7 @@ use crate::commands::{Context, Interrupted};
 use crate::render::table::table;
 use crate::report;
 use crate::settings::resolve_finetune;
-use polyseme_train::finetune::metrics_of;
+use polyseme_train::metrics::metrics_of;
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 
 /// Resolves the plan and runs it.

@@ -1,13 +1,48 @@
-//! `polyseme predict`: labels or numbers of texts, as JSON lines on stdout.
+//! `polyseme predict`: what a model says of texts, as JSON lines on stdout.
 
 use crate::args::PredictArgs;
 use crate::commands::Context;
 use crate::commands::stream::TextStream;
-use polyseme_infer::{Prediction, TextPair};
+use anyhow::bail;
+use polyseme_infer::{Encoder, TextPair};
 use polyseme_models::HeadKind;
+use polyseme_text::Table;
 use polyseme_text::table::TextRow;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::io::{BufWriter, Write};
+
+/// Tokens that neighbouring windows of a long passage share.
+const STRIDE: usize = 128;
+
+/// Streams texts through the model.
+pub fn run(args: &PredictArgs, context: &Context) -> anyhow::Result<()> {
+    let encoder = context.open(&args.model)?;
+    let head = encoder.model.head();
+    if head == HeadKind::Choice {
+        return choices(args, &encoder, context);
+    }
+    if head == HeadKind::Answer && args.pair.is_none() {
+        bail!("a reader needs questions and passages: name their columns with --text and --pair");
+    }
+    if head.outputs().is_none() {
+        encoder.labels()?; // says which head it has
+    }
+    let mut stream = TextStream::open(&args.file, args.text.as_deref(), args.pair.as_deref(), "predict", context)?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    while let Some(rows) = stream.next_piece()? {
+        let (said, truncated) = say(&encoder, &rows, args)?;
+        for (row, said) in rows.iter().zip(said) {
+            let said = Line { text: &row.text, pair: row.pair.as_deref(), said };
+            serde_json::to_writer(&mut out, &said)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()?; // a reader at the other end of a pipe sees whole pieces
+        stream.wrote(rows.len(), truncated);
+    }
+    stream.finish();
+    Ok(())
+}
 
 /// One line of the answer.
 #[derive(Serialize)]
@@ -15,67 +50,89 @@ struct Line<'a> {
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pair: Option<&'a str>,
-    label: &'a str,
-    score: f32,
-    scores: Scores<'a>,
+    #[serde(flatten)]
+    said: Map<String, Value>,
 }
 
-/// One line of a regression's answer.
-#[derive(Serialize)]
-struct NumberLine<'a> {
-    text: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pair: Option<&'a str>,
-    value: f32,
-}
-
-/// A probability for each label, in label order.
-struct Scores<'a> {
-    labels: &'a [String],
-    scores: &'a [f32],
-}
-
-impl Serialize for Scores<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.labels.iter().zip(self.scores))
+/// What the model says of each row, and how many were cut.
+fn say(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Result<(Vec<Map<String, Value>>, usize)> {
+    let head = encoder.model.head();
+    if let HeadKind::Tag(_) = head {
+        let texts: Vec<&str> = rows.iter().map(|r| r.text.as_str()).collect();
+        let found = encoder.entities(&texts, args.max_length)?;
+        return Ok((found.iter().map(|entities| keys(json!({ "entities": entities }))).collect(), 0));
     }
-}
-
-/// Streams texts through the model.
-pub fn run(args: &PredictArgs, context: &Context) -> anyhow::Result<()> {
-    let encoder = context.open(&args.model)?;
-    let regress = encoder.model.head() == HeadKind::Regress;
-    let labels = if regress { Vec::new() } else { encoder.labels()? };
-    let mut stream = TextStream::open(&args.file, args.text.as_deref(), args.pair.as_deref(), "predict", context)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    while let Some(rows) = stream.next_piece()? {
-        let pairs: Vec<TextPair> = rows.iter().map(|r| (r.text.clone(), r.pair.clone())).collect();
-        let encodings = encoder.encode(&pairs, args.max_length)?;
-        if regress {
-            for (row, value) in rows.iter().zip(encoder.predict_numbers_encoded(&encodings)?) {
-                let line = NumberLine { text: &row.text, pair: row.pair.as_deref(), value };
-                serde_json::to_writer(&mut out, &line)?;
-                out.write_all(b"\n")?;
-            }
-        } else {
-            for (row, prediction) in rows.iter().zip(&encoder.predict_encoded(&encodings)?) {
-                serde_json::to_writer(&mut out, &line(row, prediction, &labels))?;
-                out.write_all(b"\n")?;
-            }
+    if head == HeadKind::Answer {
+        let asked: Vec<_> = rows.iter().map(|r| (r.text.clone(), r.pair.clone().unwrap_or_default())).collect();
+        let found = encoder.answer(&asked, args.max_length, STRIDE, args.or_none)?;
+        return Ok((found.iter().map(|answer| keys(json!(answer))).collect(), 0));
+    }
+    let pairs: Vec<TextPair> = rows.iter().map(|r| (r.text.clone(), r.pair.clone())).collect();
+    let encodings = encoder.encode(&pairs, args.max_length)?;
+    let truncated = encodings.iter().filter(|e| e.truncated > 0).count();
+    let each = |labels: &[String], scores: &[f32]| {
+        Value::Object(labels.iter().cloned().zip(scores.iter().map(|&s| s.into())).collect())
+    };
+    let said = match head {
+        HeadKind::Regress => encoder
+            .predict_numbers_encoded(&encodings)?
+            .into_iter()
+            .map(|value| keys(json!({ "value": value })))
+            .collect(),
+        HeadKind::MultiLabel(labels) => {
+            let (_, thresholds) = encoder.several_labels()?;
+            let of = |scores: Vec<f32>| {
+                let true_of = |i: &usize| scores[*i] >= thresholds[*i];
+                let said: Vec<&String> = (0..labels.len()).filter(true_of).map(|i| &labels[i]).collect();
+                keys(json!({ "labels": said, "scores": each(&labels, &scores) }))
+            };
+            encoder.predict_several_encoded(&encodings)?.into_iter().map(of).collect()
         }
-        out.flush()?; // a reader at the other end of a pipe sees whole pieces
-        stream.wrote(rows.len(), encodings.iter().filter(|e| e.truncated > 0).count());
-    }
-    stream.finish();
-    Ok(())
+        _ => {
+            let labels = encoder.labels()?;
+            let of = |p: polyseme_infer::Prediction| {
+                keys(json!({ "label": p.label, "score": p.score, "scores": each(&labels, &p.scores) }))
+            };
+            encoder.predict_encoded(&encodings)?.into_iter().map(of).collect()
+        }
+    };
+    Ok((said, truncated))
 }
 
-fn line<'a>(row: &'a TextRow, prediction: &'a Prediction, labels: &'a [String]) -> Line<'a> {
-    Line {
-        text: &row.text,
-        pair: row.pair.as_deref(),
-        label: &prediction.label,
-        score: prediction.score,
-        scores: Scores { labels, scores: &prediction.scores },
+fn keys(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(keys) => keys,
+        _ => Map::new(),
     }
+}
+
+/// The best choice of each row of a table.
+fn choices(args: &PredictArgs, encoder: &Encoder, context: &Context) -> anyhow::Result<()> {
+    if args.choices.len() < 2 {
+        bail!("a model for choices needs the names of their columns: --choices a,b,…");
+    }
+    let table = Table::read(&args.file)?;
+    let text = match &args.text {
+        Some(name) => table.column(name)?,
+        None => table.guess_text(None)?,
+    };
+    let columns: Vec<_> = args.choices.iter().map(|name| table.column(name)).collect::<Result<_, _>>()?;
+    let cell = |values: &[Option<String>], i: usize| values[i].clone().unwrap_or_default();
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for from in (0..table.rows()).step_by(512) {
+        context.check_stop()?;
+        let asked: Vec<(String, Vec<String>)> = (from..table.rows().min(from + 512))
+            .map(|i| (cell(&text.values, i), columns.iter().map(|c| cell(&c.values, i)).collect()))
+            .collect();
+        for ((text, choices), scores) in asked.iter().zip(encoder.choose(&asked, args.max_length)?) {
+            let best = polyseme_infer::first_of_best(&scores);
+            let line = json!({
+                "text": text, "choice": args.choices[best], "answer": choices[best], "score": scores[best],
+                "scores": scores,
+            });
+            serde_json::to_writer(&mut out, &line)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    Ok(out.flush()?)
 }

@@ -2,7 +2,7 @@
 
 use super::html::{Cell, escape, table};
 use super::scale::{grouped, percent};
-use polyseme_train::metrics::ClassifyMetrics;
+use polyseme_train::metrics::{ClassScores, ClassifyMetrics};
 use std::fmt::Write;
 
 /// Above this many classes the matrix is no longer readable, and only the mistakes are listed.
@@ -17,9 +17,8 @@ fn name(metrics: &ClassifyMetrics, class: usize) -> String {
 }
 
 /// The table of classes.
-pub fn class_table(metrics: &ClassifyMetrics) -> String {
-    let rows: Vec<Vec<Cell>> = metrics
-        .classes
+pub fn class_table(classes: &[ClassScores]) -> String {
+    let rows: Vec<Vec<Cell>> = classes
         .iter()
         .map(|s| {
             vec![

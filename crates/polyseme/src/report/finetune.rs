@@ -7,8 +7,8 @@ use super::html::{Cell, Fact, Page, details, figure, table};
 use super::scale::{percent, short};
 use super::{Made, made_section, settings_section};
 use polyseme_formats::run::StepRow;
-use polyseme_train::finetune::{SeedResult, metrics_of};
-use polyseme_train::metrics::{ClassifyMetrics, Metrics};
+use polyseme_train::finetune::SeedResult;
+use polyseme_train::metrics::{ClassifyMetrics, Metrics, is_error, metrics_of};
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 
 /// The page as one string of HTML. `rows` are those of the seed whose model was kept; without any the
@@ -17,7 +17,11 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
     let chosen = outcome.results.iter().find(|r| r.seed == outcome.chosen).or(outcome.results.first());
     let title = match chosen.map(|r| &r.valid) {
         Some(Metrics::Regress(_)) => "A number for each text".to_owned(),
+        Some(Metrics::Classify(m)) if settings.task == "choice" => format!("The best of {} choices", m.labels.len()),
         Some(Metrics::Classify(m)) => format!("A classifier of {} classes", m.labels.len()),
+        Some(Metrics::Multilabel(m)) => format!("Any of {} labels", m.classes.len()),
+        Some(Metrics::Tag(m)) => format!("A tagger of {} kinds", m.types.len()),
+        Some(Metrics::Answer(_)) => "Answers copied from passages".to_owned(),
         None => "Fine-tuning".to_owned(),
     };
     let mut page = Page::new("Polyseme · fine-tuning", &title, &lede(settings, outcome, chosen));
@@ -31,7 +35,17 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
         let text = format!("Validation rows of seed {}, at its best epoch.", result.seed);
         let mistakes = details("The most frequent mistakes", &mistakes(classes, 15));
         page.section("Confusion", &text, &(matrix + &mistakes));
-        page.section("Classes", "", &class_table(classes));
+        page.section("Classes", "", &class_table(&classes.classes));
+    }
+    match chosen.map(|r| &r.valid) {
+        Some(Metrics::Multilabel(m)) => {
+            let text = "With the probability each label must have to be said, chosen on these validation rows.";
+            page.section("Labels", text, &class_table(&m.classes));
+        }
+        Some(Metrics::Tag(m)) => {
+            page.section("Kinds", "Whole entities count, or words where tags have no prefix.", &class_table(&m.types))
+        }
+        _ => {}
     }
     let mut settings = settings.clone();
     settings.optimizer.learning_rate = outcome.learning_rate; // as it was resolved
@@ -60,6 +74,20 @@ fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&
             short(m.mean),
             short(m.deviation)
         )),
+        Some(Metrics::Multilabel(m)) => text.push_str(&format!(
+            "All labels of {} of the validation rows are right; of single labels, F1 is {}.",
+            percent(m.exact_match),
+            percent(m.micro_f1)
+        )),
+        Some(Metrics::Tag(m)) => text.push_str(&format!(
+            "It finds {} of the validation sentences' entities, and {} of what it finds are right.",
+            percent(m.recall),
+            percent(m.precision)
+        )),
+        Some(Metrics::Answer(m)) => text.push_str(&format!(
+            "{} of its answers to the validation questions are the wanted ones to the letter.",
+            percent(m.exact_match)
+        )),
         None => {}
     }
     if outcome.interrupted {
@@ -78,17 +106,25 @@ fn majority(metrics: &ClassifyMetrics) -> f64 {
 fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(r) = chosen {
-        let on = format!("on {} validation rows", r.valid.rows());
+        let (count, what) = r.valid.measured_on();
+        let on = format!("on {count} validation {what}");
         match &r.valid {
             Metrics::Classify(m) => {
-                facts.push(Fact::new(percent(m.accuracy), "accuracy", on));
+                facts.push(Fact::new(percent(m.accuracy), "accuracy", on.as_str()));
                 facts.push(Fact::new(percent(m.macro_f1), "macro F1", "mean over classes"));
                 facts.push(Fact::new(short(m.loss), "validation loss", ""));
             }
             Metrics::Regress(m) => {
-                facts.push(Fact::new(score("spearman", m.spearman), "Spearman", on));
+                facts.push(Fact::new(score("spearman", m.spearman), "Spearman", on.as_str()));
                 facts.push(Fact::new(score("pearson", m.pearson), "Pearson", "correlation of values"));
                 facts.push(Fact::new(short(m.rmse), "root mean square error", ""));
+            }
+            _ => {}
+        }
+        if !matches!(r.valid, Metrics::Classify(_) | Metrics::Regress(_)) {
+            for (i, name) in metrics_of(&settings.task).iter().take(3).enumerate() {
+                let value = r.valid.get(name).unwrap_or(f64::NAN);
+                facts.push(Fact::new(score(name, value), &title(name), if i == 0 { on.as_str() } else { "" }));
             }
         }
         facts.push(Fact::new(r.epoch.to_string(), "best epoch", format!("of at most {}", settings.epochs)));
@@ -105,7 +141,7 @@ fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<
 /// A metric as it is read.
 fn score(metric: &str, value: f64) -> String {
     match metric {
-        "accuracy" | "macro_f1" => percent(value),
+        "accuracy" | "macro_f1" | "micro_f1" | "f1" | "precision" | "recall" | "exact_match" => percent(value),
         "spearman" | "pearson" => format!("{value:.3}"),
         _ => short(value),
     }
@@ -143,9 +179,9 @@ fn seeds(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneOutcome
 /// A metric's name as a title.
 fn title(metric: &str) -> String {
     match metric {
-        "macro_f1" => "Macro F1".to_owned(),
+        "macro_f1" | "micro_f1" => metric[..1].to_uppercase() + &metric[1..5] + " F1",
         "rmse" | "mae" => metric.to_uppercase(),
-        other => other[..1].to_uppercase() + &other[1..],
+        other => other[..1].to_uppercase() + &other[1..].replace('_', " "),
     }
 }
 
@@ -177,14 +213,12 @@ fn curves(page: &mut Page, rows: &[StepRow], settings: &FinetuneSettings) {
         false => ("loss, nats", "Where validation rises while training falls, the model learns by heart."),
     };
     let mut parts = chart("Loss", unit, loss, false).figure(caption);
-    let (scores, axis): (&[&str], _) = match regress {
-        true => (&["spearman", "pearson"], "correlation"),
-        false => (&["accuracy", "macro_f1"], "share"),
-    };
+    let shown = metrics_of(&settings.task).iter().filter(|name| !is_error(name)).take(2);
+    let (scores, axis): (Vec<&str>, _) = (shown.copied().collect(), if regress { "correlation" } else { "share" });
     let measured: Vec<Series> = scores
         .iter()
         .filter(|key| !valid(key).is_empty())
-        .map(|key| Series { name: key.replace("_f1", " F1"), points: valid(key), look: Look::Marked })
+        .map(|key| Series { name: title(key), points: valid(key), look: Look::Marked })
         .collect();
     if !measured.is_empty() {
         parts += &chart("Validation scores", axis, measured, false).figure("Scores on the validation rows");

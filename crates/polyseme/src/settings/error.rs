@@ -103,14 +103,6 @@ pub enum Error {
         /// The ones there are.
         expected: String,
     },
-    /// Something named in the plan that this version does not do.
-    #[error("{what} is not there yet")]
-    NotYet {
-        /// What was asked for.
-        what: String,
-        /// What can be done instead.
-        instead: &'static str,
-    },
     /// Two settings that cannot both hold.
     #[error("{first} and {second} contradict each other: {why}")]
     Contradiction {
@@ -181,7 +173,6 @@ impl Error {
             Self::BadSet { .. } => Some("for example --set optimizer.learning_rate=1e-3".into()),
             Self::BadDuration { .. } => Some("write 90s, 30m, 1.5h or 1h30m".into()),
             Self::OutOfRange { .. } | Self::UnknownValue { .. } => None,
-            Self::NotYet { instead, .. } => Some((*instead).into()),
             Self::Contradiction { .. } => Some("leave one of them out".into()),
             Self::ResumeDiffers { flag, .. } => {
                 Some(format!("leave {flag} out to go on with the run, or begin a new one in another --out"))

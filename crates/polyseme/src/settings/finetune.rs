@@ -6,6 +6,7 @@ use super::{Error, Plan, Result};
 use crate::args::FinetuneArgs;
 use polyseme_train::FinetuneSettings;
 use polyseme_train::finetune::Freeze;
+use polyseme_train::finetune::settings::TASKS;
 use toml::{Table, Value};
 
 const PLACE: &str = "the settings of finetune";
@@ -35,10 +36,7 @@ pub fn resolve_finetune(args: &FinetuneArgs, seed: Option<u64>) -> Result<Plan<F
         settings.out = out.into();
         return Ok(Plan { settings, resume: true });
     }
-    let mut table = match args.task.as_deref() {
-        Some("regress") => table_of(&FinetuneSettings::regress("", "", "")),
-        _ => defaults(),
-    };
+    let mut table = table_of(&FinetuneSettings::of_task(args.task.as_deref().unwrap_or("classify"), "", "", ""));
     apply(&mut table, &overrides, &known_keys())?;
     let settings: FinetuneSettings = typed(PLACE, &table)?;
     if !args.dry_run {
@@ -57,15 +55,11 @@ pub fn resolve_finetune(args: &FinetuneArgs, seed: Option<u64>) -> Result<Plan<F
 
 fn check_task(args: &FinetuneArgs) -> Result<()> {
     match args.task.as_deref() {
-        None | Some("classify" | "regress") => Ok(()),
-        Some(later @ ("multilabel" | "tag" | "qa")) => Err(Error::NotYet {
-            what: format!("fine-tuning for the task `{later}`"),
-            instead: "this version has --task classify, one label of several, and --task regress, a number",
-        }),
-        Some(other) => {
-            let expected = "`classify` or `regress`".into();
+        Some(other) if !TASKS.contains(&other) => {
+            let expected = TASKS.map(|task| format!("`{task}`")).join(", ");
             Err(Error::UnknownValue { what: "task", found: other.into(), expected })
         }
+        _ => Ok(()),
     }
 }
 
@@ -75,7 +69,7 @@ fn require(args: &FinetuneArgs) -> Result<()> {
         return missing("MODEL", "name the model folder to begin with");
     }
     if args.task.is_none() {
-        return missing("--task", "say what is to be learned: --task classify, or --task regress");
+        return missing("--task", "say what is to be learned: --task classify, regress, tag, …");
     }
     if args.train.is_none() {
         return missing("--train", "name the file with labelled rows to learn from");
@@ -100,6 +94,10 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--text", "text", args.text.as_ref())?,
         Override::given("--pair", "pair", args.pair.as_ref())?,
         Override::given("--label", "label", args.label.as_ref())?,
+        Override::given("--choices", "choices", args.choices.as_ref())?,
+        Override::given("--label-separator", "label_separator", args.label_separator.as_ref())?,
+        Override::given("--class-weights", "class_weights", args.class_weights.as_ref())?,
+        Override::given("--label-smoothing", "label_smoothing", args.label_smoothing)?,
         Override::given("--freeze", "freeze", freeze)?,
         Override::given("--tune-only", "freeze", tune_only)?,
         Override::given("--epochs", "epochs", args.epochs)?,
@@ -177,9 +175,21 @@ mod tests {
     }
 
     #[test]
-    fn other_tasks_say_that_they_are_not_there_yet() {
-        let e = resolve("m --task tag --train t --out o").unwrap_err();
-        assert_eq!(e.to_string(), "fine-tuning for the task `tag` is not there yet");
+    fn each_task_has_its_usual_settings() {
+        let found = |task: &str| {
+            let s = resolve(&format!("m --task {task} --train t.csv --out o --choices a,b")).unwrap().settings;
+            (s.metric, s.max_length)
+        };
+        assert_eq!(found("tag"), ("f1".into(), 256));
+        assert_eq!(found("qa"), ("f1".into(), 384));
+        assert_eq!(found("multilabel"), ("micro_f1".into(), 256));
+        let s = resolve("m --task choice --train t.csv --out o --choices a,b").unwrap().settings;
+        assert_eq!(s.choices, ["a", "b"]);
+        assert!(resolve("m --task choice --train t.csv --out o").is_err());
+    }
+
+    #[test]
+    fn what_is_missing_or_unknown_is_named() {
         assert!(matches!(resolve("m --task nonsense --train t --out o"), Err(Error::UnknownValue { .. })));
         assert!(matches!(resolve("m --train t --out o"), Err(Error::Missing { what: "--task", .. })));
         assert!(matches!(resolve(&format!("{WHOLE} --freeze head")), Err(Error::UnknownValue { .. })));

@@ -307,11 +307,11 @@ pub const CASES: &[Case] = &[
         says: &["juggle", "classify"],
     },
     Case {
-        name: "a task that is not there yet",
+        name: "a table given to a tagger",
         make: |b| b.model("m", Head::MaskedLm),
         run: finetune!["--task", "tag"],
         exit: 1,
-        says: &["tag", "classify"],
+        says: &["train.csv", ".csv", "conll"],
     },
     Case {
         name: "more layers frozen than there are",

@@ -8,6 +8,7 @@ mod encoder_layer;
 mod feed_forward;
 mod layer_norm;
 mod linear;
+mod losses;
 mod masked_lm_loss;
 pub mod optimizer;
 
@@ -19,4 +20,5 @@ pub use encoder_layer::{LayerCache, LayerCall, LayerSettings, LayerWeights, enco
 pub use feed_forward::{FeedForwardSettings, FeedForwardWeights, feed_forward};
 pub use layer_norm::{Norm, layer_norm};
 pub use linear::{Linear, linear};
-pub use masked_lm_loss::{cross_entropy, masked_lm_loss, masked_lm_loss_plain};
+pub use losses::{binary_cross_entropy, cross_entropy, soft_cross_entropy};
+pub use masked_lm_loss::{masked_lm_loss, masked_lm_loss_plain};

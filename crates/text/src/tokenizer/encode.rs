@@ -74,33 +74,83 @@ pub(super) fn encode(
     let second = pair.map(|p| tokens(tokenizer, p)).transpose()?.unwrap_or_default();
     let (keep_first, keep_second) = longest_first(first.ids.len(), second.ids.len(), max_len - specials);
     let truncated = first.ids.len() + second.ids.len() - keep_first - keep_second;
+    let (mut out, _) = set(layout, (&first, 0..keep_first), (&second, 0..keep_second));
+    out.truncated = truncated;
+    Ok(out)
+}
 
-    let len = keep_first + keep_second + specials;
-    let mut out = Encoding {
-        ids: Vec::with_capacity(len),
-        type_ids: Vec::with_capacity(len),
-        offsets: Vec::with_capacity(len),
-        words: Vec::with_capacity(len),
-        truncated,
-    };
+/// Sets parts of two texts between special tokens. Also where the second one's (without a second, the
+/// first one's) tokens stand.
+fn set(layout: &[Slot], first: (&Tokens, Range<usize>), second: (&Tokens, Range<usize>)) -> (Encoding, Range<usize>) {
+    let mut out = Encoding::default();
+    let mut place = 0..0;
     for slot in layout {
-        let (tokens, keep, type_id) = match *slot {
+        let ((tokens, kept), type_id) = match slot {
             Slot::Special(id, type_id) => {
-                out.ids.push(id);
-                out.type_ids.push(type_id);
+                out.ids.push(*id);
+                out.type_ids.push(*type_id);
                 out.offsets.push(0..0);
                 out.words.push(None);
                 continue;
             }
-            Slot::First(type_id) => (&first, keep_first, type_id),
-            Slot::Second(type_id) => (&second, keep_second, type_id),
+            Slot::First(type_id) => (&first, *type_id),
+            Slot::Second(type_id) => (&second, *type_id),
         };
-        out.ids.extend_from_slice(&tokens.ids[..keep]);
+        let begin = out.ids.len();
+        out.ids.extend_from_slice(&tokens.ids[kept.clone()]);
         out.type_ids.resize(out.ids.len(), type_id);
-        out.offsets.extend_from_slice(&tokens.offsets[..keep]);
-        out.words.extend_from_slice(&tokens.words[..keep]);
+        out.offsets.extend_from_slice(&tokens.offsets[kept.clone()]);
+        out.words.extend_from_slice(&tokens.words[kept.clone()]);
+        place = begin..out.ids.len();
     }
-    Ok(out)
+    (out, place)
+}
+
+/// A part of a long text as the encoder sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Its tokens.
+    pub encoding: Encoding,
+    /// Which of them are the long text's.
+    pub place: Range<usize>,
+    /// Number of the first of those, counted in the whole text.
+    pub first: usize,
+}
+
+/// A text in windows of at most `max_len` ids of which `overlap` are those of the window before, each with
+/// special tokens and behind the same other text, if there is one.
+pub(super) fn windows(
+    tokenizer: &tokenizers::Tokenizer,
+    layout: &[Slot],
+    before: Option<&str>,
+    text: &str,
+    max_len: usize,
+    overlap: usize,
+) -> Result<Vec<Window>> {
+    let specials = layout.iter().filter(|s| matches!(s, Slot::Special(..))).count();
+    if max_len < specials + 2 {
+        return Err(Error::LengthTooShort { max_len, least: specials + 2 });
+    }
+    let question = before.map(|text| tokens(tokenizer, text)).transpose()?;
+    let long = tokens(tokenizer, text)?;
+    // The other text is cut where it would leave less than half of the room.
+    let asked = question.as_ref().map_or(0, |q| q.ids.len().min((max_len - specials) / 2));
+    let room = max_len - specials - asked;
+    let step = room - overlap.min(room / 2);
+    let mut found = Vec::new();
+    let mut begin = 0;
+    loop {
+        let end = (begin + room).min(long.ids.len());
+        let (encoding, place) = match &question {
+            Some(question) => set(layout, (question, 0..asked), (&long, begin..end)),
+            None => set(layout, (&long, begin..end), (&Tokens::default(), 0..0)),
+        };
+        found.push(Window { encoding, place, first: begin });
+        if end == long.ids.len() {
+            return Ok(found);
+        }
+        begin += step;
+    }
 }
 
 /// Tokens to keep of texts of `a` and `b` tokens so that both fit into `room`, as the reference's

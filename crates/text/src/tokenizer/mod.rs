@@ -8,6 +8,7 @@ pub(crate) mod stretches;
 
 use crate::{Error, Result};
 use encode::Slot;
+pub use encode::Window;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -146,6 +147,16 @@ impl Tokenizer {
     /// Encodes many in parallel, in order.
     pub fn encode_batch(&self, texts: &[(String, Option<String>)], max_len: usize) -> Result<Vec<Encoding>> {
         texts.par_iter().map(|(text, pair)| self.encode(text, pair.as_deref(), max_len)).collect()
+    }
+
+    /// Encodes a text of any length in windows of at most `max_len` ids, `overlap` of which (or half a window)
+    /// are those of the window before; each stands behind the same other text, if there is one (a question
+    /// before a passage). No token is lost. An empty text is one window.
+    /// Error: `max_len` has no room for the special tokens and two more.
+    pub fn windows(&self, before: Option<&str>, text: &str, max_len: usize, overlap: usize) -> Result<Vec<Window>> {
+        let inner = &*self.inner;
+        let layout = if before.is_some() { &inner.pair } else { &inner.single };
+        encode::windows(&inner.tokenizer, layout, before, text, max_len, overlap)
     }
 
     /// Ids of a document for the store: no special tokens around it, no truncation, and special

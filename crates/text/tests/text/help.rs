@@ -126,3 +126,12 @@ pub fn sentence_corpus(folder: &Path) -> CorpusReader {
 pub fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.data")
 }
+
+/// The message of an error, without the folder in which its file lies, and its hint; the input is at
+/// fault.
+pub fn said<T>(result: Result<T>, folder: &Path) -> (String, String) {
+    let error = result.err().expect("an error");
+    assert_eq!(error.fault(), polyseme_formats::Fault::Input, "{error}");
+    let folder = format!("{}{}", folder.display(), std::path::MAIN_SEPARATOR);
+    (error.to_string().replace(&folder, ""), error.hint().unwrap_or_default())
+}

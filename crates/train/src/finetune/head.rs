@@ -9,10 +9,10 @@
 //! probing, then fine-tuning (Kumar et al. 2022). Both are ordinary weights, tuned with the rest.
 
 use crate::dot::dot;
-use crate::objective::whole_sequence::{Rows, Targets};
+use crate::tasks::rows::Rows;
 use polyseme_models::Model;
 use polyseme_tensor::ops::Activation;
-use polyseme_tensor::{Mode, PackedBatch, Sequence};
+use polyseme_tensor::{Mode, PackedBatch};
 
 /// Rows looked at, spread evenly over the training set.
 const ROWS: usize = 2_000;
@@ -46,9 +46,8 @@ impl Probe {
     /// features yet, and a head that is sure of itself would only be in the way. `None`, too, for a head that
     /// cannot be computed like this (ModernBERT's has a norm and no bias).
     /// Panics without a classification head.
-    pub fn new(model: &Model, rows: &Rows, classes: usize) -> Option<Self> {
-        let activation = model.classifier_activation()?;
-        let Targets::Classes(labels) = rows.targets() else { return None };
+    pub fn new(model: &Model, rows: &Rows, labels: &[usize], classes: usize) -> Option<Self> {
+        let (_, activation) = model.plain_head()?;
         let (features, chosen) = features(model, rows);
         let labels: Vec<usize> = chosen.into_iter().map(|i| labels[i]).collect();
         let (weight, bias) = whitening(&features);
@@ -69,7 +68,7 @@ impl Probe {
     pub fn give(&self, model: &mut Model) {
         let f32s = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<f32>>();
         let both = |(weight, bias): &(Vec<f64>, Vec<f64>)| (f32s(weight), f32s(bias));
-        model.set_classifier(both(&self.dense), both(&self.output));
+        model.set_plain_head(both(&self.dense), both(&self.output));
     }
 }
 
@@ -149,29 +148,15 @@ fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f64>, Ve
 fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
     let chosen: Vec<usize> = (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)).collect();
     let mut features = Vec::with_capacity(chosen.len());
-    let mut batch: Vec<Sequence> = Vec::new();
-    let mut tokens = 0;
-    let mut flush = |batch: &mut Vec<Sequence>| {
-        let packed = PackedBatch::new(batch);
+    for part in rows.parts(&chosen, TOKENS) {
+        let packed = PackedBatch::new(&rows.sequences(&part));
         let hidden = model.hidden(&packed, Mode::Eval);
         let [_, width] = hidden.dims();
         let values: Vec<f32> = hidden.into_data().iter::<f32>().collect();
-        for i in 0..batch.len() {
+        for i in 0..part.len() {
             let row = packed.row(i, 0) * width;
             features.push(values[row..row + width].iter().map(|&v| f64::from(v)).collect());
         }
-        batch.clear();
-    };
-    for &i in &chosen {
-        tokens += rows.tokens(i);
-        batch.push(rows.sequence(i));
-        if tokens >= TOKENS {
-            flush(&mut batch);
-            tokens = 0;
-        }
-    }
-    if !batch.is_empty() {
-        flush(&mut batch);
     }
     (features, chosen)
 }

@@ -1,38 +1,38 @@
-//! Fine-tuning on labelled rows, for one label of several or a number, over one or several seeds.
+//! Fine-tuning on labelled rows for a task, over one or several seeds.
 
 pub mod data;
 mod freeze;
 mod head;
+pub mod read;
 mod seed;
 pub mod settings;
 
 use crate::error::{Error, Result};
-use crate::objective::whole_sequence::{Output, Rows, Scale};
+pub use crate::metrics::metrics_of;
 use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
-use data::{Columns, Labelled};
+use crate::tasks::Task;
 pub use freeze::Freeze;
 use head::Probe;
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
-use polyseme_text::{Table, Tokenizer};
+use polyseme_text::Tokenizer;
+use read::Reading;
 use settings::usual_learning_rate;
-pub use settings::{FinetuneOutcome, FinetuneSettings, SeedResult, metrics_of};
+pub use settings::{FinetuneOutcome, FinetuneSettings, SeedResult};
 use std::path::{Path, PathBuf};
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
 const MAY_CHANGE: [&str; 5] = ["out", "seeds", "gradient_checkpointing", "save_every_seconds", "save_every_steps"];
 
 /// Everything the seeds share.
-struct Task {
+struct Shared {
     /// With the learning rate resolved.
     settings: FinetuneSettings,
     tokenizer: Tokenizer,
-    output: Output,
-    train: Rows,
-    valid: Rows,
+    task: Box<dyn Task>,
     device: Device,
     /// Names rows and model.
     fingerprint: String,
@@ -56,20 +56,18 @@ pub fn finetune(
 ) -> Result<FinetuneOutcome> {
     settings.check()?;
     let device = device.clone().autodiff();
-    let task = prepare(settings, &device, observer)?;
-    let settings = &task.settings;
+    let shared = prepare(settings, &device, observer)?;
+    let settings = &shared.settings;
     let before = Before::look(&settings.out);
-    let (first, new) = seed::model(&task, settings.seed)?;
+    let (first, new) = seed::model(&shared, settings.seed)?;
     let parameters: usize = first.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     // Of one seed at a time checkpoints with moments and best weights; of each seed a model.
     let need = (11 + settings.seeds) * 4 * parameters as u64;
     let mut folder = run_setup::open(&settings.out, settings, resume, need, &MAY_CHANGE)?;
-    // Of random features a regression would learn nothing worth keeping.
+    // Random features know nothing worth beginning with.
     let probes = new && settings.probe_first && !settings.from_scratch;
-    let probe = match &task.output {
-        Output::Labels(labels) if probes => Probe::new(&first, &task.train, labels.len()),
-        _ => None,
-    };
+    let probe = shared.task.classes().filter(|_| probes);
+    let probe = probe.and_then(|(labels, classes)| Probe::new(&first, shared.task.train(), labels, classes));
     drop(first);
     if let Some(probe) = &probe {
         observer.event(Event::Note(&format!(
@@ -80,7 +78,7 @@ pub fn finetune(
     let mut results = Vec::new();
     for n in settings.seed..settings.seed + settings.seeds {
         observer.event(Event::Stage(&format!("fine-tune, seed {n}")));
-        let found = seed::run(&task, n, probe.as_ref(), resume, &seed_folder(&folder, n), observer, stop);
+        let found = seed::run(&shared, n, probe.as_ref(), resume, &seed_folder(&folder, n), observer, stop);
         match found {
             Ok(Some(result)) => results.push(result),
             Ok(None) => return Ok(outcome(settings, results, true)),
@@ -94,7 +92,7 @@ pub fn finetune(
         }
     }
     let outcome = outcome(settings, results, false);
-    publish(&task, &mut folder, &outcome)?;
+    publish(&shared, &mut folder, &outcome)?;
     Ok(outcome)
 }
 
@@ -102,53 +100,34 @@ fn seed_folder(folder: &RunFolder, n: u64) -> PathBuf {
     folder.path().join(format!("seed-{n}"))
 }
 
-/// Reads model folder and tables, and encodes the rows.
-fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Task> {
+/// Reads model folder and rows, and encodes these.
+fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Shared> {
     let tokenizer = Tokenizer::open(&settings.model)?;
     let source = ModelFolder::open(&settings.model)?;
-    let stream = Stream::new(settings.seed);
-    let (model, _) = Model::open(&source, HeadKind::None, stream, device)?;
+    let (model, _) = Model::open(&source, HeadKind::None, Stream::new(settings.seed), device)?;
     check_model(settings, &tokenizer, &model)?;
     let longest = settings.max_length.min(model.config().max_length());
     let settings = with_rate(settings, &model, observer);
     drop(model);
 
-    let columns = Columns { text: settings.text.clone(), pair: settings.pair.clone(), label: settings.label.clone() };
-    let train = Labelled::new(&Table::read(&settings.train)?, &columns)?;
-    let measured = settings.task == "regress";
-    let labels = if measured { Vec::new() } else { like_the_model(train.label_set()?, &source)? };
-    let (train, valid) = match &settings.valid {
-        // The names found in the training file hold for the validation file, guessed or not.
-        Some(file) => {
-            let valid = Labelled::new(&Table::read(file)?, &train.columns)?;
-            (train, valid)
-        }
-        None => {
-            let (train, valid) = train.split(stream, measured)?;
-            let (kept, all) = (valid.rows.len(), valid.rows.len() + train.rows.len());
-            let which = if measured { "a tenth" } else { "a tenth of each label" };
-            observer.event(Event::Note(&format!(
-                "no validation file was given: {kept} of {all} rows, {which}, are kept for validation"
-            )));
-            (train, valid)
-        }
+    let columns = settings.columns();
+    let reading = Reading {
+        columns: &columns,
+        label_separator: &settings.label_separator,
+        tokenizer: &tokenizer,
+        longest,
+        stride: settings.stride,
     };
-    observer.event(Event::Stage("encode"));
-    let output = if measured { Output::Number(Scale::of(&train.measured()?)) } else { Output::Labels(labels) };
-    let encode = |rows: &Labelled| rows.encode(&tokenizer, &output, longest);
-    let (train, valid) = (encode(&train)?, encode(&valid)?);
-    let cut = train.truncated + valid.truncated;
+    let task = reading.to_learn(&settings, &|labels| like_the_model(labels, &source), observer)?;
+    let cut = task.train().truncated + task.valid().truncated;
     if cut > 0 {
-        let all = train.len() + valid.len();
+        let all = task.train().len() + task.valid().len();
         let whose = if longest < settings.max_length { "the most this model takes" } else { "max_length" };
         observer.event(Event::Note(&format!("{cut} of {all} texts were cut to {longest} tokens ({whose})")));
     }
-    let of_output = match &output {
-        Output::Labels(labels) => labels.join("\u{1f}"),
-        Output::Number(scale) => format!("{} {}", scale.mean, scale.deviation),
-    };
-    let fingerprint = format!("{:016x} {:016x} {of_output}", train.hash(), valid.hash());
-    Ok(Task { settings, tokenizer, output, train, valid, device: device.clone(), fingerprint })
+    let (train, valid, targets) = (task.train().hash(), task.valid().hash(), task.targets_hash());
+    let fingerprint = format!("{train:016x} {valid:016x} {targets:016x}");
+    Ok(Shared { settings, tokenizer, task, device: device.clone(), fingerprint })
 }
 
 /// The settings with a learning rate: by the model's size, if none was given.
@@ -207,13 +186,13 @@ fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: b
 }
 
 /// Copies the chosen seed's model and rows to the output folder and writes the results.
-fn publish(task: &Task, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
+fn publish(shared: &Shared, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
     let chosen = seed_folder(folder, outcome.chosen);
-    let out = &task.settings.out;
+    let out = &shared.settings.out;
     for name in ["config.json", "model.safetensors"] {
         copy(&chosen.join(name), &out.join(name))?;
     }
-    task.tokenizer.save(out)?;
+    shared.tokenizer.save(out)?;
     let rows = RunFolder::resume(&chosen)?.rows()?;
     folder.truncate_log(0)?;
     rows.iter().try_for_each(|row| folder.log(row))?;

@@ -1,12 +1,13 @@
 //! One seed of a fine-tuning run: a model folder with a run of its own.
 
 use super::head::Probe;
-use super::{SeedResult, Task, write_json};
+use super::{SeedResult, Shared, write_json};
 use crate::error::Result;
 use crate::metrics::is_error;
-use crate::objective::whole_sequence::{Output, Steps, WholeSequence};
 use crate::observer::{Event, Observer, Stop};
 use crate::state::{self, RunState};
+use crate::tasks::Supervised;
+use crate::tasks::rows::Steps;
 use crate::training_loop::{End, Plan, Selection, Training, best_path};
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
@@ -19,26 +20,21 @@ use std::path::Path;
 const WHAT_CHANGED: &str = "the labelled rows, their labels or the tokenizer";
 
 /// The model a seed begins with: the folder's encoder (or one like it with random weights) and a
-/// head, with what is frozen; and whether the head's dense layer is new.
-pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
-    let settings = &task.settings;
+/// head, with what is frozen; and whether its head has a dense layer that is new.
+pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
+    let settings = &shared.settings;
     let init = Stream::new(seed).named("init");
-    let head = match &task.output {
-        Output::Labels(labels) => HeadKind::Classify(labels.clone()),
-        Output::Number(_) => HeadKind::Regress,
-    };
+    let head = shared.task.head();
     let source = ModelFolder::open(&settings.model)?;
     let (mut model, new) = if settings.from_scratch {
-        let (like, _) = Model::open(&source, HeadKind::None, init, &task.device)?;
-        (Model::new(like.family(), like.config().clone(), head, init, &task.device)?, true)
+        let (like, _) = Model::open(&source, HeadKind::None, init, &shared.device)?;
+        (Model::new(like.family(), like.config().clone(), head, init, &shared.device)?, true)
     } else {
-        let (mut model, report) = Model::open(&source, head, init, &task.device)?;
+        let (mut model, report) = Model::open(&source, head, init, &shared.device)?;
         let is_new = |of: &str| report.missing.iter().any(|name| name == of);
-        let (new, new_output) = (is_new(model.classifier_dense()), is_new(model.classifier_output()));
-        if let (Output::Number(scale), false) = (&task.output, new_output) {
-            // The folder's head gives the numbers themselves.
-            model.rescale_output(1.0 / scale.deviation, -scale.mean / scale.deviation);
-        }
+        let known = model.head().outputs().is_some() && !is_new(model.task_output());
+        let new = model.head().outputs().is_some() && model.plain_head().is_some_and(|(dense, _)| is_new(dense));
+        shared.task.begin(&mut model, known);
         (model, new)
     };
     settings.freeze.check(&model, &settings.model)?;
@@ -51,7 +47,7 @@ pub(super) fn model(task: &Task, seed: u64) -> Result<(Model, bool)> {
 /// Trains a seed, or goes on with it, or takes its result if it is there already. `None`: it was
 /// asked to stop.
 pub(super) fn run(
-    task: &Task,
+    shared: &Shared,
     seed: u64,
     probe: Option<&Probe>,
     resume: bool,
@@ -64,7 +60,7 @@ pub(super) fn run(
         observer.event(Event::Note(&format!("seed {seed} was finished before")));
         return Ok(Some(result));
     }
-    let mut settings = task.settings.clone();
+    let mut settings = shared.settings.clone();
     (settings.seed, settings.seeds, settings.out) = (seed, 1, out.to_owned());
     // The run that holds all seeds has compared settings; here a run may or may not have begun.
     let begun = resume && out.join("run").join("settings.toml").is_file();
@@ -76,19 +72,19 @@ pub(super) fn run(
         folder.write_settings(&settings)?;
         folder
     };
-    let (mut model, _) = model(task, seed)?;
+    let (mut model, _) = model(shared, seed)?;
     if let Some(probe) = probe {
         probe.give(&mut model);
     }
-    let fresh = RunState { data: task.fingerprint.clone(), ..RunState::default() };
+    let fresh = RunState { data: shared.fingerprint.clone(), ..RunState::default() };
     let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
 
     let stream = Stream::new(seed);
-    let objective = WholeSequence::new(&task.valid, &task.output);
+    let objective = Supervised::new(&*shared.task);
     let order = stream.named("order");
-    let steps = Steps::new(&task.train, settings.batch_size, settings.epochs, order, state.position);
-    let per_epoch = Steps::per_epoch(task.train.len(), settings.batch_size);
-    let plan = plan(task, per_epoch, stream);
+    let steps = Steps::new(shared.task.train(), settings.batch_size, settings.epochs, order, state.position);
+    let per_epoch = Steps::per_epoch(shared.task.train().len(), settings.batch_size);
+    let plan = plan(shared, per_epoch, stream);
     let mut training = Training {
         plan: &plan,
         saved_best: None,
@@ -105,13 +101,9 @@ pub(super) fn run(
     }
     let best = training.state.best.as_ref().expect("every run validates at its end").step;
     model.load_tensors(&TensorFile::open(&best_path(&folder, best))?)?;
-    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.metrics(&model) };
-    if let Output::Number(scale) = task.output {
-        // Whoever opens the folder gets the numbers themselves.
-        model.rescale_output(scale.deviation, scale.mean);
-    }
+    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.finish(&mut model) };
     model.save(out)?;
-    task.tokenizer.save(out)?;
+    shared.tokenizer.save(out)?;
     write_json(&result_path, &result)?;
     // As it is read back: a resumed run must compare the same digits.
     let result = finished(&result_path).unwrap_or(result);
@@ -127,8 +119,8 @@ fn finished(path: &Path) -> Option<SeedResult> {
 }
 
 /// What the loop is told: validate after each epoch, keep the best.
-fn plan(task: &Task, per_epoch: u64, stream: Stream) -> Plan {
-    let settings = &task.settings;
+fn plan(shared: &Shared, per_epoch: u64, stream: Stream) -> Plan {
+    let settings = &shared.settings;
     Plan {
         optimizer: settings.optimizer.clone(),
         budget: None,

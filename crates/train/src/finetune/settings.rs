@@ -1,8 +1,9 @@
 //! The settings of a fine-tuning run, and what comes out of one.
 
+use super::data::Columns;
 use super::freeze::Freeze;
 use crate::error::{Error, Result};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, metrics_of};
 use crate::pretrain::OptimizerSettings;
 use crate::pretrain::settings::{positive, seed, setting};
 use polyseme_models::EncoderConfig;
@@ -17,7 +18,7 @@ pub struct FinetuneSettings {
     pub model: PathBuf,
     /// Begin with random weights of the same shape instead (the honest baseline).
     pub from_scratch: bool,
-    /// `classify` or `regress`.
+    /// One of [`TASKS`].
     pub task: String,
     /// Labelled rows to learn from.
     pub train: PathBuf,
@@ -31,6 +32,21 @@ pub struct FinetuneSettings {
     pub pair: Option<String>,
     /// Label column.
     pub label: Option<String>,
+    /// Columns of the choices (`choice`).
+    #[serde(default)]
+    pub choices: Vec<String>,
+    /// Between the labels of a row (`multilabel`), unless they are a list in JSON.
+    #[serde(default = "comma")]
+    pub label_separator: String,
+    /// Tokens that neighbouring windows of a long passage share (`qa`).
+    #[serde(default = "usual_stride")]
+    pub stride: usize,
+    /// Weights of labels in the loss (`classify`): `none`, or `balanced`, by which rare ones weigh more.
+    #[serde(default = "none")]
+    pub class_weights: String,
+    /// Share of the wanted probability that all labels have alike (`classify`).
+    #[serde(default)]
+    pub label_smoothing: f64,
     /// What is not trained.
     pub freeze: Freeze,
     /// Whether a new head begins as the logistic regression on the encoder's whitened features, and not
@@ -41,7 +57,7 @@ pub struct FinetuneSettings {
     pub epochs: u64,
     /// Stop after this many epochs without a better validation metric; 0 never.
     pub patience: u64,
-    /// Chooses the best epoch: one of [`metrics_of`] the task.
+    /// Chooses the best epoch: one of [`metrics_of`](crate::metrics::metrics_of) the task.
     pub metric: String,
     /// Rows an optimizer step.
     pub batch_size: usize,
@@ -73,16 +89,21 @@ fn five_minutes() -> f64 {
     300.0
 }
 
-/// Tasks that can be learned.
-pub const TASKS: [&str; 2] = ["classify", "regress"];
-
-/// What can choose the best epoch of a task, the usual one first.
-pub fn metrics_of(task: &str) -> &'static [&'static str] {
-    match task {
-        "regress" => &["spearman", "pearson", "rmse", "mae", "loss"],
-        _ => &["accuracy", "macro_f1", "loss"],
-    }
+fn comma() -> String {
+    ",".to_owned()
 }
+
+fn usual_stride() -> usize {
+    128
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+
+/// Tasks that can be learned: one label of several, several labels, a number, a label for each word, an answer
+/// copied from a passage, the best of several choices.
+pub const TASKS: [&str; 6] = ["classify", "multilabel", "regress", "tag", "qa", "choice"];
 
 impl FinetuneSettings {
     /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,
@@ -98,6 +119,11 @@ impl FinetuneSettings {
             text: None,
             pair: None,
             label: None,
+            choices: Vec::new(),
+            label_separator: comma(),
+            stride: usual_stride(),
+            class_weights: none(),
+            label_smoothing: 0.0,
             freeze: Freeze::Nothing,
             probe_first: true,
             epochs: 10,
@@ -114,9 +140,26 @@ impl FinetuneSettings {
         }
     }
 
-    /// The same for a number of each row: best epoch by the correlation of ranks.
+    /// The usual settings of a task: best epoch by the first of its metrics; passages in windows of 384 tokens.
+    pub fn of_task(task: &str, model: impl Into<PathBuf>, train: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
+        let metric = metrics_of(task)[0].to_owned();
+        let max_length = if task == "qa" { 384 } else { 256 };
+        Self { task: task.to_owned(), metric, max_length, ..Self::classify(model, train, out) }
+    }
+
+    /// Those of [`FinetuneSettings::of_task`] for a number of each row.
     pub fn regress(model: impl Into<PathBuf>, train: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
-        Self { task: "regress".into(), metric: "spearman".into(), ..Self::classify(model, train, out) }
+        Self::of_task("regress", model, train, out)
+    }
+
+    /// Which columns hold what.
+    pub fn columns(&self) -> Columns {
+        Columns {
+            text: self.text.clone(),
+            pair: self.pair.clone(),
+            label: self.label.clone(),
+            choices: self.choices.clone(),
+        }
     }
 
     /// Looks for values that cannot be, before anything is read or written.
@@ -135,6 +178,23 @@ impl FinetuneSettings {
         }
         if self.max_length < 4 {
             return Err(setting("max_length", self.max_length, "at least 4"));
+        }
+        if !["none", "balanced"].contains(&self.class_weights.as_str()) {
+            return Err(setting("class_weights", &self.class_weights, "`none` or `balanced`"));
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return Err(setting("label_smoothing", self.label_smoothing, "from 0 to less than 1"));
+        }
+        if self.label_separator.is_empty() {
+            return Err(setting("label_separator", "empty", "what stands between two labels"));
+        }
+        let several = self.label_smoothing != 0.0 || self.class_weights != "none";
+        if several && self.task != "classify" {
+            let key = if self.class_weights == "none" { "label_smoothing" } else { "class_weights" };
+            return Err(setting(key, "given", "nothing: only --task classify has it"));
+        }
+        if self.task == "choice" && self.choices.len() < 2 {
+            return Err(setting("choices", format!("{:?}", self.choices), "the names of two columns or more"));
         }
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;

@@ -5,7 +5,6 @@
 
 pub mod document_words;
 pub mod mlm;
-pub mod whole_sequence;
 
 use crate::error::Result;
 use crate::sampler::Position;

@@ -1,6 +1,14 @@
 //! Metrics by their usual names, equal to scikit-learn's.
 
+pub mod multilabel;
+pub mod ranking;
+pub mod spans;
+pub mod tags;
+
+use multilabel::MultilabelMetrics;
 use serde::{Deserialize, Serialize};
+use spans::SpanMetrics;
+use tags::TagMetrics;
 
 /// Scores of one class, as in scikit-learn's `precision_recall_fscore_support` with
 /// `zero_division=0`.
@@ -130,14 +138,20 @@ impl RegressMetrics {
     }
 }
 
-/// Scores of a task over whole sequences.
+/// Scores of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(tag = "task", rename_all = "lowercase")]
 pub enum Metrics {
-    /// One label of several.
+    /// One label, or choice, of several.
     Classify(ClassifyMetrics),
+    /// Several labels.
+    Multilabel(MultilabelMetrics),
     /// A number.
     Regress(RegressMetrics),
+    /// A label for each word.
+    Tag(TagMetrics),
+    /// Answers copied from passages.
+    Answer(SpanMetrics),
 }
 
 impl Metrics {
@@ -145,7 +159,10 @@ impl Metrics {
     pub fn get(&self, name: &str) -> Option<f64> {
         match self {
             Self::Classify(m) => m.get(name),
+            Self::Multilabel(m) => m.get(name),
             Self::Regress(m) => m.get(name),
+            Self::Tag(m) => m.get(name),
+            Self::Answer(m) => m.get(name),
         }
     }
 
@@ -153,16 +170,31 @@ impl Metrics {
     pub fn classes(&self) -> Option<&ClassifyMetrics> {
         match self {
             Self::Classify(m) => Some(m),
-            Self::Regress(_) => None,
+            _ => None,
         }
     }
 
-    /// Rows they were measured on.
-    pub fn rows(&self) -> u64 {
+    /// How many they were measured on, and of what: rows, words, questions.
+    pub fn measured_on(&self) -> (u64, &'static str) {
         match self {
-            Self::Classify(m) => m.confusion.iter().flatten().sum(),
-            Self::Regress(m) => m.rows,
+            Self::Classify(m) => (m.confusion.iter().flatten().sum(), "rows"),
+            Self::Multilabel(m) => (m.rows, "rows"),
+            Self::Regress(m) => (m.rows, "rows"),
+            Self::Tag(m) => (m.tokens, "words"),
+            Self::Answer(m) => (m.rows, "questions"),
         }
+    }
+}
+
+/// What can choose the best epoch of a task, the usual one first.
+pub fn metrics_of(task: &str) -> &'static [&'static str] {
+    match task {
+        "multilabel" => &["micro_f1", "macro_f1", "exact_match", "loss"],
+        "regress" => &["spearman", "pearson", "rmse", "mae", "loss"],
+        "tag" => &["f1", "precision", "recall", "macro_f1", "accuracy", "loss"],
+        "qa" => &["f1", "exact_match", "loss"],
+        "choice" => &["accuracy", "loss"],
+        _ => &["accuracy", "macro_f1", "loss"],
     }
 }
 
@@ -247,7 +279,7 @@ mod tests {
     /// Values by scikit-learn: tests/fixtures/metrics.py.
     #[test]
     fn equal_to_scikit_learn() {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../tests/fixtures/metrics.json")).unwrap();
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/fixtures/metrics.json")).unwrap();
         assert!(cases.len() >= 4);
         for case in cases {
             let rows: Vec<(usize, f64)> = case.logits.iter().zip(&case.truth).map(|(l, &t)| score_row(l, t)).collect();

@@ -1,0 +1,322 @@
+//! From files to a task: read, checked, labelled, encoded.
+
+use super::data::{Columns, LabelRule, Labelled, a_tenth, shortened};
+use super::settings::FinetuneSettings;
+use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
+use crate::tasks::regress::{Regress, Scale};
+use crate::tasks::{Part, Task, answer, choice::Choose, classify::Classify, multilabel::Multilabel, tag};
+use polyseme_models::{HeadKind, Model};
+use polyseme_tensor::Stream;
+use polyseme_text::check::{LabelledRow, check};
+use polyseme_text::{Question, Questions, Table, Tagged, TaggedSentence, Tokenizer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// How rows are read and encoded.
+pub struct Reading<'a> {
+    /// Which columns hold what.
+    pub columns: &'a Columns,
+    /// Between several labels of a row.
+    pub label_separator: &'a str,
+    /// Turns texts into tokens.
+    pub tokenizer: &'a Tokenizer,
+    /// Longest input in tokens.
+    pub longest: usize,
+    /// Tokens that windows of a long passage share.
+    pub stride: usize,
+}
+
+impl Reading<'_> {
+    /// Rows of a table with what is true of each.
+    fn part<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
+        Ok(Part { rows: rows.encode(self.tokenizer, self.longest)?, targets })
+    }
+
+    fn table(&self, file: &Path, columns: &Columns, rule: LabelRule) -> Result<Labelled> {
+        Labelled::new(&Table::read(file)?, columns, rule)
+    }
+
+    fn tagged(&self, file: &Path) -> Result<Tagged> {
+        Ok(Tagged::read(file, self.columns.text.as_deref(), self.columns.label.as_deref())?)
+    }
+
+    /// The task of a model's head with the rows of a file to measure on, and none to learn from.
+    ///
+    /// # Errors
+    /// A head that no task has, a file that cannot be read, labels the model does not know.
+    pub fn to_measure(&self, model: &Model, file: &Path) -> Result<Box<dyn Task>> {
+        Ok(match model.head() {
+            HeadKind::Classify(labels) => {
+                let rows = self.table(file, self.columns, LabelRule::Always)?;
+                let part = self.part(&rows, rows.numbers(&labels)?)?;
+                Box::new(Classify::new(labels, Part::none(), part))
+            }
+            HeadKind::MultiLabel(labels) => {
+                let rows = self.table(file, self.columns, LabelRule::Maybe)?;
+                let part = self.part(&rows, rows.several_of(&labels, self.label_separator)?)?;
+                let thresholds = model.thresholds().map_or(vec![0.5; labels.len()], <[f32]>::to_vec);
+                Box::new(Multilabel::new(labels, Part::none(), part).with_thresholds(&thresholds))
+            }
+            HeadKind::Regress => {
+                let rows = self.table(file, self.columns, LabelRule::Always)?;
+                Box::new(Regress::new(Scale::NONE, Part::none(), self.part(&rows, rows.measured()?)?))
+            }
+            HeadKind::Tag(labels) => {
+                let rows = self.tagged(file)?;
+                let truth = numbers_of(&rows.path, &rows.sentences, &labels)?;
+                let part = tag::encode(&rows.sentences, &truth, self.tokenizer, self.longest)?;
+                Box::new(tag::Tag::new(labels, Part::none(), part, truth))
+            }
+            HeadKind::Answer => {
+                let questions = Questions::read(file)?.questions;
+                let part = answer::encode(&questions, self.tokenizer, self.longest, self.stride)?;
+                let or_none = questions.iter().any(|q| q.answers.is_empty());
+                Box::new(answer::AnswerTask::new(Part::none(), part, questions, or_none))
+            }
+            HeadKind::Choice => {
+                let rows = self.table(file, self.columns, LabelRule::Always)?;
+                enough_choices(&rows.columns)?;
+                let part = self.part(&rows, rows.chosen()?)?;
+                Box::new(Choose::new(rows.columns.choices.clone(), Part::none(), part))
+            }
+            head => {
+                return Err(polyseme_infer::Error::WrongHead {
+                    what: "scores",
+                    head: "a head of a task",
+                    found: polyseme_infer::head_name(&head),
+                    task: "classify",
+                }
+                .into());
+            }
+        })
+    }
+
+    /// The task of the settings with its rows. `like_known` puts labels into the order in which the model that
+    /// is begun with has them.
+    pub(super) fn to_learn(
+        &self,
+        settings: &FinetuneSettings,
+        like_known: &dyn Fn(Vec<String>) -> Result<Vec<String>>,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Task>> {
+        let stream = Stream::new(settings.seed);
+        Ok(match settings.task.as_str() {
+            "tag" => self.tag_task(settings, like_known, stream, observer)?,
+            "qa" => self.answer_task(settings, stream, observer)?,
+            task => {
+                let (train, valid) = self.tables(settings, stream, observer)?;
+                observer.event(Event::Stage("encode"));
+                match task {
+                    "multilabel" => {
+                        let found: BTreeSet<String> =
+                            train.several(self.label_separator).into_iter().flatten().collect();
+                        if found.is_empty() {
+                            return Err(Error::NoLabels { file: train.file });
+                        }
+                        let labels = like_known(found.into_iter().collect())?;
+                        let part = |rows: &Labelled| self.part(rows, rows.several_of(&labels, self.label_separator)?);
+                        let (train, valid) = (part(&train)?, part(&valid)?);
+                        Box::new(Multilabel::new(labels, train, valid))
+                    }
+                    "regress" => {
+                        let numbers = train.measured()?;
+                        let scale = Scale::of(&numbers);
+                        let valid = self.part(&valid, valid.measured()?)?;
+                        Box::new(Regress::new(scale, self.part(&train, numbers)?, valid))
+                    }
+                    "choice" => {
+                        let part = |rows: &Labelled| self.part(rows, rows.chosen()?);
+                        Box::new(Choose::new(train.columns.choices.clone(), part(&train)?, part(&valid)?))
+                    }
+                    _ => {
+                        let labels = like_known(train.label_set()?)?;
+                        let part = |rows: &Labelled| self.part(rows, rows.numbers(&labels)?);
+                        let (train, valid) = (part(&train)?, part(&valid)?);
+                        let task = Classify::new(labels, train, valid).smoothed(settings.label_smoothing);
+                        Box::new(if settings.class_weights == "balanced" { task.balanced() } else { task })
+                    }
+                }
+            }
+        })
+    }
+
+    /// Rows of tables to learn from and to validate on, with what was found in them said aloud.
+    fn tables(
+        &self,
+        settings: &FinetuneSettings,
+        stream: Stream,
+        observer: &mut dyn Observer,
+    ) -> Result<(Labelled, Labelled)> {
+        let task = settings.task.as_str();
+        let rule = if task == "multilabel" { LabelRule::Maybe } else { LabelRule::Always };
+        let train = self.table(&settings.train, self.columns, rule)?;
+        if task == "choice" {
+            enough_choices(&train.columns)?;
+        }
+        let (train, valid) = match &settings.valid {
+            // The names found in the training file hold for the validation file, guessed or not.
+            Some(file) => {
+                let valid = self.table(file, &train.columns, rule)?;
+                (train, valid)
+            }
+            None => {
+                let alike = task == "classify";
+                if alike {
+                    train.label_set()?; // one label only is said before the split complains
+                }
+                let (train, valid) = train.split(stream, alike)?;
+                let which = if alike { "a tenth of each label" } else { "a tenth" };
+                tell_split(observer, valid.rows.len(), train.rows.len(), "rows", which);
+                (train, valid)
+            }
+        };
+        // A text with other choices is another row.
+        let pairs = |rows: &Labelled| rows.rows.iter().map(|r| r.choices.join("\n")).collect::<Vec<_>>();
+        let (of_train, of_valid) = (pairs(&train), pairs(&valid));
+        let mut found = check(seen(&train, &of_train), seen(&valid, &of_valid));
+        if task != "classify" {
+            found.imbalance = None; // numbers and sets of labels are rare each by itself
+        }
+        for sentence in found.sentences() {
+            observer.event(Event::Warning(sentence.trim_end_matches('.')));
+        }
+        Ok((train, valid))
+    }
+
+    fn tag_task(
+        &self,
+        settings: &FinetuneSettings,
+        like_known: &dyn Fn(Vec<String>) -> Result<Vec<String>>,
+        stream: Stream,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Task>> {
+        let train = self.tagged(&settings.train)?;
+        let odd = train.oddities();
+        for (what, found) in [
+            ("begin with `I-` or `E-` where no name stands before", odd.begins_inside),
+            ("change their type inside", odd.changes_inside),
+        ] {
+            if let Some((count, line)) = found {
+                let text =
+                    format!("{count} name(s) {what}, the first one in line {line}: each counts as a name of its own");
+                observer.event(Event::Warning(&text));
+            }
+        }
+        let all: BTreeSet<&String> = train.sentences.iter().flat_map(|s| &s.tags).collect();
+        if let [label] = all.iter().collect::<Vec<_>>().as_slice() {
+            return Err(Error::OneClass { file: train.path, column: "tag".into(), label: (**label).clone() });
+        }
+        let labels = like_known(all.into_iter().cloned().collect())?;
+        let (train, valid) = match &settings.valid {
+            Some(file) => (train, self.tagged(file)?),
+            None => {
+                let chosen = split_of(&settings.train, train.sentences.len(), stream)?;
+                let (valid, rest) = parted(train.sentences, &chosen);
+                tell_split(observer, valid.len(), rest.len(), "sentences", "a tenth");
+                let path = train.path;
+                (Tagged { path: path.clone(), sentences: rest }, Tagged { path, sentences: valid })
+            }
+        };
+        observer.event(Event::Stage("encode"));
+        let of_train = numbers_of(&train.path, &train.sentences, &labels)?;
+        let truth = numbers_of(&valid.path, &valid.sentences, &labels)?;
+        let part = |sentences: &[TaggedSentence], labels: &[Vec<usize>]| {
+            let part = tag::encode(sentences, labels, self.tokenizer, self.longest)?;
+            match part.targets.is_empty() {
+                true => Err(Error::NoRows { file: settings.train.clone() }),
+                false => Ok(part),
+            }
+        };
+        let (of_train, of_valid) = (part(&train.sentences, &of_train)?, part(&valid.sentences, &truth)?);
+        Ok(Box::new(tag::Tag::new(labels, of_train, of_valid, truth)))
+    }
+
+    fn answer_task(
+        &self,
+        settings: &FinetuneSettings,
+        stream: Stream,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Task>> {
+        let train = Questions::read(&settings.train)?.questions;
+        let (train, valid) = match &settings.valid {
+            Some(file) => (train, Questions::read(file)?.questions),
+            None => {
+                // Questions on one passage know of each other: whole articles are kept, or whole passages.
+                let of = |q: &Question| if q.group.is_empty() { q.context.to_string() } else { q.group.clone() };
+                let groups: BTreeSet<String> = train.iter().map(of).collect();
+                let chosen = split_of(&settings.train, groups.len(), stream)?;
+                let number: BTreeMap<String, usize> = groups.into_iter().zip(0..).collect();
+                let kept: BTreeSet<usize> =
+                    (0..train.len()).filter(|&i| chosen.contains(&number[&of(&train[i])])).collect();
+                let (valid, rest) = parted(train, &kept);
+                tell_split(observer, valid.len(), rest.len(), "questions", "a tenth of the articles");
+                (rest, valid)
+            }
+        };
+        observer.event(Event::Stage("encode"));
+        let or_none = train.iter().any(|q| q.answers.is_empty());
+        let part = |questions: &[Question]| answer::encode(questions, self.tokenizer, self.longest, self.stride);
+        let (of_train, of_valid) = (part(&train)?, part(&valid)?);
+        Ok(Box::new(answer::AnswerTask::new(of_train, of_valid, valid, or_none)))
+    }
+}
+
+/// Rows as they are checked.
+fn seen<'a>(rows: &'a Labelled, choices: &'a [String]) -> impl Iterator<Item = LabelledRow<'a>> {
+    let row = |(r, choices): (&'a super::data::LabelledRow, &'a String)| {
+        let pair = if choices.is_empty() { r.texts.1.as_deref() } else { Some(choices.as_str()) };
+        (r.texts.0.as_str(), pair, r.label.as_str())
+    };
+    rows.rows.iter().zip(choices).map(row)
+}
+
+fn tell_split(observer: &mut dyn Observer, kept: usize, rest: usize, what: &str, which: &str) {
+    let all = kept + rest;
+    let text = format!("no validation file was given: {kept} of {all} {what}, {which}, are kept for validation");
+    observer.event(Event::Note(&text));
+}
+
+/// A tenth of so many.
+fn split_of(file: &Path, count: usize, stream: Stream) -> Result<BTreeSet<usize>> {
+    let chosen = a_tenth((0..count).map(|_| ""), stream);
+    match chosen.is_empty() {
+        true => Err(Error::NothingToValidate { file: file.to_owned(), rows: count }),
+        false => Ok(chosen),
+    }
+}
+
+/// Those chosen, and the rest.
+fn parted<T>(all: Vec<T>, chosen: &BTreeSet<usize>) -> (Vec<T>, Vec<T>) {
+    let (a, b): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(|(i, _)| chosen.contains(i));
+    let without = |part: Vec<(usize, T)>| part.into_iter().map(|(_, x)| x).collect();
+    (without(a), without(b))
+}
+
+fn enough_choices(columns: &Columns) -> Result<()> {
+    match columns.choices.len() {
+        0 | 1 => Err(Error::Setting {
+            key: "choices".into(),
+            found: format!("{:?}", columns.choices),
+            expected: "the names of two columns or more".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The numbers of the tags of sentences.
+fn numbers_of(file: &Path, sentences: &[TaggedSentence], labels: &[String]) -> Result<Vec<Vec<usize>>> {
+    let number: BTreeMap<&str, usize> = labels.iter().map(String::as_str).zip(0..).collect();
+    let of = |s: &TaggedSentence| {
+        let one = |tag: &String| {
+            number.get(tag.as_str()).copied().ok_or_else(|| Error::UnseenTag {
+                file: file.to_owned(),
+                line: s.line,
+                tag: tag.clone(),
+                known: shortened(labels),
+            })
+        };
+        s.tags.iter().map(one).collect()
+    };
+    sentences.iter().map(of).collect()
+}

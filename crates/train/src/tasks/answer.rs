@@ -1,0 +1,153 @@
+//! An answer copied from a passage (Rajpurkar et al. 2016, 2018).
+
+use super::rows::{LooksAt, RowBatch, Rows, hash};
+use super::{Part, Task};
+use crate::error::Result;
+use crate::metrics::Metrics;
+use crate::metrics::spans::SpanMetrics;
+use polyseme_infer::{best_span, trimmed};
+use polyseme_models::HeadKind;
+use polyseme_tensor::Tensor;
+use polyseme_tensor::ops::cross_entropy;
+use polyseme_tensor::packed::{int_tensor, row_tensor};
+use polyseme_text::{Question, Tokenizer, Window};
+use rayon::prelude::*;
+
+/// A window of a question's passage, and where the answer begins and ends in it: tokens 0 and 0 where it has
+/// none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnswerTarget {
+    /// Number of the question.
+    question: usize,
+    window: Window,
+    start: usize,
+    end: usize,
+}
+
+/// The task, with windows as rows.
+pub struct AnswerTask {
+    train: Part<AnswerTarget>,
+    valid: Part<AnswerTarget>,
+    questions: Vec<Question>,
+    /// Whether some questions have no answer.
+    or_none: bool,
+}
+
+impl AnswerTask {
+    /// From encoded questions; `questions` are those to measure on. `or_none`: an answer is left out where the
+    /// model holds that there is none.
+    pub fn new(train: Part<AnswerTarget>, valid: Part<AnswerTarget>, questions: Vec<Question>, or_none: bool) -> Self {
+        Self { train, valid, questions, or_none }
+    }
+}
+
+/// Questions in windows of at most `max_length` tokens that overlap by `stride`. Of several answers to a
+/// question the first one is learned.
+///
+/// # Errors
+/// A length without room for the special tokens.
+pub fn encode(
+    questions: &[Question],
+    tokenizer: &Tokenizer,
+    max_length: usize,
+    stride: usize,
+) -> Result<Part<AnswerTarget>> {
+    let of = |q: &Question| tokenizer.windows(Some(&q.question), &q.context, max_length, stride);
+    let windows: Vec<Vec<Window>> = questions.par_iter().map(of).collect::<std::result::Result<_, _>>()?;
+    let mut part = Part::none();
+    part.rows.looks_at = LooksAt::AllTokens;
+    for (number, (question, windows)) in questions.iter().zip(windows).enumerate() {
+        for window in windows {
+            part.rows.push(&window.encoding);
+            let (start, end) = place_of(question, &window).unwrap_or((0, 0));
+            // What is not asked for again is not kept.
+            let mut window = window;
+            (window.encoding.ids, window.encoding.type_ids, window.encoding.words) = Default::default();
+            part.targets.push(AnswerTarget { question: number, window, start, end });
+        }
+    }
+    Ok(part)
+}
+
+/// First and last token of the question's first answer, if the window has all of it.
+fn place_of(question: &Question, window: &Window) -> Option<(usize, usize)> {
+    let answer = question.answers.first()?;
+    let (from, to) = (answer.start, answer.start + answer.text.trim_end().len());
+    let offsets = &window.encoding.offsets;
+    let start = window.place.clone().rev().find(|&t| offsets[t].start <= from)?;
+    let end = window.place.clone().find(|&t| offsets[t].end >= to)?;
+    (offsets[start].end > from && start <= end).then_some((start, end))
+}
+
+impl Task for AnswerTask {
+    fn name(&self) -> &'static str {
+        "qa"
+    }
+
+    fn head(&self) -> HeadKind {
+        HeadKind::Answer
+    }
+
+    fn train(&self) -> &Rows {
+        &self.train.rows
+    }
+
+    fn valid(&self) -> &Rows {
+        &self.valid.rows
+    }
+
+    fn targets_hash(&self) -> u64 {
+        let places = self.train.targets.iter().chain(&self.valid.targets).flat_map(|t| [t.start as u64, t.end as u64]);
+        let answers = self.questions.iter().flat_map(|q| &q.answers).flat_map(|a| a.text.bytes().map(u64::from));
+        hash(places.chain(answers))
+    }
+
+    fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let lengths: Vec<usize> = batch.sequences.iter().map(|s| s.ids.len()).collect();
+        let (rows, longest) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
+        // Rows of different lengths beside each other: what is behind a row's end is never chosen.
+        let (mut places, mut beyond, mut first) = (vec![0; rows * longest], vec![-1e9; rows * longest], 0);
+        for (i, &length) in lengths.iter().enumerate() {
+            for t in 0..length {
+                places[i * longest + t] = first + t;
+                beyond[i * longest + t] = 0.0;
+            }
+            first += length;
+        }
+        let device = outputs.device().without_autodiff();
+        // (rows · longest, 2)
+        let padded = outputs.select(0, row_tensor(&places, &device));
+        let beyond = Tensor::<1>::from_floats(beyond.as_slice(), &device).reshape([rows, longest]);
+        let of = |column: usize, wanted: &dyn Fn(&AnswerTarget) -> usize| {
+            let logits = padded.clone().narrow(1, column, 1).reshape([rows, longest]) + beyond.clone();
+            let labels: Vec<u32> = batch.rows.iter().map(|&row| wanted(&self.train.targets[row]) as u32).collect();
+            cross_entropy(logits, int_tensor(&labels, &device))
+        };
+        (of(0, &|t| t.start) + of(1, &|t| t.end)) * (0.5 * rows as f32)
+    }
+
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        let mut windows: Vec<Vec<(&Window, &[f32])>> = vec![Vec::new(); self.questions.len()];
+        let mut loss = 0.0;
+        for (target, kept) in self.valid.targets.iter().zip(kept) {
+            windows[target.question].push((&target.window, kept));
+            loss += 0.5 * (surprise(kept, 0, target.start) + surprise(kept, 1, target.end));
+        }
+        let answer = |(question, windows): (&Question, &Vec<(&Window, &[f32])>)| {
+            let (span, none) = best_span(windows);
+            let span = span.filter(|span| !self.or_none || span.score >= none);
+            span.map_or_else(String::new, |span| trimmed(&question.context, &span.bytes).0.to_owned())
+        };
+        let predicted: Vec<String> = self.questions.iter().zip(&windows).map(answer).collect();
+        let gold = |q: &Question| q.answers.iter().map(|a| a.text.clone()).collect();
+        let gold: Vec<Vec<String>> = self.questions.iter().map(gold).collect();
+        Metrics::Answer(SpanMetrics::new(&gold, &predicted, loss / kept.len() as f64))
+    }
+}
+
+/// `-ln` of the probability of a token among a row's, of logits `(tokens, 2)`.
+fn surprise(logits: &[f32], column: usize, token: usize) -> f64 {
+    let all = || logits.iter().skip(column).step_by(2).map(|&x| f64::from(x));
+    let greatest = all().fold(f64::MIN, f64::max);
+    all().map(|x| (x - greatest).exp()).sum::<f64>().ln() + greatest - f64::from(logits[2 * token + column])
+}

@@ -1,0 +1,65 @@
+//! The best of several choices.
+
+use super::rows::{RowBatch, Rows, hash};
+use super::{Part, Task};
+use crate::metrics::{ClassifyMetrics, Metrics, score_row};
+use polyseme_models::HeadKind;
+use polyseme_tensor::Tensor;
+use polyseme_tensor::ops::cross_entropy;
+use polyseme_tensor::packed::int_tensor;
+
+/// The task, with rows of as many sequences as there are choices, whose targets are numbers of choices.
+pub struct Choose {
+    /// Names of the choices.
+    names: Vec<String>,
+    train: Part<usize>,
+    valid: Part<usize>,
+}
+
+impl Choose {
+    /// With names for the choices.
+    pub fn new(names: Vec<String>, train: Part<usize>, valid: Part<usize>) -> Self {
+        Self { names, train, valid }
+    }
+}
+
+impl Task for Choose {
+    fn name(&self) -> &'static str {
+        "choice"
+    }
+
+    fn head(&self) -> HeadKind {
+        HeadKind::Choice
+    }
+
+    fn train(&self) -> &Rows {
+        &self.train.rows
+    }
+
+    fn valid(&self) -> &Rows {
+        &self.valid.rows
+    }
+
+    fn targets_hash(&self) -> u64 {
+        hash(self.train.targets.iter().chain(&self.valid.targets).map(|&t| t as u64))
+    }
+
+    fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let rows = batch.rows.len();
+        let labels: Vec<u32> = batch.rows.iter().map(|&row| self.train.targets[row] as u32).collect();
+        let labels = int_tensor(&labels, &outputs.device().without_autodiff());
+        cross_entropy(outputs.reshape([rows, self.names.len()]), labels) * rows as f32
+    }
+
+    /// The choice and its cross-entropy.
+    fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
+        let (choice, loss) = score_row(outputs, self.valid.targets[row]);
+        vec![choice as f32, loss as f32]
+    }
+
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        let predicted: Vec<usize> = kept.iter().map(|k| k[0] as usize).collect();
+        let loss = kept.iter().map(|k| f64::from(k[1])).sum::<f64>() / kept.len() as f64;
+        Metrics::Classify(ClassifyMetrics::new(&self.names, &self.valid.targets, &predicted, loss))
+    }
+}

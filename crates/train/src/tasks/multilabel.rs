@@ -1,0 +1,95 @@
+//! Any number of labels for a text or a pair.
+
+use super::rows::{RowBatch, Rows, hash};
+use super::{Part, Task, beside};
+use crate::metrics::Metrics;
+use crate::metrics::multilabel::{MultilabelMetrics, choose_thresholds};
+use polyseme_infer::sigmoid;
+use polyseme_models::{HeadKind, Model};
+use polyseme_tensor::Tensor;
+use polyseme_tensor::ops::binary_cross_entropy;
+
+/// The task, with rows whose targets say of each label whether it is true.
+pub struct Multilabel {
+    labels: Vec<String>,
+    train: Part<Vec<bool>>,
+    valid: Part<Vec<bool>>,
+    /// Probability each label must have, where a model has chosen it.
+    thresholds: Option<Vec<f64>>,
+}
+
+impl Multilabel {
+    /// While learning, a label is said from one half on; at the end each has the threshold that is best on the
+    /// validation rows.
+    pub fn new(labels: Vec<String>, train: Part<Vec<bool>>, valid: Part<Vec<bool>>) -> Self {
+        Self { labels, train, valid, thresholds: None }
+    }
+
+    /// With the thresholds that a model has.
+    pub fn with_thresholds(mut self, thresholds: &[f32]) -> Self {
+        self.thresholds = Some(thresholds.iter().map(|&t| f64::from(t)).collect());
+        self
+    }
+
+    fn measured(&self, kept: &[Vec<f32>], thresholds: &[f64]) -> Metrics {
+        let losses = kept.iter().flat_map(|k| &k[self.labels.len()..]).map(|&l| f64::from(l));
+        let loss = losses.sum::<f64>() / kept.len() as f64;
+        let probabilities = self.probabilities(kept);
+        Metrics::Multilabel(MultilabelMetrics::new(&self.labels, &self.valid.targets, &probabilities, thresholds, loss))
+    }
+
+    fn probabilities(&self, kept: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        kept.iter().map(|k| k[..self.labels.len()].to_vec()).collect()
+    }
+}
+
+impl Task for Multilabel {
+    fn name(&self) -> &'static str {
+        "multilabel"
+    }
+
+    fn head(&self) -> HeadKind {
+        HeadKind::MultiLabel(self.labels.clone())
+    }
+
+    fn train(&self) -> &Rows {
+        &self.train.rows
+    }
+
+    fn valid(&self) -> &Rows {
+        &self.valid.rows
+    }
+
+    fn targets_hash(&self) -> u64 {
+        let labels = self.labels.join("\u{1f}");
+        let targets = self.train.targets.iter().chain(&self.valid.targets).flatten();
+        hash(labels.bytes().map(u64::from).chain(targets.map(|&t| u64::from(t))))
+    }
+
+    fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let of_row = |&row: &usize| self.train.targets[row].iter().map(|&t| f32::from(u8::from(t)));
+        let wanted: Vec<f32> = batch.rows.iter().flat_map(of_row).collect();
+        let wanted = beside(&outputs, &wanted, self.labels.len());
+        // The mean over labels, as the reference.
+        binary_cross_entropy(outputs, wanted) / self.labels.len() as f32
+    }
+
+    /// The probability of each label, then the row's loss.
+    fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
+        let truth = &self.valid.targets[row];
+        let each = |(&x, &t): (&f32, &bool)| x.max(0.0) - if t { x } else { 0.0 } + (-x.abs()).exp().ln_1p();
+        let loss = outputs.iter().zip(truth).map(each).sum::<f32>() / truth.len() as f32;
+        outputs.iter().map(|&x| sigmoid(x)).chain([loss]).collect()
+    }
+
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        let usual = vec![0.5; self.labels.len()];
+        self.measured(kept, self.thresholds.as_ref().unwrap_or(&usual))
+    }
+
+    fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {
+        let thresholds = choose_thresholds(&self.valid.targets, &self.probabilities(kept));
+        model.set_thresholds(thresholds.iter().map(|&t| t as f32).collect());
+        self.measured(kept, &thresholds)
+    }
+}

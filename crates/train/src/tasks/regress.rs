@@ -1,0 +1,89 @@
+//! A number for a text or a pair.
+
+use super::rows::{RowBatch, Rows, hash};
+use super::{Part, Task, beside};
+use crate::metrics::{Metrics, RegressMetrics, mean_and_deviation};
+use polyseme_models::{HeadKind, Model};
+use polyseme_tensor::Tensor;
+
+/// Mean and deviation of the training rows' numbers: a head learns how many deviations a number is from the
+/// mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Scale {
+    pub mean: f32,
+    pub deviation: f32,
+}
+
+impl Scale {
+    /// Numbers as they are.
+    pub const NONE: Self = Self { mean: 0.0, deviation: 1.0 };
+
+    /// Of some numbers. Where they are all alike, the deviation is 1.
+    pub fn of(numbers: &[f32]) -> Self {
+        let wide: Vec<f64> = numbers.iter().map(|&n| f64::from(n)).collect();
+        let (mean, deviation) = mean_and_deviation(&wide);
+        Self { mean: mean as f32, deviation: if deviation > 0.0 { deviation as f32 } else { 1.0 } }
+    }
+}
+
+/// The task, with rows whose targets are numbers.
+pub struct Regress {
+    scale: Scale,
+    train: Part<f32>,
+    valid: Part<f32>,
+}
+
+impl Regress {
+    /// A model learns on this scale and is written to give the numbers themselves.
+    pub fn new(scale: Scale, train: Part<f32>, valid: Part<f32>) -> Self {
+        Self { scale, train, valid }
+    }
+}
+
+impl Task for Regress {
+    fn name(&self) -> &'static str {
+        "regress"
+    }
+
+    fn head(&self) -> HeadKind {
+        HeadKind::Regress
+    }
+
+    fn train(&self) -> &Rows {
+        &self.train.rows
+    }
+
+    fn valid(&self) -> &Rows {
+        &self.valid.rows
+    }
+
+    fn targets_hash(&self) -> u64 {
+        hash(self.train.targets.iter().chain(&self.valid.targets).map(|t| u64::from(t.to_bits())))
+    }
+
+    fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let scaled = |&row: &usize| (self.train.targets[row] - self.scale.mean) / self.scale.deviation;
+        let wanted: Vec<f32> = batch.rows.iter().map(scaled).collect();
+        let error = outputs.clone() - beside(&outputs, &wanted, 1);
+        (error.clone() * error).sum()
+    }
+
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        let predicted: Vec<f32> = kept.iter().map(|k| k[0] * self.scale.deviation + self.scale.mean).collect();
+        Metrics::Regress(RegressMetrics::new(&self.valid.targets, &predicted))
+    }
+
+    fn begin(&self, model: &mut Model, known: bool) {
+        if known {
+            // The folder's head gives the numbers themselves.
+            model.rescale_output(1.0 / self.scale.deviation, -self.scale.mean / self.scale.deviation);
+        }
+    }
+
+    fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {
+        // Whoever opens the folder gets the numbers themselves.
+        model.rescale_output(self.scale.deviation, self.scale.mean);
+        self.metrics(kept)
+    }
+}

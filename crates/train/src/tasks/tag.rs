@@ -1,0 +1,125 @@
+//! A label for each word of a text: entities, parts of speech.
+
+use super::rows::{LooksAt, RowBatch, Rows, hash};
+use super::{Part, Task};
+use crate::error::Result;
+use crate::metrics::tags::TagMetrics;
+use crate::metrics::{Metrics, score_row};
+use polyseme_infer::{joined, tag_windows};
+use polyseme_models::HeadKind;
+use polyseme_tensor::Tensor;
+use polyseme_tensor::ops::cross_entropy;
+use polyseme_tensor::packed::int_tensor;
+use polyseme_text::{TaggedSentence, Tokenizer};
+use rayon::prelude::*;
+
+/// A window of a sentence: which words its tokens begin, and their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagTarget {
+    /// Number of the sentence.
+    sentence: usize,
+    words: Vec<usize>,
+    labels: Vec<usize>,
+}
+
+/// The task, with windows as rows.
+pub struct Tag {
+    labels: Vec<String>,
+    train: Part<TagTarget>,
+    valid: Part<TagTarget>,
+    /// Labels of all words of the validation sentences.
+    truth: Vec<Vec<usize>>,
+}
+
+impl Tag {
+    /// From encoded sentences; `truth` are the labels of the validation sentences' words.
+    pub fn new(labels: Vec<String>, train: Part<TagTarget>, valid: Part<TagTarget>, truth: Vec<Vec<usize>>) -> Self {
+        Self { labels, train, valid, truth }
+    }
+}
+
+/// Sentences in windows of at most `max_length` tokens, each word's label at its first piece. `labels` are those
+/// of the words. A word of which the tokenizer leaves nothing stands nowhere.
+///
+/// # Errors
+/// A length without room for a word.
+pub fn encode(
+    sentences: &[TaggedSentence],
+    labels: &[Vec<usize>],
+    tokenizer: &Tokenizer,
+    max_length: usize,
+) -> Result<Part<TagTarget>> {
+    let windows = sentences.par_iter().map(|sentence| {
+        let (text, words) = joined(&sentence.tokens);
+        tag_windows(tokenizer, &text, &words, max_length)
+    });
+    let windows: Vec<_> = windows.collect::<std::result::Result<_, _>>()?;
+    let mut part = Part::none();
+    let mut looks_at = Vec::new();
+    for (sentence, window) in windows.into_iter().enumerate().flat_map(|(s, all)| all.into_iter().map(move |w| (s, w)))
+    {
+        part.rows.push(&window.encoding);
+        looks_at.push(window.tokens.iter().map(|&t| t as u32).collect());
+        let of_word = window.words.iter().map(|&w| labels[sentence][w]).collect();
+        part.targets.push(TagTarget { sentence, words: window.words, labels: of_word });
+    }
+    part.rows.looks_at = LooksAt::Tokens(looks_at);
+    Ok(part)
+}
+
+impl Task for Tag {
+    fn name(&self) -> &'static str {
+        "tag"
+    }
+
+    fn head(&self) -> HeadKind {
+        HeadKind::Tag(self.labels.clone())
+    }
+
+    fn train(&self) -> &Rows {
+        &self.train.rows
+    }
+
+    fn valid(&self) -> &Rows {
+        &self.valid.rows
+    }
+
+    fn targets_hash(&self) -> u64 {
+        let labels = self.labels.join("\u{1f}");
+        let targets = self.train.targets.iter().flat_map(|t| &t.labels).chain(self.truth.iter().flatten());
+        hash(labels.bytes().map(u64::from).chain(targets.map(|&t| t as u64)))
+    }
+
+    fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let of_row = |&row: &usize| self.train.targets[row].labels.iter().map(|&l| l as u32);
+        let labels: Vec<u32> = batch.rows.iter().flat_map(of_row).collect();
+        let count = labels.len() as f32;
+        let labels = int_tensor(&labels, &outputs.device().without_autodiff());
+        cross_entropy(outputs, labels) * count
+    }
+
+    /// Label and cross-entropy of each word.
+    fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
+        let truth = &self.valid.targets[row].labels;
+        let each = outputs.chunks_exact(self.labels.len()).zip(truth).map(|(logits, &truth)| score_row(logits, truth));
+        each.flat_map(|(label, loss)| [label as f32, loss as f32]).collect()
+    }
+
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        // What the tokenizer leaves nothing of is outside of everything.
+        let outside = self.labels.iter().position(|l| l == "O").unwrap_or(0);
+        let mut predicted: Vec<Vec<usize>> = self.truth.iter().map(|words| vec![outside; words.len()]).collect();
+        let (mut loss, mut words) = (0.0, 0.0);
+        for (target, kept) in self.valid.targets.iter().zip(kept) {
+            for (&word, found) in target.words.iter().zip(kept.chunks_exact(2)) {
+                predicted[target.sentence][word] = found[0] as usize;
+                loss += f64::from(found[1]);
+                words += 1.0;
+            }
+        }
+        let names = |all: &[Vec<usize>]| -> Vec<Vec<&str>> {
+            all.iter().map(|words| words.iter().map(|&l| self.labels[l].as_str()).collect()).collect()
+        };
+        Metrics::Tag(TagMetrics::new(&names(&self.truth), &names(&predicted), loss / words))
+    }
+}
