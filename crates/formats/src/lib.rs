@@ -33,7 +33,7 @@ pub mod store;
 pub mod tensorboard;
 pub mod tensors;
 
-pub use config::ConfigJson;
+pub use config::{ConfigJson, write_json};
 pub use error::{Error, Fault, Result};
 pub use folder::ModelFolder;
 pub use load_report::LoadReport;

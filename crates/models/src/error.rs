@@ -121,6 +121,38 @@ pub enum Error {
         /// The unused tensor whose name is nearest.
         nearest: Option<String>,
     },
+    /// No map of the model is one of those that are to change.
+    #[error("no map of the model is named {}", targets.join(", "))]
+    NoTarget {
+        /// The ends of names that were given.
+        targets: Vec<String>,
+        /// Names there are.
+        like: Vec<String>,
+    },
+    /// The model that an adapter changes is not there.
+    #[error("{}: the adapter is for `{base}`, where no model is", adapter.display())]
+    NoBase {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The base it names.
+        base: String,
+    },
+    /// The model that an adapter names is not the one it was made for.
+    #[error("{}: the adapter was made for another model than the one in {}", adapter.display(), base.display())]
+    OtherBase {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The base it names.
+        base: PathBuf,
+    },
+    /// A tensor of an adapter that belongs to nothing in its base.
+    #[error("{}: `{name}` belongs to nothing in the adapter's base model", path.display())]
+    ForeignAdapter {
+        /// The adapter's file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
     /// `config.json` says that two tensors are one, and the file has them different.
     #[error(
         "{}: `{name}` differs from `{of}`, but tie_word_embeddings says that they are one",
@@ -172,6 +204,12 @@ impl Error {
             Self::BadSequence { .. } => "shorten the text, or use the tokenizer the model was trained with",
             Self::BadLabels { .. } => "give each class one name",
             Self::MissingTensor { .. } => "the file may be incomplete or of another family than `model_type` says",
+            Self::NoTarget { like, .. } => {
+                return Some(format!("maps are named by the ends of their names, as in {}", like.join(", ")));
+            }
+            Self::NoBase { .. } => "put the base model there, or name its folder in adapter_config.json",
+            Self::OtherBase { .. } => "give the adapter the model it was trained on",
+            Self::ForeignAdapter { .. } => "the adapter may be for a model of another size or family",
             Self::TiedDiffer { .. } => "set `tie_word_embeddings` to false in config.json to use both",
         };
         Some(hint.into())

@@ -7,6 +7,7 @@ mod families;
 mod heads;
 mod layers;
 mod load;
+mod lora;
 mod model;
 mod params;
 pub mod registry;
@@ -14,6 +15,7 @@ mod save;
 
 pub use config::{Activation, ClassifierPooling, EncoderConfig, Variant};
 pub use error::{Error, Result};
+pub use lora::LoraSettings;
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
 pub use registry::Family;

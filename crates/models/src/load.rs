@@ -1,6 +1,7 @@
 //! From a model folder to parameters, with a report of what happened to each tensor.
 
 use crate::families::{Form, TaskForm};
+use crate::lora::Adapter;
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec};
 use crate::{EncoderConfig, Error, Family, Result};
@@ -32,9 +33,11 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     config.check()?;
     (form.check)(&config)?;
     let said = Said::read(&mut json)?;
-    let file = folder.tensors()?;
+    let adapter = Adapter::open(folder)?;
+    let file = adapter.as_ref().map_or(folder, |adapter| &adapter.base).tensors()?;
     let names: BTreeSet<String> = file.names().into_iter().collect();
-    let (head, head_is_new) = choose_head(wanted, &said, form, &names)?;
+    let of_adapter = adapter.as_ref().map(Adapter::names).unwrap_or_default();
+    let (head, head_is_new) = choose_head(wanted, &said, form, &names.union(&of_adapter).cloned().collect())?;
 
     let thresholds = match (&head, head_is_new) {
         (HeadKind::MultiLabel(labels), false) => thresholds(&mut json, labels.len())?,
@@ -51,7 +54,9 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let mut sources = Vec::with_capacity(specs.len());
     for spec in specs {
         let own_head = spec.info.group == ParamGroup::Head && spec.bare.is_none();
-        let found = if own_head && head_is_new { None } else { reader.find(&spec) };
+        // What an adapter holds of the head stands for what its base has.
+        let elsewhere = own_head && head_is_new || of_adapter.contains(&spec.info.name);
+        let found = if elsewhere { None } else { reader.find(&spec) };
         if found.is_none() && spec.info.group != ParamGroup::Head {
             return Err(reader.missing(&spec));
         }
@@ -68,9 +73,12 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         };
         Ok((spec, value))
     });
-    let values: Vec<_> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
+    let mut values: Vec<_> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
     reader.sort_the_rest(&config)?;
-    let report = reader.report;
+    let mut report = reader.report;
+    if let Some(adapter) = adapter.filter(|_| !head_is_new) {
+        adapter.apply(&mut values, &mut report)?;
+    }
     Ok(Loaded { family, config, parts, values, thresholds, json, report })
 }
 

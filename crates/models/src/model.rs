@@ -4,12 +4,13 @@ use crate::encoder::Encoder;
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
-use crate::{ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
+use crate::{ClassifierPooling, EncoderConfig, Error, Family, LoraSettings, Result, load, lora, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
 use polyseme_tensor::ops::Activation;
 use polyseme_tensor::packed::row_tensor;
 use polyseme_tensor::{Device, Gradients, Mode, PackedBatch, Sequence, Stream, Tensor};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which head a model gets.
@@ -297,6 +298,32 @@ impl Model {
         self.params.set(bias, bias_values);
     }
 
+    /// Lets matrices change by low-rank ones that learn ([`LoraSettings`]), added to the parameters; new ones
+    /// change nothing yet.
+    ///
+    /// # Errors
+    /// No matrix is one of the targets.
+    pub fn add_lora(&mut self, settings: &LoraSettings, stream: Stream) -> Result<()> {
+        let before = self.params.specs().count();
+        let scale = (settings.alpha / settings.rank as f64) as f32;
+        self.params.add_changes(&|spec| settings.changes(spec), settings.rank, scale, stream);
+        if self.params.specs().count() > before {
+            return Ok(());
+        }
+        let map =
+            |spec: &Spec| spec.info.name.strip_suffix(".weight").map(|n| n.rsplit('.').next().unwrap_or(n).to_owned());
+        let layers =
+            self.params.specs().filter(|s| s.info.shape.len() == 2 && matches!(s.info.group, ParamGroup::Layer(_)));
+        let like: BTreeSet<String> = layers.filter_map(map).collect();
+        Err(Error::NoTarget { targets: settings.targets.clone(), like: like.into_iter().collect() })
+    }
+
+    /// Writes the low-rank changes and the head in the layout of the reference library `peft`, naming the folder
+    /// of the model that they change.
+    pub fn save_adapter(&self, settings: &LoraSettings, folder: &Path, base: &Path) -> Result<()> {
+        lora::save(self, settings, folder, base)
+    }
+
     /// Chooses whether layers keep only their input for the backward pass and are computed again there
     /// (Chen et al. 2016): a third more work, for a fraction of the memory. The results are the same.
     pub fn set_gradient_checkpointing(&mut self, on: bool) {
@@ -370,24 +397,41 @@ impl Model {
         self.masked_lm_head().logits(x, params)
     }
 
-    /// What a head over whole sequences says of each, in the caller's order: logits of classes, a number, how
-    /// well a choice fits. `(sequences, outputs)` Panics without a task's head.
-    pub fn sequence_outputs(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
-        let (x, params) = match self.config.variant.classifier_pooling {
+    /// What a head over whole sequences looks at, in the caller's order: the first token's last hidden state, or
+    /// the mean of all. `(sequences, hidden)`
+    pub fn sequence_states(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
+        match self.config.variant.classifier_pooling {
             ClassifierPooling::Cls => {
                 let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
-                self.rows(batch, &first_tokens, mode)
+                self.token_states(batch, &first_tokens, mode)
             }
-            ClassifierPooling::Mean => (batch.means(self.hidden(batch, mode)), self.params.view(mode)),
-        };
-        self.task_head().logits(x, params, mode)
+            ClassifierPooling::Mean => batch.means(self.hidden(batch, mode)),
+        }
     }
 
-    /// What a head over tokens says of some rows (packed row numbers): logits of labels, or of the beginning
-    /// and the end of an answer. `(rows, outputs)` Panics without a task's head.
+    /// Last hidden states of some rows (packed row numbers). The last layer is computed for them only.
+    /// `(rows, hidden)`
+    pub fn token_states(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
+        self.rows(batch, rows, mode).0
+    }
+
+    /// What the head of a task says of hidden states `(rows, hidden)`: logits of labels, a number, how well a
+    /// choice fits, logits of the beginning and the end of an answer. `(rows, outputs)` Panics without such a
+    /// head.
+    pub fn head_outputs(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+        self.task_head().logits(states, self.params.view(mode), mode)
+    }
+
+    /// What a head over whole sequences says of each, in the caller's order. `(sequences, outputs)` Panics
+    /// without a task's head.
+    pub fn sequence_outputs(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
+        self.head_outputs(self.sequence_states(batch, mode), mode)
+    }
+
+    /// What a head over tokens says of some rows (packed row numbers). `(rows, outputs)` Panics without a task's
+    /// head.
     pub fn token_outputs(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
-        let (x, params) = self.rows(batch, rows, mode);
-        self.task_head().logits(x, params, mode)
+        self.head_outputs(self.token_states(batch, rows, mode), mode)
     }
 
     /// Some rows of the last hidden state, in any order and as often as they are named, and the parameters
@@ -430,7 +474,7 @@ impl Model {
 /// Errors unless there are two labels or more (one will do where any number may be true), each once.
 fn check_labels(head: &HeadKind) -> Result<()> {
     let Some(labels) = head.labels() else { return Ok(()) };
-    let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
+    let distinct: BTreeSet<_> = labels.iter().collect();
     let least = if matches!(head, HeadKind::MultiLabel(_)) { 1 } else { 2 };
     if labels.len() < least || distinct.len() < labels.len() {
         return Err(Error::BadLabels { labels: labels.to_vec() });

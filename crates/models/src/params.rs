@@ -9,6 +9,7 @@
 use crate::EncoderConfig;
 use polyseme_tensor::ops::{LayerCache, Linear, Norm};
 use polyseme_tensor::{Device, Gradients, Mode, Stream, Tensor, TensorData};
+use std::collections::BTreeMap;
 
 /// Where a parameter stands, for freezing and decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +227,16 @@ pub(crate) struct Params {
     caches: Vec<LayerCache>,
     /// Whether layers keep their input only, and are computed again in the backward pass.
     pub gradient_checkpointing: bool,
+    /// Low-rank changes, by the number of the matrix they change.
+    changes: BTreeMap<usize, Change>,
+}
+
+/// A low-rank change of a matrix: `scale · up · down`.
+#[derive(Clone, Copy)]
+struct Change {
+    down: ParamId,
+    up: ParamId,
+    scale: f32,
 }
 
 impl Params {
@@ -235,8 +246,13 @@ impl Params {
             let data = flat(values, device);
             Param { value: Some(Value::new(data, &spec, device)), spec }
         });
-        let mut params =
-            Self { list: list.collect(), device: device.clone(), caches: Vec::new(), gradient_checkpointing: false };
+        let mut params = Self {
+            list: list.collect(),
+            device: device.clone(),
+            caches: Vec::new(),
+            gradient_checkpointing: false,
+            changes: BTreeMap::new(),
+        };
         params.forget();
         params
     }
@@ -313,6 +329,34 @@ impl Params {
         }
     }
 
+    /// Adds a low-rank change to each matrix that is chosen. New ones change nothing: `down` is uniform as the
+    /// reference's, `up` is zero.
+    pub fn add_changes(&mut self, chosen: &dyn Fn(&Spec) -> bool, rank: usize, scale: f32, stream: Stream) {
+        for i in 0..self.list.len() {
+            let spec = self.list[i].spec.clone();
+            if !chosen(&spec) {
+                continue;
+            }
+            let (out, input) = (spec.info.shape[0], spec.info.shape[1]);
+            let stem = spec.info.name.strip_suffix(".weight").unwrap_or(&spec.info.name);
+            let mut add = |name: String, shape: Vec<usize>, values: Vec<f32>| {
+                let info = ParamInfo { name, shape, trainable: true, ..spec.info.clone() };
+                let spec = Spec { info, init: Init::Zeros, bare: None, also: Vec::new() };
+                let value = Some(Value::new(flat(values, &self.device), &spec, &self.device));
+                self.list.push(Param { spec, value });
+                ParamId(self.list.len() - 1)
+            };
+            // Kaiming's uniform values with a = √5: at most 1/√in.
+            let stream = stream.named(&spec.info.name);
+            let most = 1.0 / (input as f32).sqrt();
+            let values = (0..rank * input).map(|k| most * (2.0 * stream.uniform(k as u64) - 1.0)).collect();
+            let down = add(format!("{stem}.lora_A.weight"), vec![rank, input], values);
+            let up = add(format!("{stem}.lora_B.weight"), vec![out, rank], vec![0.0; out * rank]);
+            self.changes.insert(i, Change { down, up, scale });
+        }
+        self.forget();
+    }
+
     /// What is known of a parameter.
     pub fn info(&self, id: ParamId) -> &ParamInfo {
         &self.list[id.0].spec.info
@@ -376,7 +420,18 @@ impl<'a> View<'a> {
         }
     }
 
+    /// A matrix, with its change if it has one.
     pub fn matrix(&self, id: ParamId) -> Tensor<2> {
+        match self.params.changes.get(&id.0) {
+            None => self.as_it_is(id),
+            Some(change) => {
+                let change = self.as_it_is(change.up).matmul(self.as_it_is(change.down)) * change.scale;
+                self.as_it_is(id) + change
+            }
+        }
+    }
+
+    fn as_it_is(&self, id: ParamId) -> Tensor<2> {
         match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
             Value::Matrix(value) if self.record => value.clone(),
             Value::Matrix(value) => value.clone().inner(),

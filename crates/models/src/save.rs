@@ -30,7 +30,7 @@ fn tensor(spec: &Spec, name: &str, values: &[f32]) -> TensorOut {
 }
 
 /// `config.json`: the folder's own with what is new laid over it, or a whole one for a new model.
-fn config_json(model: &Model) -> Map<String, Value> {
+pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
     let form = model.family().form();
     let mut news = Map::new();
     news.insert("architectures".into(), vec![architecture(form, &model.head())].into());

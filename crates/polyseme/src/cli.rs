@@ -52,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Predict(args) => commands::predict::run(&args, &context),
         Command::Embed(args) => commands::embed::run(&args, &context),
         Command::Bench(args) => commands::bench::run(&args, &context),
+        Command::Merge(args) => commands::merge::run(&args, &context),
         Command::Fill(args) => commands::fill::run(&args, &context),
         Command::Completions(_) | Command::Man(_) => unreachable!("answered above"),
     }

@@ -233,6 +233,10 @@ pub enum Error {
     #[error("nothing of {} would be tuned: all of its parameters are frozen", folder.display())]
     #[allow(missing_docs)]
     NothingToTune { folder: PathBuf },
+    /// What was written says something else than what was trained.
+    #[error("the model written to {} does not say what the trained one says", folder.display())]
+    #[allow(missing_docs)]
+    NotReadBack { folder: PathBuf },
     /// A checkpoint lacks a tensor or holds one of another shape.
     #[error("checkpoint {}: tensor `{tensor}` {found}, expected {expected}", path.display())]
     Checkpoint {
@@ -255,7 +259,7 @@ impl Error {
             Self::Text(e) => e.fault(),
             Self::Model(e) => e.fault(),
             Self::Infer(e) => e.fault(),
-            Self::Checkpoint { .. } => Fault::System,
+            Self::Checkpoint { .. } | Self::NotReadBack { .. } => Fault::System,
             _ => Fault::Input,
         }
     }
@@ -309,6 +313,7 @@ impl Error {
             }
             Self::NoSuchChoice { .. } => "choices are counted from 0, or named by letter (A, B, …) or by column",
             Self::NothingToTune { .. } => "freeze less",
+            Self::NotReadBack { .. } => "the disk may have failed; go on with --resume, which writes it again",
             Self::Checkpoint { .. } => "remove this checkpoint; an older one will be used",
         };
         Some(hint.to_owned())

@@ -61,7 +61,7 @@ pub fn evaluate(
         stride: settings.stride,
     };
     let task = reading.to_measure(&encoder.model, file)?;
-    let measured = Supervised::new(&*task);
+    let measured = Supervised::new(&*task, None);
     let kept = device::on_pool(|| measured.kept(&encoder.model, progress, stop));
     let found = kept.map(|kept| Evaluation {
         task: task.name(),

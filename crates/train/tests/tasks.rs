@@ -256,3 +256,45 @@ fn weights_of_classes_and_smoothing_change_what_is_learned() {
     assert!(wrong.check().unwrap_err().to_string().contains("`none` or `balanced`"));
     assert_eq!(Columns::default().choices, Vec::<String>::new());
 }
+
+#[test]
+fn low_rank_changes_are_an_adapter_that_says_the_same() {
+    let bench = Bench::new();
+    let (train, valid) = (bench.dir.path().join("train.csv"), bench.dir.path().join("valid.csv"));
+    common::table(&train, 40, 0);
+    common::table(&valid, 20, 1_000);
+    let mut settings = bench.settings("classify", &train, &valid);
+    (settings.lora.rank, settings.probe_first, settings.optimizer.learning_rate) = (2, false, 2e-2);
+    let parts = settings.out.with_extension("parts");
+    let whole = run(&settings);
+    assert!(whole.median > 0.9, "{whole:?}");
+    assert!(!settings.out.join("model.safetensors").exists());
+    let found = measured(&settings);
+    assert_eq!(found.classes().unwrap().confusion, whole.results[0].valid.classes().unwrap().confusion);
+
+    let stop = Stop::default();
+    let interrupted = FinetuneSettings { out: parts.clone(), ..settings.clone() };
+    finetune(&interrupted, false, &device(), &mut Listener::stopping(7, &stop), &stop).unwrap();
+    finetune(&interrupted, true, &device(), &mut Silent, &Stop::default()).unwrap();
+    for file in ["adapter_model.safetensors", "adapter_config.json", "config.json"] {
+        assert!(bytes(parts.join(file)) == bytes(settings.out.join(file)), "{file}");
+    }
+}
+
+#[test]
+fn an_encoder_that_stays_as_it_is_is_asked_once() {
+    let bench = Bench::new();
+    let (train, valid) = (bench.dir.path().join("train.csv"), bench.dir.path().join("valid.csv"));
+    common::table(&train, 40, 0);
+    common::table(&valid, 20, 1_000);
+    let mut settings = bench.settings("classify", &train, &valid);
+    (settings.freeze, settings.seeds) = (polyseme_train::finetune::Freeze::Encoder, 2);
+    let mut listener = Listener::default();
+    let outcome = finetune(&settings, false, &device(), &mut listener, &Stop::default()).unwrap();
+    assert_eq!(listener.notes.iter().filter(|n| n.contains("computed once")).count(), 1);
+    let chosen = outcome.results.iter().find(|r| r.seed == outcome.chosen).unwrap();
+    let found = measured(&settings);
+    let (found, kept) = (found.classes().unwrap(), chosen.valid.classes().unwrap());
+    assert_eq!(found.confusion, kept.confusion);
+    assert!((found.loss - kept.loss).abs() < 1e-4, "{} {}", found.loss, kept.loss);
+}

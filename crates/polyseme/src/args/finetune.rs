@@ -10,6 +10,7 @@ Examples:
   polyseme finetune encoder --task classify --train pairs.tsv --text premise --pair hypothesis --out nli
   polyseme finetune encoder --task tag --train train.conll --valid valid.conll --out tagger
   polyseme finetune encoder --task qa --train train.json --out reader
+  polyseme finetune encoder --task classify --train train.csv --lora 8 --out adapter
   polyseme finetune --out classifier --resume";
 
 /// Words of `polyseme finetune`.
@@ -61,6 +62,15 @@ pub struct FinetuneArgs {
     /// Tune only these parameters and the head, by name: '*.bias' is BitFit
     #[arg(long, value_name = "NAMES", conflicts_with = "freeze")]
     pub tune_only: Option<String>,
+    /// Learn low-rank changes of this rank in place of the encoder's weights (LoRA); writes an adapter
+    #[arg(long, value_name = "RANK", conflicts_with_all = ["freeze", "tune_only"])]
+    pub lora: Option<u64>,
+    /// The changes are multiplied by this over the rank
+    #[arg(long, value_name = "F")]
+    pub lora_alpha: Option<f64>,
+    /// Maps that change, by the ends of their names, or all-linear [default: those onto query and value]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub lora_targets: Option<Vec<String>>,
     /// Passes over the training rows at most
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,

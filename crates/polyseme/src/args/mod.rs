@@ -14,7 +14,7 @@ pub use global::GlobalArgs;
 pub use pretrain::PretrainArgs;
 pub use shell::{CompletionsArgs, ManArgs};
 pub use tour::TourArgs;
-pub use using::{EmbedArgs, EvalArgs, FillArgs, PoolingArg, PredictArgs};
+pub use using::{EmbedArgs, EvalArgs, FillArgs, MergeArgs, PoolingArg, PredictArgs};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
@@ -67,6 +67,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Fill the masks of a text
     Fill(FillArgs),
+    /// Fold an adapter into the model it was trained on
+    Merge(MergeArgs),
     /// Measure speed and memory on this machine
     Bench(BenchArgs),
     /// Print a completion script for a shell

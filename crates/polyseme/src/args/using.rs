@@ -1,4 +1,4 @@
-//! Words of the commands that use a model: eval, predict, embed, fill.
+//! Words of the commands that use a model: eval, predict, embed, fill, merge.
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -153,4 +153,23 @@ fn parse_top(s: &str) -> Result<usize, String> {
         Ok(n) => Ok(n),
         Err(_) => Err("not a whole number".into()),
     }
+}
+
+const MERGE_HELP: &str = "\
+Example:
+  polyseme merge adapter --out classifier";
+
+/// Words of `polyseme merge`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = MERGE_HELP)]
+pub struct MergeArgs {
+    /// Folder of the adapter, as finetune --lora or the library peft wrote it
+    #[arg(value_name = "ADAPTER")]
+    pub adapter: PathBuf,
+    /// Folder for the whole model
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write over a model that is there
+    #[arg(long)]
+    pub force: bool,
 }

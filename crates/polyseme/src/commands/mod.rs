@@ -8,6 +8,7 @@ pub mod eval;
 pub mod fill;
 pub mod finetune;
 pub mod man;
+pub mod merge;
 pub mod predict;
 pub mod pretrain;
 mod stream;

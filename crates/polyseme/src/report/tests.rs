@@ -191,6 +191,7 @@ fn finetune_settings() -> FinetuneSettings {
         class_weights: "none".into(),
         label_smoothing: 0.0,
         freeze: Freeze::Nothing,
+        lora: Default::default(),
         probe_first: true,
         epochs: 10,
         patience: 0,

@@ -12,6 +12,7 @@ pub use crate::metrics::metrics_of;
 use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
 use crate::tasks::Task;
+use crate::tasks::features::Features;
 pub use freeze::Freeze;
 use head::Probe;
 use polyseme_formats::ModelFolder;
@@ -23,6 +24,7 @@ use read::Reading;
 use settings::usual_learning_rate;
 pub use settings::{FinetuneOutcome, FinetuneSettings, SeedResult};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
 const MAY_CHANGE: [&str; 5] = ["out", "seeds", "gradient_checkpointing", "save_every_seconds", "save_every_steps"];
@@ -36,6 +38,22 @@ struct Shared {
     device: Device,
     /// Names rows and model.
     fingerprint: String,
+    /// Hidden states of the rows, where no seed changes the encoder. They are made when they are first needed.
+    features: OnceLock<Option<Features>>,
+}
+
+impl Shared {
+    /// The hidden states of all rows, if the encoder stays as it is.
+    fn features(&self, model: &Model, observer: &mut dyn Observer) -> Option<&Features> {
+        if self.settings.freeze != Freeze::Encoder {
+            return None;
+        }
+        let features = self.features.get_or_init(|| {
+            observer.event(Event::Note("the encoder stays as it is: its hidden states are computed once"));
+            Features::of(model, &*self.task)
+        });
+        features.as_ref()
+    }
 }
 
 /// Runs (or, with `resume`, goes on with) a fine-tuning.
@@ -127,17 +145,19 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
     }
     let (train, valid, targets) = (task.train().hash(), task.valid().hash(), task.targets_hash());
     let fingerprint = format!("{train:016x} {valid:016x} {targets:016x}");
-    Ok(Shared { settings, tokenizer, task, device: device.clone(), fingerprint })
+    Ok(Shared { settings, tokenizer, task, device: device.clone(), fingerprint, features: OnceLock::new() })
 }
 
 /// The settings with a learning rate: by the model's size, if none was given.
 fn with_rate(settings: &FinetuneSettings, model: &Model, observer: &mut dyn Observer) -> FinetuneSettings {
     let mut settings = settings.clone();
     if settings.optimizer.learning_rate == 0.0 {
-        let rate = usual_learning_rate(model.config());
+        let low_rank = settings.lora.rank > 0;
+        let rate = usual_learning_rate(model.config()) * if low_rank { settings::LORA_RATE } else { 1.0 };
         let (layers, width) = (model.config().num_hidden_layers, model.config().hidden_size);
-        observer
-            .event(Event::Note(&format!("learning rate {rate:e}, by the model's size ({layers} layers × {width})")));
+        let how = if low_rank { " and for low-rank changes" } else { "" };
+        let text = format!("learning rate {rate:e}, by the model's size ({layers} layers × {width}){how}");
+        observer.event(Event::Note(&text));
         settings.optimizer.learning_rate = rate;
     }
     settings
@@ -189,8 +209,16 @@ fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: b
 fn publish(shared: &Shared, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
     let chosen = seed_folder(folder, outcome.chosen);
     let out = &shared.settings.out;
-    for name in ["config.json", "model.safetensors"] {
-        copy(&chosen.join(name), &out.join(name))?;
+    for name in [
+        "adapter_model.safetensors",
+        "polyseme_adapter.json",
+        "adapter_config.json",
+        "model.safetensors",
+        "config.json",
+    ] {
+        if chosen.join(name).exists() {
+            copy(&chosen.join(name), &out.join(name))?;
+        }
     }
     shared.tokenizer.save(out)?;
     let rows = RunFolder::resume(&chosen)?.rows()?;

@@ -2,7 +2,7 @@
 
 use super::head::Probe;
 use super::{SeedResult, Shared, write_json};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::is_error;
 use crate::observer::{Event, Observer, Stop};
 use crate::state::{self, RunState};
@@ -12,7 +12,7 @@ use crate::training_loop::{End, Plan, Selection, Training, best_path};
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
-use polyseme_models::{HeadKind, Model};
+use polyseme_models::{HeadKind, Model, ParamGroup};
 use polyseme_tensor::Stream;
 use std::path::Path;
 
@@ -37,9 +37,14 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         shared.task.begin(&mut model, known);
         (model, new)
     };
-    settings.freeze.check(&model, &settings.model)?;
-    let freeze = settings.freeze.clone();
-    model.set_trainable(&|p| freeze.tunes(p));
+    if settings.lora.rank > 0 {
+        model.add_lora(&settings.lora, init)?;
+        model.set_trainable(&|p| p.group == ParamGroup::Head || p.name.contains(".lora_"));
+    } else {
+        settings.freeze.check(&model, &settings.model)?;
+        let freeze = settings.freeze.clone();
+        model.set_trainable(&|p| freeze.tunes(p));
+    }
     model.set_gradient_checkpointing(settings.gradient_checkpointing);
     Ok((model, new))
 }
@@ -80,7 +85,8 @@ pub(super) fn run(
     let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
 
     let stream = Stream::new(seed);
-    let objective = Supervised::new(&*shared.task);
+    let features = shared.features(&model, observer);
+    let objective = Supervised::new(&*shared.task, features);
     let order = stream.named("order");
     let steps = Steps::new(shared.task.train(), settings.batch_size, settings.epochs, order, state.position);
     let per_epoch = Steps::per_epoch(shared.task.train().len(), settings.batch_size);
@@ -102,8 +108,12 @@ pub(super) fn run(
     let best = training.state.best.as_ref().expect("every run validates at its end").step;
     model.load_tensors(&TensorFile::open(&best_path(&folder, best))?)?;
     let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.finish(&mut model) };
-    model.save(out)?;
+    match settings.lora.rank {
+        0 => model.save(out)?,
+        _ => model.save_adapter(&settings.lora, out, &settings.model)?,
+    }
     shared.tokenizer.save(out)?;
+    read_back(shared, &model, out)?;
     write_json(&result_path, &result)?;
     // As it is read back: a resumed run must compare the same digits.
     let result = finished(&result_path).unwrap_or(result);
@@ -111,6 +121,18 @@ pub(super) fn run(
     let _ = std::fs::remove_dir_all(folder.path().join("checkpoints"));
     let _ = std::fs::remove_file(best_path(&folder, best));
     Ok(Some(result))
+}
+
+/// Errors unless the folder that was written says what the model says.
+fn read_back(shared: &Shared, model: &Model, out: &Path) -> Result<()> {
+    let (again, _) = Model::open(&ModelFolder::open(out)?, model.head(), Stream::new(0), &shared.device)?;
+    let glance = |model: &Model| Supervised::new(&*shared.task, None).glance(model);
+    let (said, found) = (glance(model), glance(&again));
+    let far = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-3 * a.abs().max(1.0);
+    match said.len() == found.len() && !said.iter().zip(&found).any(far) {
+        true => Ok(()),
+        false => Err(Error::NotReadBack { folder: out.to_owned() }),
+    }
 }
 
 /// The result of a seed that came to its end.

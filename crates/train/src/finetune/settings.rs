@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{Metrics, metrics_of};
 use crate::pretrain::OptimizerSettings;
 use crate::pretrain::settings::{positive, seed, setting};
-use polyseme_models::EncoderConfig;
+use polyseme_models::{EncoderConfig, LoraSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -49,6 +49,9 @@ pub struct FinetuneSettings {
     pub label_smoothing: f64,
     /// What is not trained.
     pub freeze: Freeze,
+    /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
+    #[serde(default)]
+    pub lora: LoraSettings,
     /// Whether a new head begins as the logistic regression on the encoder's whitened features, and not
     /// with random values.
     #[serde(default = "yes")]
@@ -125,6 +128,7 @@ impl FinetuneSettings {
             class_weights: none(),
             label_smoothing: 0.0,
             freeze: Freeze::Nothing,
+            lora: LoraSettings::default(),
             probe_first: true,
             epochs: 10,
             patience: 3,
@@ -196,6 +200,13 @@ impl FinetuneSettings {
         if self.task == "choice" && self.choices.len() < 2 {
             return Err(setting("choices", format!("{:?}", self.choices), "the names of two columns or more"));
         }
+        if self.lora.rank > 0 && self.freeze != Freeze::Nothing {
+            return Err(setting("freeze", "given", "nothing: with low-rank changes the weights stay as they are"));
+        }
+        if self.lora.rank > 0 && self.from_scratch {
+            return Err(setting("from_scratch", true, "false: low-rank changes are changes of a model"));
+        }
+        positive("lora.alpha", self.lora.alpha)?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
         let by_size = self.optimizer.learning_rate == 0.0;
@@ -203,6 +214,10 @@ impl FinetuneSettings {
         OptimizerSettings { learning_rate, ..self.optimizer.clone() }.check()
     }
 }
+
+/// Multiple of the usual rate for low-rank changes, which want about ten times that of whole matrices
+/// (Biderman et al. 2024; Schulman et al. 2025).
+pub(super) const LORA_RATE: f64 = 10.0;
 
 /// What is usual for a BERT base, of 12 layers × 768.
 const USUAL: f64 = 5e-5;

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod choice;
 pub mod classify;
+pub mod features;
 pub mod multilabel;
 pub mod regress;
 pub mod rows;
@@ -16,6 +17,7 @@ use crate::error::Result;
 use crate::metrics::{Metrics, metrics_of};
 use crate::objective::Objective;
 use crate::observer::Stop;
+use features::Features;
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Mode, PackedBatch, Sequence, Tensor};
 use rows::{LooksAt, RowBatch, Rows, TOKENS_PER_BATCH};
@@ -85,21 +87,20 @@ pub trait Task: Send + Sync {
     }
 }
 
-/// What the model says of rows, in their order.
-pub(crate) fn outputs(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], mode: Mode) -> Tensor<2> {
+/// The hidden states of rows that their task looks at, in order. `(rows or tokens, hidden)`
+fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], mode: Mode) -> Tensor<2> {
     let packed = PackedBatch::new(sequences);
     match &rows.looks_at {
-        LooksAt::Sequences => model.sequence_outputs(&packed, mode),
-        LooksAt::Means => packed.means(model.hidden(&packed, mode)),
+        LooksAt::Sequences => model.sequence_states(&packed, mode),
         LooksAt::AllTokens => {
             let tokens: Vec<usize> = (0..packed.sequences()).flat_map(|i| packed.rows(i)).collect();
-            model.token_outputs(&packed, &tokens, mode)
+            model.token_states(&packed, &tokens, mode)
         }
         LooksAt::Tokens(tokens) => {
             let of = |(i, &row): (usize, &usize)| tokens[row].iter().map(move |&t| (i, t as usize)).collect::<Vec<_>>();
             let places = batch.iter().enumerate().flat_map(of);
             let tokens: Vec<usize> = places.map(|(i, t)| packed.row(i, t)).collect();
-            model.token_outputs(&packed, &tokens, mode)
+            model.token_states(&packed, &tokens, mode)
         }
     }
 }
@@ -107,18 +108,20 @@ pub(crate) fn outputs(model: &Model, rows: &Rows, batch: &[usize], sequences: &[
 /// A task as the training loop sees it.
 pub struct Supervised<'a> {
     task: &'a dyn Task,
+    /// Hidden states, where the encoder stays as it is.
+    features: Option<&'a Features>,
     /// Validation rows of like length together.
     valid: Vec<Vec<usize>>,
 }
 
 impl<'a> Supervised<'a> {
-    /// Of a task.
-    pub fn new(task: &'a dyn Task) -> Self {
+    /// Of a task; `features` where the encoder is not tuned.
+    pub fn new(task: &'a dyn Task, features: Option<&'a Features>) -> Self {
         let rows = task.valid();
         // Sorted by length: no padding either way, but attention runs over equal lengths at once.
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&i| rows.tokens(i));
-        Self { task, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
+        Self { task, features, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
     }
 
     /// What the task keeps of the model's outputs for each validation row; `None` if it was asked to stop.
@@ -130,17 +133,16 @@ impl<'a> Supervised<'a> {
             if stop.requested() {
                 return None;
             }
-            let found = outputs(model, rows, part, &rows.sequences(part), Mode::Eval);
+            let states = match self.features {
+                Some(features) => features.valid.of_rows(part, model.device()),
+                None => states(model, rows, part, &rows.sequences(part), Mode::Eval),
+            };
+            let found = model.head_outputs(states, Mode::Eval);
             let [_, width] = found.dims();
             let found: Vec<f32> = found.into_data().iter::<f32>().collect();
             let mut rest = found.as_slice();
             for &row in part {
-                let lines = match &rows.looks_at {
-                    LooksAt::Sequences | LooksAt::Means => rows.per_row(),
-                    LooksAt::AllTokens => rows.tokens(row),
-                    LooksAt::Tokens(tokens) => tokens[row].len(),
-                };
-                let (of_row, others) = rest.split_at(lines * width);
+                let (of_row, others) = rest.split_at(rows.states(row) * width);
                 kept[row] = self.task.keep(of_row, row);
                 rest = others;
             }
@@ -148,6 +150,14 @@ impl<'a> Supervised<'a> {
             progress(done, total);
         }
         Some(kept)
+    }
+
+    /// What the model says of the first few validation rows.
+    pub fn glance(&self, model: &Model) -> Vec<f32> {
+        let rows = self.task.valid();
+        let first: Vec<usize> = self.valid.first().map_or(&[][..], |part| &part[..part.len().min(16)]).to_vec();
+        let states = states(model, rows, &first, &rows.sequences(&first), Mode::Eval);
+        model.head_outputs(states, Mode::Eval).into_data().iter::<f32>().collect()
     }
 
     /// All metrics on the validation rows.
@@ -167,8 +177,11 @@ impl Objective for Supervised<'_> {
     type Batch = RowBatch;
 
     fn loss(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<1> {
-        let found = outputs(model, self.task.train(), &batch.rows, &batch.sequences, mode);
-        self.task.loss(found, batch)
+        let states = match self.features {
+            Some(features) => features.train.of_rows(&batch.rows, model.device()),
+            None => states(model, self.task.train(), &batch.rows, &batch.sequences, mode),
+        };
+        self.task.loss(model.head_outputs(states, mode), batch)
     }
 
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {

@@ -20,8 +20,6 @@ pub enum LooksAt {
     Tokens(Vec<Vec<u32>>),
     /// All tokens.
     AllTokens,
-    /// The mean of all tokens, without a head.
-    Means,
 }
 
 /// Encoded rows, each of one sequence or of several, laid end to end.
@@ -77,6 +75,14 @@ impl Rows {
         match &self.looks_at {
             LooksAt::Tokens(tokens) => tokens[row].len() as u64,
             _ => 1,
+        }
+    }
+    /// How many hidden states of a row the task looks at.
+    pub(crate) fn states(&self, row: usize) -> usize {
+        match &self.looks_at {
+            LooksAt::Sequences => self.per_row,
+            LooksAt::AllTokens => self.tokens(row),
+            LooksAt::Tokens(tokens) => tokens[row].len(),
         }
     }
     fn begin(&self, sequence: usize) -> usize {
