@@ -103,10 +103,10 @@ impl Encoder {
     ///
     /// # Errors
     /// No such head.
-    pub fn several_labels(&self) -> Result<(Vec<String>, Vec<f32>)> {
+    pub fn several_labels(&self) -> Result<(Vec<String>, Vec<f64>)> {
         match self.model.head() {
             HeadKind::MultiLabel(labels) => {
-                let thresholds = self.model.thresholds().map_or(vec![0.5; labels.len()], <[f32]>::to_vec);
+                let thresholds = self.model.thresholds().map_or(vec![0.5; labels.len()], <[f64]>::to_vec);
                 Ok((labels, thresholds))
             }
             other => Err(Error::WrongHead {

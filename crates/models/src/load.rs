@@ -19,7 +19,7 @@ pub(crate) struct Loaded {
     pub config: EncoderConfig,
     pub parts: Parts,
     pub values: Vec<(Spec, Vec<f32>)>,
-    pub thresholds: Option<Vec<f32>>,
+    pub thresholds: Option<Vec<f64>>,
     pub json: ConfigJson,
     pub report: LoadReport,
 }
@@ -202,10 +202,10 @@ fn labels(json: &mut ConfigJson) -> Result<Vec<String>> {
 }
 
 /// `thresholds`: the probability each label must have, as [`crate::Model::set_thresholds`] left it.
-fn thresholds(json: &mut ConfigJson, labels: usize) -> Result<Option<Vec<f32>>> {
+fn thresholds(json: &mut ConfigJson, labels: usize) -> Result<Option<Vec<f64>>> {
     let Some(value) = json.take("thresholds").filter(|value| !value.is_null()) else { return Ok(None) };
-    let numbers: Option<Vec<f32>> =
-        value.as_array().and_then(|list| list.iter().map(|n| n.as_f64().map(|n| n as f32)).collect());
+    let numbers: Option<Vec<f64>> =
+        value.as_array().and_then(|list| list.iter().map(serde_json::Value::as_f64).collect());
     match numbers.filter(|n| n.len() == labels && n.iter().all(|t| (0.0..=1.0).contains(t))) {
         Some(numbers) => Ok(Some(numbers)),
         None => Err(Error::BadKey {

@@ -75,7 +75,7 @@ pub struct Model {
     parts: Parts,
     params: Params,
     /// The probability each of several labels must have, if it was chosen.
-    thresholds: Option<Vec<f32>>,
+    thresholds: Option<Vec<f64>>,
     /// The folder's own `config.json`, so that keys nobody knows are written back.
     json: Option<ConfigJson>,
 }
@@ -192,13 +192,13 @@ impl Model {
     }
 
     /// The probability each label of a head for several must have to be said, if it was chosen on data.
-    pub fn thresholds(&self) -> Option<&[f32]> {
+    pub fn thresholds(&self) -> Option<&[f64]> {
         self.thresholds.as_deref()
     }
 
     /// Says what probability each label must have. It is kept in `config.json`, which the reference reads over.
     /// Panics unless there is one for each label.
-    pub fn set_thresholds(&mut self, thresholds: Vec<f32>) {
+    pub fn set_thresholds(&mut self, thresholds: Vec<f64>) {
         assert_eq!(self.head().labels().map(<[String]>::len), Some(thresholds.len()), "a threshold for each label");
         self.thresholds = Some(thresholds);
     }

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::finetune::data::Columns;
 use crate::finetune::read::Reading;
+use crate::finetune::vectors_of;
 use crate::metrics::Metrics;
 use crate::observer::Stop;
 use crate::tasks::Supervised;
@@ -59,6 +60,7 @@ pub fn evaluate(
         tokenizer: &encoder.tokenizer,
         longest: encoder.max_length(settings.max_length)?,
         stride: settings.stride,
+        vectors: vectors_of(encoder.sentence_modules()?.map(|modules| modules.pooling))?,
     };
     let task = reading.to_measure(&encoder.model, file)?;
     let measured = Supervised::new(&*task, None);

@@ -103,7 +103,7 @@ fn several_labels() {
     let encoder = Encoder::open(&settings.out).unwrap();
     let (labels, thresholds) = encoder.several_labels().unwrap();
     assert_eq!(labels, ["animal", "the"]);
-    assert!(thresholds.iter().zip(&found.thresholds).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6));
+    assert_eq!(thresholds, found.thresholds);
     let config = String::from_utf8(bytes(settings.out.join("config.json"))).unwrap();
     assert!(config.contains("multi_label_classification") && config.contains("thresholds"), "{config}");
 }
@@ -255,6 +255,49 @@ fn weights_of_classes_and_smoothing_change_what_is_learned() {
     (wrong.task, wrong.metric, wrong.class_weights) = ("classify".into(), "accuracy".into(), "some".into());
     assert!(wrong.check().unwrap_err().to_string().contains("`none` or `balanced`"));
     assert_eq!(Columns::default().choices, Vec::<String>::new());
+}
+
+#[test]
+fn vectors_of_pairs() {
+    let bench = Bench::new();
+    // Two sentences are as alike as they are about the same.
+    let scored = |from: u64, n: u64| {
+        (from..from + n).fold("one,two,score\n".to_owned(), |mut text, i| {
+            let (a, b) = ((i % 2) as usize, (i / 2 % 2) as usize);
+            let score = if a == b { 5.0 } else { 1.0 };
+            _ = writeln!(text, "{},{},{score}", sentence(a, 5_000 + i), sentence(b, 6_000 + i));
+            text
+        })
+    };
+    let (train, valid) = (bench.file("train.csv", &scored(0, 60)), bench.file("valid.csv", &scored(3_000, 40)));
+    let mut settings = bench.settings("similarity", &train, &valid);
+    (settings.text, settings.pair, settings.label) = (Some("one".into()), Some("two".into()), Some("score".into()));
+    let outcome = bench.learns(&settings);
+    assert!(outcome.median > 0.8, "{outcome:?}");
+    // The folder says how its vectors are made, and they are alike where they should be.
+    let encoder = Encoder::open(&settings.out).unwrap();
+    let [a, b, c] = [sentence(0, 1), sentence(0, 2), sentence(1, 3)];
+    let vectors = encoder.embed(&[&a, &b, &c], &Default::default()).unwrap();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    assert!((dot(&vectors[0], &vectors[0]) - 1.0).abs() < 1e-5, "vectors have length 1");
+    assert!(dot(&vectors[0], &vectors[1]) > dot(&vectors[0], &vectors[2]) + 0.3);
+
+    // Partners: a sentence and itself with other words around.
+    let partners = |from: u64, n: u64| {
+        (from..from + n).fold("one,two\n".to_owned(), |mut text, i| {
+            let s = sentence((i % 2) as usize, 40_000 + i);
+            _ = writeln!(text, "{s},{}", s.replace("the ", ""));
+            text
+        })
+    };
+    let (train, valid) = (bench.file("pairs.csv", &partners(0, 80)), bench.file("others.csv", &partners(3_000, 30)));
+    let mut settings = bench.settings("retrieval", &train, &valid);
+    (settings.text, settings.pair, settings.batch_size) = (Some("one".into()), Some("two".into()), 16);
+    let outcome = bench.learns(&settings);
+    let Metrics::Retrieval(found) = &outcome.results[0].valid else { panic!("{outcome:?}") };
+    assert!(found.mrr > 0.5 && found.candidates == 30 && found.accuracy_at_1 <= found.mrr, "{found:?}");
+    let wrong = FinetuneSettings { pair: None, ..settings };
+    assert!(wrong.check().unwrap_err().to_string().contains("`pair`"));
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub struct FinetuneArgs {
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
     /// What is learned: classify, one label of several; multilabel, any number of labels; regress, a
-    /// number; tag, a label for each word; qa, an answer copied from a passage; choice, the best of several
+    /// number; tag, a label for each word; qa, an answer copied from a passage; choice, the best of several;
+    /// similarity, vectors of pairs with a score; retrieval, vectors of pairs that belong together
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
     /// Labelled rows to learn from: .csv, .tsv, .jsonl or .parquet; for tag .conll (a token and its tag a
@@ -78,7 +79,7 @@ pub struct FinetuneArgs {
     #[arg(long, value_name = "N")]
     pub patience: Option<u64>,
     /// What chooses the best epoch [default: accuracy; micro_f1 of several labels, spearman of numbers, f1 of
-    /// tags and answers]
+    /// tags and answers, mrr of pairs]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Rows an optimizer step

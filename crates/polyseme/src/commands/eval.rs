@@ -49,6 +49,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         Metrics::Classify(m) => of_classes(m),
         Metrics::Multilabel(m) => of_labels("label", &m.classes),
         Metrics::Tag(m) => of_labels("label", &m.types),
+        Metrics::Regress(_) if task == "similarity" => String::new(),
         Metrics::Regress(m) => {
             format!("\nalways giving the mean ({:.4}) would have an rmse of {:.4}\n", m.mean, m.deviation)
         }
@@ -60,6 +61,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
             group(m.unanswerable)
         ),
         Metrics::Answer(_) => String::new(),
+        Metrics::Retrieval(m) => format!("\neach among {} candidates\n", group(m.candidates)),
     };
     context.result(&json, &text)
 }

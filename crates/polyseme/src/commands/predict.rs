@@ -82,7 +82,7 @@ fn say(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Resul
         HeadKind::MultiLabel(labels) => {
             let (_, thresholds) = encoder.several_labels()?;
             let of = |scores: Vec<f32>| {
-                let true_of = |i: &usize| scores[*i] >= thresholds[*i];
+                let true_of = |i: &usize| f64::from(scores[*i]) >= thresholds[*i];
                 let said: Vec<&String> = (0..labels.len()).filter(true_of).map(|i| &labels[i]).collect();
                 keys(json!({ "labels": said, "scores": each(&labels, &scores) }))
             };

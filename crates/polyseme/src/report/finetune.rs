@@ -16,6 +16,8 @@ use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOutcome, made: &Made) -> String {
     let chosen = outcome.results.iter().find(|r| r.seed == outcome.chosen).or(outcome.results.first());
     let title = match chosen.map(|r| &r.valid) {
+        Some(Metrics::Retrieval(_)) => "Vectors that find each other".to_owned(),
+        Some(Metrics::Regress(_)) if settings.task == "similarity" => "Vectors as alike as their texts".to_owned(),
         Some(Metrics::Regress(_)) => "A number for each text".to_owned(),
         Some(Metrics::Classify(m)) if settings.task == "choice" => format!("The best of {} choices", m.labels.len()),
         Some(Metrics::Classify(m)) => format!("A classifier of {} classes", m.labels.len()),
@@ -67,6 +69,15 @@ fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&
                 _ => ".".to_owned(),
             });
         }
+        Some(Metrics::Retrieval(m)) => text.push_str(&format!(
+            "{} of the validation texts find their partner first, among {}.",
+            percent(m.accuracy_at_1),
+            m.candidates
+        )),
+        Some(Metrics::Regress(m)) if settings.task == "similarity" => text.push_str(&format!(
+            "The cosines of the validation pairs' vectors go with their scores: the correlation of ranks is {:.3}.",
+            m.spearman
+        )),
         Some(Metrics::Regress(m)) => text.push_str(&format!(
             "Its numbers are {} from the validation rows' own, as the root of the mean square; always giving their \
              mean, {}, would be {} away.",
@@ -141,8 +152,10 @@ fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<
 /// A metric as it is read.
 fn score(metric: &str, value: f64) -> String {
     match metric {
-        "accuracy" | "macro_f1" | "micro_f1" | "f1" | "precision" | "recall" | "exact_match" => percent(value),
-        "spearman" | "pearson" => format!("{value:.3}"),
+        "accuracy" | "macro_f1" | "micro_f1" | "f1" | "precision" | "recall" | "exact_match" | "accuracy_at_1" => {
+            percent(value)
+        }
+        "spearman" | "pearson" | "mrr" | "ndcg_at_10" => format!("{value:.3}"),
         _ => short(value),
     }
 }

@@ -29,6 +29,8 @@ pub enum LabelRule {
     Always,
     /// A value or nothing: a row may have no label.
     Maybe,
+    /// There is none.
+    Never,
 }
 
 /// A text or pair with its label, and where it stands in its file.
@@ -63,18 +65,19 @@ impl Labelled {
     /// without text, second text or label.
     pub fn new(table: &Table, columns: &Columns, rule: LabelRule) -> Result<Self> {
         let file = table.path.clone();
-        let label = match &columns.label {
-            Some(name) => table.column(name)?,
-            None => table.guess_label()?,
+        let label = match (&columns.label, rule) {
+            (_, LabelRule::Never) => None,
+            (Some(name), _) => Some(table.column(name)?),
+            (None, _) => Some(table.guess_label()?),
         };
         let text = match &columns.text {
             Some(name) => table.column(name)?,
-            None => table.guess_text(Some(&label.name))?,
+            None => table.guess_text(label.map(|label| label.name.as_str()))?,
         };
         let pair = columns.pair.as_ref().map(|name| table.column(name)).transpose()?;
         let choices: Vec<&Column> =
             columns.choices.iter().map(|name| table.column(name)).collect::<std::result::Result<_, _>>()?;
-        let named = [Some((text, "text")), pair.map(|p| (p, "pair")), Some((label, "label"))];
+        let named = [Some((text, "text")), pair.map(|p| (p, "pair")), label.map(|l| (l, "label"))];
         let named = named.into_iter().flatten().chain(choices.iter().map(|c| (*c, "choice")));
         let named: Vec<(&Column, &'static str)> = named.collect();
         for (i, (a, first)) in named.iter().enumerate() {
@@ -92,7 +95,7 @@ impl Labelled {
             .map(|i| LabelledRow {
                 texts: (value(text, i), pair.map(|p| value(p, i))),
                 choices: choices.iter().map(|c| value(c, i)).collect(),
-                label: value(label, i).trim().to_owned(),
+                label: label.map(|l| value(l, i).trim().to_owned()).unwrap_or_default(),
                 row: i + 1,
             })
             .collect();
@@ -100,7 +103,7 @@ impl Labelled {
         let columns = Columns {
             text: name(text),
             pair: pair.and_then(name),
-            label: name(label),
+            label: label.and_then(name),
             choices: columns.choices.clone(),
         };
         Ok(Self { file, columns, rows })
@@ -207,6 +210,20 @@ impl Labelled {
 
     fn unseen(&self, row: &LabelledRow, label: &str, known: &[String]) -> Error {
         Error::UnseenLabel { file: self.file.clone(), row: row.row, label: label.to_owned(), known: shortened(known) }
+    }
+
+    /// Encodes the two texts of each row apart from each other, cut at `max_length` tokens.
+    ///
+    /// # Errors
+    /// A length without room for the special tokens.
+    pub fn encode_apart(&self, tokenizer: &Tokenizer, max_length: usize, looks_at: LooksAt) -> Result<Rows> {
+        let mut rows = Rows::new(2, looks_at);
+        for part in self.rows.chunks(4_096) {
+            let both = |r: &LabelledRow| [(r.texts.0.clone(), None), (r.texts.1.clone().unwrap_or_default(), None)];
+            let texts: Vec<_> = part.iter().flat_map(both).collect();
+            tokenizer.encode_batch(&texts, max_length)?.iter().for_each(|e| rows.push(e));
+        }
+        Ok(rows)
     }
 
     /// Encodes all rows, cut at `max_length` tokens; each choice behind its text.

@@ -13,9 +13,11 @@ use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
 use crate::tasks::Task;
 use crate::tasks::features::Features;
+use crate::tasks::rows::LooksAt;
 pub use freeze::Freeze;
 use head::Probe;
 use polyseme_formats::ModelFolder;
+use polyseme_formats::folder::{Pooling, SentenceModules, write_sentence_modules};
 use polyseme_formats::run::RunFolder;
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
@@ -135,6 +137,7 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
         tokenizer: &tokenizer,
         longest,
         stride: settings.stride,
+        vectors: vectors_of(source.sentence_modules()?.map(|modules| modules.pooling))?,
     };
     let task = reading.to_learn(&settings, &|labels| like_the_model(labels, &source), observer)?;
     let cut = task.train().truncated + task.valid().truncated;
@@ -146,6 +149,19 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
     let (train, valid, targets) = (task.train().hash(), task.valid().hash(), task.targets_hash());
     let fingerprint = format!("{train:016x} {valid:016x} {targets:016x}");
     Ok(Shared { settings, tokenizer, task, device: device.clone(), fingerprint, features: OnceLock::new() })
+}
+
+/// What a sentence vector is made of, by how a folder pools: the mean where it says nothing.
+pub(crate) fn vectors_of(pooling: Option<Pooling>) -> Result<LooksAt> {
+    match pooling {
+        None | Some(Pooling::Mean) => Ok(LooksAt::Means),
+        Some(Pooling::Cls) => Ok(LooksAt::Firsts),
+        Some(Pooling::Max) => Err(Error::Setting {
+            key: "pooling".into(),
+            found: "max".into(),
+            expected: "mean or cls, in 1_Pooling/config.json of the model".into(),
+        }),
+    }
 }
 
 /// The settings with a learning rate: by the model's size, if none was given.
@@ -221,10 +237,24 @@ fn publish(shared: &Shared, folder: &mut RunFolder, outcome: &FinetuneOutcome) -
         }
     }
     shared.tokenizer.save(out)?;
+    write_modules(shared, out)?;
     let rows = RunFolder::resume(&chosen)?.rows()?;
     folder.truncate_log(0)?;
     rows.iter().try_for_each(|row| folder.log(row))?;
     write_json(&folder.path().join("results.json"), outcome)
+}
+
+/// Says how the vectors of an encoder that learned them are made, so that sentence-transformers opens it.
+fn write_modules(shared: &Shared, out: &Path) -> Result<()> {
+    let pooling = match shared.task.train().looks_at {
+        LooksAt::Means => Pooling::Mean,
+        LooksAt::Firsts => Pooling::Cls,
+        _ => return Ok(()),
+    };
+    let config = ModelFolder::open(out)?.config()?;
+    let width = ["hidden_size", "dim"].iter().find_map(|key| config.peek(key)?.as_u64()).unwrap_or(0) as usize;
+    let modules = SentenceModules { pooling, normalize: true, max_seq_length: Some(shared.settings.max_length) };
+    Ok(write_sentence_modules(out, &modules, width)?)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -5,6 +5,8 @@ use super::settings::FinetuneSettings;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::tasks::regress::{Regress, Scale};
+use crate::tasks::rows::LooksAt;
+use crate::tasks::similarity::{Retrieval, Similarity};
 use crate::tasks::{Part, Task, answer, choice::Choose, classify::Classify, multilabel::Multilabel, tag};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Stream;
@@ -25,12 +27,19 @@ pub struct Reading<'a> {
     pub longest: usize,
     /// Tokens that windows of a long passage share.
     pub stride: usize,
+    /// What a sentence vector is made of.
+    pub vectors: LooksAt,
 }
 
 impl Reading<'_> {
     /// Rows of a table with what is true of each.
     fn part<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
         Ok(Part { rows: rows.encode(self.tokenizer, self.longest)?, targets })
+    }
+
+    /// Pairs of texts that are encoded apart.
+    fn apart<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
+        Ok(Part { rows: rows.encode_apart(self.tokenizer, self.longest, self.vectors.clone())?, targets })
     }
 
     fn table(&self, file: &Path, columns: &Columns, rule: LabelRule) -> Result<Labelled> {
@@ -55,8 +64,8 @@ impl Reading<'_> {
             HeadKind::MultiLabel(labels) => {
                 let rows = self.table(file, self.columns, LabelRule::Maybe)?;
                 let part = self.part(&rows, rows.several_of(&labels, self.label_separator)?)?;
-                let thresholds = model.thresholds().map_or(vec![0.5; labels.len()], <[f32]>::to_vec);
-                Box::new(Multilabel::new(labels, Part::none(), part).with_thresholds(&thresholds))
+                let thresholds = model.thresholds().map_or(vec![0.5; labels.len()], <[f64]>::to_vec);
+                Box::new(Multilabel::new(labels, Part::none(), part).with_thresholds(thresholds))
             }
             HeadKind::Regress => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
@@ -79,6 +88,22 @@ impl Reading<'_> {
                 enough_choices(&rows.columns)?;
                 let part = self.part(&rows, rows.chosen()?)?;
                 Box::new(Choose::new(rows.columns.choices.clone(), Part::none(), part))
+            }
+            HeadKind::None if self.columns.pair.is_some() => {
+                let table = Table::read(file)?;
+                match self.columns.label.is_some() || table.guess_label().is_ok() {
+                    true => {
+                        let rows = Labelled::new(&table, self.columns, LabelRule::Always)?;
+                        let scores = rows.measured()?;
+                        let part = self.apart(&rows, scores.clone())?;
+                        Box::new(Similarity::new(&scores, Part::none(), part))
+                    }
+                    false => {
+                        let rows = Labelled::new(&table, self.columns, LabelRule::Never)?;
+                        let part = self.apart(&rows, vec![(); rows.rows.len()])?;
+                        Box::new(Retrieval::new(Part::none(), part))
+                    }
+                }
             }
             head => {
                 return Err(polyseme_infer::Error::WrongHead {
@@ -125,6 +150,15 @@ impl Reading<'_> {
                         let valid = self.part(&valid, valid.measured()?)?;
                         Box::new(Regress::new(scale, self.part(&train, numbers)?, valid))
                     }
+                    "similarity" => {
+                        let scores = train.measured()?;
+                        let valid = self.apart(&valid, valid.measured()?)?;
+                        Box::new(Similarity::new(&scores, self.apart(&train, scores.clone())?, valid))
+                    }
+                    "retrieval" => {
+                        let part = |rows: &Labelled| self.apart(rows, vec![(); rows.rows.len()]);
+                        Box::new(Retrieval::new(part(&train)?, part(&valid)?))
+                    }
                     "choice" => {
                         let part = |rows: &Labelled| self.part(rows, rows.chosen()?);
                         Box::new(Choose::new(train.columns.choices.clone(), part(&train)?, part(&valid)?))
@@ -149,7 +183,11 @@ impl Reading<'_> {
         observer: &mut dyn Observer,
     ) -> Result<(Labelled, Labelled)> {
         let task = settings.task.as_str();
-        let rule = if task == "multilabel" { LabelRule::Maybe } else { LabelRule::Always };
+        let rule = match task {
+            "multilabel" => LabelRule::Maybe,
+            "retrieval" => LabelRule::Never,
+            _ => LabelRule::Always,
+        };
         let train = self.table(&settings.train, self.columns, rule)?;
         if task == "choice" {
             enough_choices(&train.columns)?;

@@ -105,8 +105,9 @@ fn none() -> String {
 }
 
 /// Tasks that can be learned: one label of several, several labels, a number, a label for each word, an answer
-/// copied from a passage, the best of several choices.
-pub const TASKS: [&str; 6] = ["classify", "multilabel", "regress", "tag", "qa", "choice"];
+/// copied from a passage, the best of several choices; and of sentence vectors pairs with a score, and pairs that
+/// belong together.
+pub const TASKS: [&str; 8] = ["classify", "multilabel", "regress", "tag", "qa", "choice", "similarity", "retrieval"];
 
 impl FinetuneSettings {
     /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,
@@ -147,7 +148,11 @@ impl FinetuneSettings {
     /// The usual settings of a task: best epoch by the first of its metrics; passages in windows of 384 tokens.
     pub fn of_task(task: &str, model: impl Into<PathBuf>, train: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         let metric = metrics_of(task)[0].to_owned();
-        let max_length = if task == "qa" { 384 } else { 256 };
+        let max_length = match task {
+            "qa" => 384,
+            "similarity" | "retrieval" => 128,
+            _ => 256,
+        };
         Self { task: task.to_owned(), metric, max_length, ..Self::classify(model, train, out) }
     }
 
@@ -202,6 +207,13 @@ impl FinetuneSettings {
         }
         if self.lora.rank > 0 && self.freeze != Freeze::Nothing {
             return Err(setting("freeze", "given", "nothing: with low-rank changes the weights stay as they are"));
+        }
+        let vectors = ["similarity", "retrieval"].contains(&self.task.as_str());
+        if vectors && self.pair.is_none() {
+            return Err(setting("pair", "missing", "the column of the second text"));
+        }
+        if vectors && (self.lora.rank > 0 || self.freeze == Freeze::Encoder) {
+            return Err(setting("task", &self.task, "one with a head: vectors are learned by the encoder itself"));
         }
         if self.lora.rank > 0 && self.from_scratch {
             return Err(setting("from_scratch", true, "false: low-rank changes are changes of a model"));

@@ -6,6 +6,7 @@ pub mod spans;
 pub mod tags;
 
 use multilabel::MultilabelMetrics;
+use ranking::RetrievalMetrics;
 use serde::{Deserialize, Serialize};
 use spans::SpanMetrics;
 use tags::TagMetrics;
@@ -152,6 +153,8 @@ pub enum Metrics {
     Tag(TagMetrics),
     /// Answers copied from passages.
     Answer(SpanMetrics),
+    /// Partners found by their vectors.
+    Retrieval(RetrievalMetrics),
 }
 
 impl Metrics {
@@ -163,6 +166,7 @@ impl Metrics {
             Self::Regress(m) => m.get(name),
             Self::Tag(m) => m.get(name),
             Self::Answer(m) => m.get(name),
+            Self::Retrieval(m) => m.get(name),
         }
     }
 
@@ -182,6 +186,7 @@ impl Metrics {
             Self::Regress(m) => (m.rows, "rows"),
             Self::Tag(m) => (m.tokens, "words"),
             Self::Answer(m) => (m.rows, "questions"),
+            Self::Retrieval(m) => (m.rows, "pairs"),
         }
     }
 }
@@ -194,6 +199,8 @@ pub fn metrics_of(task: &str) -> &'static [&'static str] {
         "tag" => &["f1", "precision", "recall", "macro_f1", "accuracy", "loss"],
         "qa" => &["f1", "exact_match", "loss"],
         "choice" => &["accuracy", "loss"],
+        "similarity" => &["spearman", "pearson", "loss"],
+        "retrieval" => &["mrr", "ndcg_at_10", "accuracy_at_1", "loss"],
         _ => &["accuracy", "macro_f1", "loss"],
     }
 }

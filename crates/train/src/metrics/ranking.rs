@@ -1,5 +1,54 @@
 //! Scores of rankings, equal to scikit-learn's.
 
+use serde::{Deserialize, Serialize};
+
+/// Scores of finding each text's partner among others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetrievalMetrics {
+    /// Mean of one over the partner's rank.
+    pub mrr: f64,
+    /// Normalized discounted cumulative gain of the first ten.
+    pub ndcg_at_10: f64,
+    /// Share of partners that come first.
+    pub accuracy_at_1: f64,
+    /// Mean cross-entropy of the partner among the candidates.
+    pub loss: f64,
+    /// Texts that looked for their partner.
+    pub rows: u64,
+    /// Among how many.
+    pub candidates: u64,
+}
+
+impl RetrievalMetrics {
+    /// From the partners' ranks, counted from 1. Panics if there are none.
+    pub fn new(ranks: &[usize], loss: f64, candidates: u64) -> Self {
+        assert!(!ranks.is_empty(), "metrics of no rows");
+        let gain = |&rank: &usize| {
+            let first: Vec<f64> = (1..=10).map(|r| f64::from(u8::from(r == rank))).collect();
+            ndcg_at(10, &first, &[1.0])
+        };
+        Self {
+            mrr: mrr(ranks),
+            ndcg_at_10: ranks.iter().map(gain).sum::<f64>() / ranks.len() as f64,
+            accuracy_at_1: accuracy_at_1(ranks),
+            loss,
+            rows: ranks.len() as u64,
+            candidates,
+        }
+    }
+
+    /// A metric by its name: `mrr`, `ndcg_at_10`, `accuracy_at_1`, `loss`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        match name {
+            "mrr" => Some(self.mrr),
+            "ndcg_at_10" => Some(self.ndcg_at_10),
+            "accuracy_at_1" => Some(self.accuracy_at_1),
+            "loss" => Some(self.loss),
+            _ => None,
+        }
+    }
+}
+
 /// Mean reciprocal rank: the mean of 1/rank, ranks from 1. Panics if there are none, or one is 0.
 pub fn mrr(ranks: &[usize]) -> f64 {
     mean(ranks, |rank| 1.0 / rank as f64)
@@ -22,7 +71,7 @@ pub fn recall_at(k: usize, ranks: &[usize]) -> f64 {
 /// that could be given, in any order. The gain is the relevance itself, not 2^relevance - 1.
 pub fn ndcg_at(k: usize, relevance: &[f64], ideal: &[f64]) -> f64 {
     let gain = |relevance: &[f64]| -> f64 {
-        relevance.iter().take(k).enumerate().map(|(i, r)| r / (i as f64 + 2.0).log2()).sum()
+        relevance.iter().take(k).enumerate().fold(0.0, |sum, (i, r)| sum + r / (i as f64 + 2.0).log2())
     };
     let mut ideal = ideal.to_vec();
     ideal.sort_by(|a, b| b.total_cmp(a));

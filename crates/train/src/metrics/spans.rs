@@ -106,10 +106,12 @@ pub fn normalize(answer: &str) -> String {
 }
 
 /// Python's `\w` but for the underscore, which is punctuation: letters and numbers. Rust also calls
-/// some marks and symbols alphabetic; those that are used beside Latin letters are told apart here.
+/// some marks alphabetic: those used with Latin letters, and letters in circles and squares, are told
+/// apart. Deviation: vowel signs of other scripts count as letters, so an article right beside one stays.
 fn is_word(c: char) -> bool {
-    let no_letter = matches!(c, '\u{345}' | '\u{363}'..='\u{36f}' | '\u{24b6}'..='\u{24e9}');
-    c.is_alphanumeric() && !no_letter
+    let combining = matches!(c, '\u{345}' | '\u{363}'..='\u{36f}' | '\u{1dd3}'..='\u{1df4}');
+    let enclosed = matches!(c, '\u{24b6}'..='\u{24e9}' | '\u{1f130}'..='\u{1f189}');
+    c.is_alphanumeric() && !combining && !enclosed
 }
 
 /// Python's `str.isspace`.

@@ -62,7 +62,7 @@ impl TagMetrics {
             precision: all.precision,
             recall: all.recall,
             f1: all.f1,
-            macro_f1: types.iter().map(|t| t.f1).sum::<f64>() / types.len().max(1) as f64,
+            macro_f1: types.iter().fold(0.0, |sum, t| sum + t.f1) / types.len().max(1) as f64,
             accuracy: right as f64 / tokens as f64,
             loss,
             tokens: tokens as u64,

@@ -11,6 +11,7 @@ pub mod features;
 pub mod multilabel;
 pub mod regress;
 pub mod rows;
+pub mod similarity;
 pub mod tag;
 
 use crate::error::Result;
@@ -92,6 +93,11 @@ fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], m
     let packed = PackedBatch::new(sequences);
     match &rows.looks_at {
         LooksAt::Sequences => model.sequence_states(&packed, mode),
+        LooksAt::Firsts => {
+            let firsts: Vec<usize> = (0..packed.sequences()).map(|i| packed.row(i, 0)).collect();
+            model.token_states(&packed, &firsts, mode)
+        }
+        LooksAt::Means => packed.means(model.hidden(&packed, mode)),
         LooksAt::AllTokens => {
             let tokens: Vec<usize> = (0..packed.sequences()).flat_map(|i| packed.rows(i)).collect();
             model.token_states(&packed, &tokens, mode)
@@ -124,6 +130,14 @@ impl<'a> Supervised<'a> {
         Self { task, features, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
     }
 
+    /// What the model says by its head; a task of vectors has none.
+    fn says(&self, model: &Model, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match self.task.head() {
+            HeadKind::None => states,
+            _ => model.head_outputs(states, mode),
+        }
+    }
+
     /// What the task keeps of the model's outputs for each validation row; `None` if it was asked to stop.
     pub fn kept(&self, model: &Model, progress: &mut dyn FnMut(u64, u64), stop: &Stop) -> Option<Vec<Vec<f32>>> {
         let rows = self.task.valid();
@@ -137,7 +151,7 @@ impl<'a> Supervised<'a> {
                 Some(features) => features.valid.of_rows(part, model.device()),
                 None => states(model, rows, part, &rows.sequences(part), Mode::Eval),
             };
-            let found = model.head_outputs(states, Mode::Eval);
+            let found = self.says(model, states, Mode::Eval);
             let [_, width] = found.dims();
             let found: Vec<f32> = found.into_data().iter::<f32>().collect();
             let mut rest = found.as_slice();
@@ -157,7 +171,7 @@ impl<'a> Supervised<'a> {
         let rows = self.task.valid();
         let first: Vec<usize> = self.valid.first().map_or(&[][..], |part| &part[..part.len().min(16)]).to_vec();
         let states = states(model, rows, &first, &rows.sequences(&first), Mode::Eval);
-        model.head_outputs(states, Mode::Eval).into_data().iter::<f32>().collect()
+        self.says(model, states, Mode::Eval).into_data().iter::<f32>().collect()
     }
 
     /// All metrics on the validation rows.
@@ -181,7 +195,7 @@ impl Objective for Supervised<'_> {
             Some(features) => features.train.of_rows(&batch.rows, model.device()),
             None => states(model, self.task.train(), &batch.rows, &batch.sequences, mode),
         };
-        self.task.loss(model.head_outputs(states, mode), batch)
+        self.task.loss(self.says(model, states, mode), batch)
     }
 
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {

@@ -26,8 +26,8 @@ impl Multilabel {
     }
 
     /// With the thresholds that a model has.
-    pub fn with_thresholds(mut self, thresholds: &[f32]) -> Self {
-        self.thresholds = Some(thresholds.iter().map(|&t| f64::from(t)).collect());
+    pub fn with_thresholds(mut self, thresholds: Vec<f64>) -> Self {
+        self.thresholds = Some(thresholds);
         self
     }
 
@@ -89,7 +89,7 @@ impl Task for Multilabel {
 
     fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {
         let thresholds = choose_thresholds(&self.valid.targets, &self.probabilities(kept));
-        model.set_thresholds(thresholds.iter().map(|&t| t as f32).collect());
+        model.set_thresholds(thresholds.clone());
         self.measured(kept, &thresholds)
     }
 }

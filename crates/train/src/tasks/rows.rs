@@ -16,6 +16,10 @@ const WINDOW: usize = 4;
 pub enum LooksAt {
     /// What a head over sequences looks at.
     Sequences,
+    /// The first token of each sequence, without a head.
+    Firsts,
+    /// The mean of all tokens of each sequence, without a head.
+    Means,
     /// These tokens of each, at least one.
     Tokens(Vec<Vec<u32>>),
     /// All tokens.
@@ -80,7 +84,7 @@ impl Rows {
     /// How many hidden states of a row the task looks at.
     pub(crate) fn states(&self, row: usize) -> usize {
         match &self.looks_at {
-            LooksAt::Sequences => self.per_row,
+            LooksAt::Sequences | LooksAt::Firsts | LooksAt::Means => self.per_row,
             LooksAt::AllTokens => self.tokens(row),
             LooksAt::Tokens(tokens) => tokens[row].len(),
         }
