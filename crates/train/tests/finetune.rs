@@ -213,7 +213,7 @@ fn seeds_give_a_median_and_a_spread_and_early_stopping_ends_sooner() {
     settings.patience = 2;
     // So high that it stops learning at once.
     settings.optimizer.learning_rate = 0.5;
-    let (outcome, _) = run(&settings, false).unwrap();
+    let (outcome, listener) = run(&settings, false).unwrap();
     let mut values: Vec<f64> = outcome.results.iter().map(|r| r.valid.get("loss").unwrap()).collect();
     values.sort_by(f64::total_cmp);
     assert_eq!((outcome.median, outcome.spread), (values[1], (values[0], values[2])));
@@ -228,6 +228,8 @@ fn seeds_give_a_median_and_a_spread_and_early_stopping_ends_sooner() {
         assert!(last == 5 * (result.epoch + 2) || last == 200, "best epoch {}, last step {last}", result.epoch);
     }
     assert!(outcome.results.iter().any(|r| r.epoch < 38));
+    let stuck = outcome.results.iter().filter(|r| r.valid.stuck().is_some()).count();
+    assert_eq!(listener.warnings.iter().filter(|w| w.contains("is stuck: it says `")).count(), stuck);
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn summary(o: &FinetuneOutcome, settings: &FinetuneSettings) -> String {
         .iter()
         .map(|r| {
             let kept = if r.seed == o.chosen && o.results.len() > 1 { " (kept)" } else { "" };
+            let kept = if r.valid.stuck().is_some() { format!("{kept} (stuck)") } else { kept.to_owned() };
             let first = [format!("{}{kept}", r.seed), r.epoch.to_string()];
             let value = |name: &&str| format!("{:.4}", r.valid.get(name).unwrap_or(f64::NAN));
             first.into_iter().chain(metrics.iter().map(value)).collect()
@@ -63,5 +64,6 @@ fn summary(o: &FinetuneOutcome, settings: &FinetuneSettings) -> String {
         text += &format!("\nmedian {} {:.4} (from {low:.4} to {high:.4})\n", settings.metric, o.median);
     }
     let model = o.model.display();
-    text + &format!("\nmodel  {model}\nnext:  polyseme eval {model} --data FILE, or polyseme predict {model} FILE\n")
+    let use_it = if ["similarity", "retrieval"].contains(&settings.task.as_str()) { "embed" } else { "predict" };
+    text + &format!("\nmodel  {model}\nnext:  polyseme eval {model} --data FILE, or polyseme {use_it} {model} FILE\n")
 }

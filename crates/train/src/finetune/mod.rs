@@ -100,7 +100,13 @@ pub fn finetune(
         observer.event(Event::Stage(&format!("fine-tune, seed {n}")));
         let found = seed::run(&shared, n, probe.as_ref(), resume, &seed_folder(&folder, n), observer, stop);
         match found {
-            Ok(Some(result)) => results.push(result),
+            Ok(Some(result)) => {
+                if let Some(said) = result.valid.stuck() {
+                    let text = format!("seed {n} is stuck: it says {said} of all validation rows");
+                    observer.event(Event::Warning(&text));
+                }
+                results.push(result);
+            }
             Ok(None) => return Ok(outcome(settings, results, true)),
             Err(error) => {
                 drop(folder);

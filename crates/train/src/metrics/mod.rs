@@ -170,6 +170,24 @@ impl Metrics {
         }
     }
 
+    /// Whether it says the same of all rows, which is a training that got stuck; the label it says, where there is
+    /// one. `None` where rows are all alike themselves.
+    pub fn stuck(&self) -> Option<String> {
+        match self {
+            Self::Classify(m) => {
+                let given = |c: usize| m.confusion.iter().map(|row| row[c]).sum::<u64>();
+                let said: Vec<usize> = (0..m.labels.len()).filter(|&c| given(c) > 0).collect();
+                let true_ones = m.classes.iter().filter(|c| c.support > 0).count();
+                (said.len() == 1 && true_ones > 1).then(|| format!("`{}`", m.labels[said[0]]))
+            }
+            Self::Tag(m) => (m.recall == 0.0 && m.types.iter().any(|t| t.support > 0)).then(|| "nothing".to_owned()),
+            Self::Regress(m) => {
+                (m.spearman == 0.0 && m.pearson == 0.0 && m.deviation > 0.0).then(|| "one number".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Those of a classifier.
     pub fn classes(&self) -> Option<&ClassifyMetrics> {
         match self {
