@@ -39,6 +39,11 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let of_adapter = adapter.as_ref().map(Adapter::names).unwrap_or_default();
     let (head, head_is_new) = choose_head(wanted, &said, form, &names.union(&of_adapter).cloned().collect())?;
 
+    if head == HeadKind::Choice && !head_is_new {
+        for (key, only) in (form.choice_keys)() {
+            json.refuse_unless(&key, only, "a head of choices looks at the first token, through a map and a GELU")?;
+        }
+    }
     let thresholds = match (&head, head_is_new) {
         (HeadKind::MultiLabel(labels), false) => thresholds(&mut json, labels.len())?,
         _ => None,

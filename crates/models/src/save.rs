@@ -48,7 +48,10 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
         HeadKind::Regress => insert_labels(&mut news, &numbered(1), "regression".into()),
         HeadKind::Tag(labels) => insert_labels(&mut news, &labels, Value::Null),
         HeadKind::Answer => insert_labels(&mut news, &numbered(2), Value::Null),
-        HeadKind::Choice => insert_labels(&mut news, &numbered(1), Value::Null),
+        HeadKind::Choice => {
+            insert_labels(&mut news, &numbered(1), Value::Null);
+            news.extend((form.choice_keys)());
+        }
         HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
     }
     match model.json() {

@@ -62,6 +62,7 @@ fn what_would_change_the_computation() {
     refused("distilbert-mlm", "quantization_config", json!({ "bits": 4 }), &["quantization_config"]);
     refused("bert-mlm", "hidden_act", json!("mish"), &["hidden_act", "`mish`", "`gelu`", "`relu`"]);
     refused("distilbert-mlm", "activation", json!("mish"), &["activation", "`mish`"]);
+    refused("electra-choice", "summary_type", json!("last"), &["summary_type", "last", "first token"]);
     refused("bert-classify", "problem_type", json!("regression"), &["id2label", "3 labels", "regression"]);
     refused(
         "bert-classify",

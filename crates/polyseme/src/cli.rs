@@ -48,6 +48,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tour(args) => commands::tour::run(&args, &context),
         Command::Pretrain(args) => commands::pretrain::run(&args, &context),
         Command::Finetune(args) => commands::finetune::run(&args, &context),
+        Command::Sweep(args) => commands::sweep::run(&args, &context),
         Command::Eval(args) => commands::eval::run(&args, &context),
         Command::Predict(args) => commands::predict::run(&args, &context),
         Command::Embed(args) => commands::embed::run(&args, &context),

@@ -15,6 +15,7 @@ mod run_setup;
 pub mod sampler;
 pub mod schedule;
 pub mod state;
+pub mod sweep;
 pub mod tasks;
 #[path = "loop.rs"]
 pub mod training_loop;
@@ -25,3 +26,4 @@ pub use finetune::data::Columns;
 pub use finetune::{FinetuneOutcome, FinetuneSettings, finetune};
 pub use observer::{Event, Observer, Stop};
 pub use pretrain::{PretrainOutcome, PretrainSettings, Recipe, pretrain};
+pub use sweep::{SweepOutcome, SweepSettings, sweep};

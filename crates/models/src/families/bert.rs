@@ -70,6 +70,7 @@ pub(crate) const FORM: Form = Form {
     read: |config| read_bert_like(config, 0),
     write: write_bert_like,
     extra: || object(json!({ "use_cache": true, "is_decoder": false, "add_cross_attention": false })),
+    choice_keys: serde_json::Map::new,
     check,
 };
 

@@ -69,6 +69,7 @@ pub(crate) const FORM: Form = Form {
     read,
     write,
     extra: || object(json!({ "qa_dropout": 0.1, "sinusoidal_pos_embds": false })),
+    choice_keys: serde_json::Map::new,
     check,
 };
 

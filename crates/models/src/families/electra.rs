@@ -59,6 +59,7 @@ pub(crate) const FORM: Form = Form {
             "summary_activation": "gelu", "summary_last_dropout": 0.1,
         }))
     },
+    choice_keys: || object(json!({ "summary_type": "first", "summary_use_proj": true, "summary_activation": "gelu" })),
     check,
 };
 

@@ -40,6 +40,8 @@ pub(crate) struct Form {
     pub write: fn(&EncoderConfig) -> Map<String, Value>,
     /// Keys that a new model's `config.json` gets besides, with their usual values.
     pub extra: fn() -> Map<String, Value>,
+    /// Keys of `config.json` that decide how a head of choices computes, with the only values there are here.
+    pub choice_keys: fn() -> Map<String, Value>,
     /// Errors on settings this family cannot express.
     pub check: fn(&EncoderConfig) -> Result<()>,
 }

@@ -66,6 +66,7 @@ pub(crate) const FORM: Form = Form {
     read,
     write,
     extra: || object(json!({ "initializer_cutoff_factor": 2.0, "sparse_prediction": false })),
+    choice_keys: serde_json::Map::new,
     check,
 };
 

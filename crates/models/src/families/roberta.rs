@@ -46,6 +46,7 @@ pub(crate) const FORM: Form = Form {
     read,
     write: write_bert_like,
     extra: || object(json!({ "use_cache": true, "is_decoder": false, "add_cross_attention": false })),
+    choice_keys: serde_json::Map::new,
     check,
 };
 

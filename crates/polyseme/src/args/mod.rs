@@ -5,6 +5,7 @@ mod finetune;
 mod global;
 mod pretrain;
 mod shell;
+mod sweep;
 mod tour;
 mod using;
 
@@ -13,6 +14,7 @@ pub use finetune::FinetuneArgs;
 pub use global::GlobalArgs;
 pub use pretrain::PretrainArgs;
 pub use shell::{CompletionsArgs, ManArgs};
+pub use sweep::SweepArgs;
 pub use tour::TourArgs;
 pub use using::{EmbedArgs, EvalArgs, FillArgs, MergeArgs, PoolingArg, PredictArgs};
 
@@ -59,6 +61,8 @@ pub enum Command {
     Pretrain(Box<PretrainArgs>),
     /// Fine-tune an encoder on labelled rows
     Finetune(Box<FinetuneArgs>),
+    /// Search the settings of finetune, by validation rows
+    Sweep(Box<SweepArgs>),
     /// Measure a fine-tuned model on labelled rows
     Eval(EvalArgs),
     /// Label texts with a fine-tuned model: JSON lines on stdout

@@ -12,6 +12,7 @@ pub mod merge;
 pub mod predict;
 pub mod pretrain;
 mod stream;
+pub mod sweep;
 pub mod tour;
 
 pub use context::{Context, Interrupted};

@@ -10,6 +10,7 @@ mod finetune;
 mod html;
 mod pretrain;
 mod scale;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod tour;
@@ -18,11 +19,14 @@ pub use dots::median;
 pub use finetune::page as finetune;
 pub use pretrain::page as pretrain;
 pub use scale::bytes;
+pub use sweep::page as sweep;
 pub use tour::page as tour;
 
 use html::{Cell, Page, details, pre, table};
 use polyseme_formats::run::StepRow;
-use polyseme_train::{FinetuneOutcome, FinetuneSettings, PretrainOutcome, PretrainSettings};
+use polyseme_train::{
+    FinetuneOutcome, FinetuneSettings, PretrainOutcome, PretrainSettings, SweepOutcome, SweepSettings,
+};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +61,11 @@ pub fn write_finetune(
     let run = settings.out.join("run");
     let rows = read_rows(&run.join("metrics.jsonl"));
     write(&run.join("report.html"), &finetune(&rows, settings, outcome, made))
+}
+
+/// Writes `<out>/run/report.html` of a search.
+pub fn write_sweep(settings: &SweepSettings, outcome: &SweepOutcome, made: &Made) -> polyseme_formats::Result<PathBuf> {
+    write(&settings.finetune.out.join("run").join("report.html"), &sweep(settings, outcome, made))
 }
 
 /// Writes a page whole or not at all.

@@ -6,12 +6,14 @@ mod finetune;
 mod layers;
 mod pretrain;
 mod recipe;
+mod sweep;
 
 pub use duration::{parse_duration, spell_duration};
 pub use error::{Error, Result};
 pub use finetune::resolve_finetune;
 pub use pretrain::{resolve_pretrain, spell_length};
 pub use recipe::{RECIPES, recipe};
+pub use sweep::resolve_sweep;
 
 /// A plan and whether it goes on with an earlier run.
 #[derive(Clone, Debug, PartialEq)]

@@ -57,6 +57,8 @@ fn comments_are_told_from_the_token_of_that_name() {
     let spaces = "# sent_id = 1\n# newdoc\n# O\ntag B\n# O\n\n# B\n";
     assert_eq!(read("a.conll", spaces), [sentence(3, "#/O tag/B #/O"), sentence(7, "#/B")]);
     assert_eq!(read("a.conll", "# id 1 x\na _ _ O\n\n# x = y\nb _ _ O\n"), [sentence(2, "a/O"), sentence(5, "b/O")]);
+    // Within a sentence nothing is a comment.
+    assert_eq!(read("a.conll", "a X\n# id\n"), [sentence(1, "a/X #/id")]);
 }
 
 #[test]
