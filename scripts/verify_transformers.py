@@ -6,13 +6,14 @@ Needs torch, transformers and cargo; no network and no data. It
 
 1. pre-trains a tiny model with each kind of tokenizer and fine-tunes it, with the binary;
 2. makes a tiny random checkpoint of each of the five families with transformers, odd in every
-   setting, and lets the binary go on pre-training it and fine-tune it;
-3. opens every folder with AutoModelForMaskedLM, AutoModelForSequenceClassification and
-   AutoTokenizer, and compares keys, token ids, hidden states and logits.
+   setting, and lets the binary go on pre-training it and fine-tune it for each task;
+3. opens every folder with AutoTokenizer and the AutoModelFor... of its head, and compares keys, token
+   ids, hidden states, and what the head says. verify_tasks.py holds the tasks' rows and says what is
+   compared of several labels, tags, answers and choices.
 
-Everything must agree: no missing, unexpected or mismatched key, equal ids, hidden states, logits
-(up to the constant that probabilities do not show) and probabilities within 1e-5. The table goes to
-`benches/runs/<date>-transformers-opens-it/`.
+Everything must agree: no missing, unexpected or mismatched key, equal ids, labels, entities and
+answers, and hidden states, logits (up to the constant that probabilities do not show), probabilities
+and scores within 1e-5. The table goes to `benches/runs/<date>-transformers-opens-it/`.
 """
 
 import argparse
@@ -33,51 +34,23 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 import numpy as np
 import torch
 import transformers
+import verify_tasks
 
 transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)  # the models are tiny
 TOLERANCE = 1e-5
 
-SUBJECTS = {
-    "sea": "ship harbour sailor anchor tide storm island captain rope lighthouse".split(),
-    "bakery": "oven bread flour butter kitchen recipe sugar spoon dough pastry".split(),
-    "forest": "oak squirrel path moss fern hunter clearing owl mushroom brook".split(),
+# What a head says: the class that opens it, and the comparison.
+HEADS = {
+    "masked": (transformers.AutoModelForMaskedLM, lambda c, model: c.masked(model)),
+    "classify": (transformers.AutoModelForSequenceClassification, lambda c, model: c.classes(model)),
+    "regress": (transformers.AutoModelForSequenceClassification, lambda c, model: c.numbers(model)),
+    "multilabel": (transformers.AutoModelForSequenceClassification, verify_tasks.several),
+    "tag": (transformers.AutoModelForTokenClassification, verify_tasks.tags),
+    "qa": (transformers.AutoModelForQuestionAnswering, verify_tasks.answers),
+    "choice": (transformers.AutoModelForMultipleChoice, verify_tasks.choices),
 }
-
-HARD = [
-    "", " ", "a", "?", "...", "  two   spaces  ", "Straße, naïve café; Ærøskøbing!", "Résumé IN CAPITALS",
-    "don't can't won't it's", "3.14159 and 1,000,000 or 2e-5", "e-mail: someone@example", "C++ / C# & F#",
-    "日本語と中文 mixed with English", "Ελληνικά и кириллица", "🙂 emoji 👩‍🔬 joined", "zero\u200bwidth and soft\u00adhyphen",
-    "non\u00a0breaking space", "tab\there", "(parentheses) [brackets] {braces} <angles>", "under_score and hy-phen",
-    "supercalifragilisticexpialidocious" * 4, "x" * 150, "[MASK] and [SEP] as words", "<mask> and </s> as words",
-    "e\u0301 composed é", "ﬁ ligature ﬀ", "½ ⅓ ² ³", "‘single’ “double” «angle»", "— – ‒ dashes", "$5 £5 €5 ¥5", "100% #1 @home",
-    "long " * 300,
-]
-
-
-def sentence(rng, subject):
-    words = SUBJECTS[subject]
-    parts = [
-        f"{rng.choice(['the', 'a', 'this', 'every'])} {rng.choice(words)} {rng.choice(['was', 'is', 'seemed'])} "
-        f"{rng.choice(['near', 'behind', 'like', 'without'])} the {rng.choice(words)}"
-        for _ in range(rng.randint(1, 3))
-    ]
-    return f"{', and '.join(parts)}{rng.choice(['.', '!', '?'])}".capitalize()
-
-
-def make_texts(work):
-    """A corpus, labelled rows, and the texts that are compared, one a line."""
-    rng = random.Random(7)
-    names = sorted(SUBJECTS)
-    (work / "corpus.txt").write_text("\n\n".join(sentence(rng, rng.choice(names)) for _ in range(3000)), encoding="utf-8")
-    for name, rows in (("train", 120), ("valid", 30)):
-        lines = [f'"{sentence(rng, names[i % 3])}",{names[i % 3]}' for i in range(rows)]
-        (work / f"{name}.csv").write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
-        numbers = [f'"{sentence(rng, names[i % 3])}",{3.0 * (i % 3) - 1.0}' for i in range(rows)]
-        (work / f"numbers-{name}.csv").write_text("text,score\n" + "\n".join(numbers) + "\n", encoding="utf-8")
-    texts = HARD + [sentence(rng, rng.choice(names)) for _ in range(300)]
-    (work / "texts.txt").write_text("".join(t + "\n" for t in texts), encoding="utf-8")
-    (work / "texts.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
-    return texts
+ENDINGS = {"tag": ".conll", "qa": ".json"}  # of rows that are no .csv
 
 
 class Polyseme:
@@ -92,10 +65,15 @@ class Polyseme:
     def pretrain(self, work, out, *more):
         self("pretrain", work / "corpus.txt", "--out", out, "--steps", "8", "--seed", "3", *more)
 
-    def finetune(self, work, model, out, task="classify"):
-        which = "numbers-" if task == "regress" else ""
-        files = ("--train", work / f"{which}train.csv", "--valid", work / f"{which}valid.csv")
-        self("finetune", model, "--task", task, *files, "--out", out, "--epochs", "1", "--max-length", "32", "--seed", "3")
+    def finetune(self, work, model, out, task):
+        train, valid = (work / f"{task}-{name}{ENDINGS.get(task, '.csv')}" for name in ("train", "valid"))
+        if task in ("classify", "regress"):
+            more = ("--epochs", "1", "--max-length", "32")
+        else:  # enough for answers that are not always the same
+            more = ("--epochs", "15" if task == "qa" else "4", "--batch-size", "8", "--max-length", "64")
+        choices = ("--choices", "a,b") if task == "choice" else ()
+        files = ("--train", train, "--valid", valid, "--out", out)
+        self("finetune", model, "--task", task, *files, *more, *choices, "--seed", "3")
 
 
 def make_reference(family, tokenizer_of, folder):
@@ -125,12 +103,14 @@ def make_reference(family, tokenizer_of, folder):
             )
         )
     elif family == "electra":
-        model = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**bert, embedding_size=15, type_vocab_size=2))
+        model = transformers.ElectraForMaskedLM(
+            transformers.ElectraConfig(**bert, embedding_size=15, type_vocab_size=2, summary_last_dropout=0.06)
+        )
     else:
         model = transformers.DistilBertForMaskedLM(
             transformers.DistilBertConfig(
                 **plain, dim=24, n_layers=3, n_heads=3, hidden_dim=37, max_position_embeddings=71, dropout=0.07,
-                attention_dropout=0.05, seq_classif_dropout=0.02, activation="relu",
+                attention_dropout=0.05, seq_classif_dropout=0.02, qa_dropout=0.03, activation="relu",
             )
         )
     generator = torch.Generator().manual_seed(11)
@@ -186,6 +166,7 @@ class Comparison:
     def masked(self, model, count=20):
         """All probabilities at the masks of some texts, by `fill --json`."""
         mask, rng = self.tokenizer.mask_token, random.Random(5)
+        self.row["compared"] = {"masks": count}
         for text in self.texts[-count:]:
             words = text.split(" ")
             words[rng.randrange(len(words))] = mask
@@ -207,6 +188,7 @@ class Comparison:
 
     def classes(self, model):
         """All probabilities of all texts, by `predict`."""
+        self.row["compared"] = {"texts": len(self.texts)}
         lines = self.polyseme("predict", self.folder, self.work / "texts.jsonl").splitlines()
         for text, line in zip(self.texts, lines, strict=True):
             ours = json.loads(line)
@@ -218,14 +200,13 @@ class Comparison:
 
     def numbers(self, model):
         """The number of all texts, by `predict`."""
+        self.row["compared"] = {"texts": len(self.texts)}
         lines = self.polyseme("predict", self.folder, self.work / "texts.jsonl").splitlines()
         assert model.config.problem_type == "regression", model.config.problem_type
-        self.row |= {"probability_difference": 0.0, "logit_difference": 0.0}
         for text, line in zip(self.texts, lines, strict=True):
             with torch.no_grad():
                 theirs = model(**self.encode(text)).logits[0, 0].item()
-            difference = abs(json.loads(line)["value"] - theirs) / max(1.0, abs(theirs))
-            self.row["logit_difference"] = max(self.row["logit_difference"], difference)
+            self.keep("logit", abs(json.loads(line)["value"] - theirs) / max(1.0, abs(theirs)))
 
     def measure(self, ours, logits):
         """Keeps the largest difference of probabilities, and of logits around their mean: where the greatest of them
@@ -236,22 +217,48 @@ class Comparison:
         shown = ours.clamp_min(1e-300).log()
         centred = logits - logits.mean()
         logit = ((shown - shown.mean()) - centred).abs().max().item() / max(1.0, centred.abs().max().item())
-        self.row["probability_difference"] = max(self.row.get("probability_difference", 0.0), probability)
-        self.row["logit_difference"] = max(self.row.get("logit_difference", 0.0), logit)
+        self.keep("probability", probability)
+        self.keep("logit", logit)
+
+    def score(self, ours, theirs):
+        """Keeps the largest difference of scores alone."""
+        for a, b in zip(ours, theirs, strict=True):
+            self.keep("probability", abs(float(a) - float(b)))
+
+    def keep(self, what, difference):
+        """Keeps the larger one; what is no number stays."""
+        self.row[f"{what}_difference"] = float(np.maximum(self.row.get(f"{what}_difference", 0.0), difference))
+
+    def same(self, text, ours, theirs):
+        """Keeps the first answers that are not equal."""
+        if ours != theirs:
+            self.row["other_answers"] = self.row.get("other_answers", 0) + 1
+            self.row.setdefault("first_other_answers", [])
+            if len(self.row["first_other_answers"]) < 3:
+                self.row["first_other_answers"].append({"text": text[:60], "ours": ours, "theirs": theirs})
+
+    def entities(self, text, ours, theirs, name="label"):
+        """Equal stretches of a text under equal names, and their scores."""
+        plain = lambda found: [[each[name], each["start"], each["end"]] for each in found]
+        self.same(text, plain(ours), plain(theirs))
+        if plain(ours) == plain(theirs) and ours:
+            self.score([each["score"] for each in ours], [each["score"] for each in theirs])
 
     def wrong(self):
         """What does not agree, in words."""
         row, found = self.row, list(self.row["wrong_keys"])
         if row["texts_with_other_ids"]:
             found.append(f"{len(row['texts_with_other_ids'])} texts get other ids, for example {row['texts_with_other_ids'][0]!r}")
+        if row.get("other_answers"):
+            found.append(f"{row['other_answers']} other answers, for example {row['first_other_answers'][0]}")
         for what in ("hidden", "probability", "logit"):
-            if not row[f"{what}_difference"] <= TOLERANCE:
+            if not row.get(f"{what}_difference", 0.0) <= TOLERANCE:
                 found.append(f"{what} difference {row[f'{what}_difference']:.2g}")
         return found
 
 
 def make_folders(polyseme, work):
-    """Everything that is to be opened: (folder, what its head says: masked, classes or numbers)."""
+    """Everything that is to be opened: (folder, the name of its head)."""
     kinds = {
         "wordpiece": ("--recipe", "tiny", "--vocab-size", "300"),
         "byte-bpe": ("--recipe", "tiny", "--vocab-size", "400", "--set", "tokenizer.kind=byte-bpe"),
@@ -264,17 +271,21 @@ def make_folders(polyseme, work):
     made = []
     for name, flags in kinds.items():
         polyseme.pretrain(work, work / f"new-{name}", *flags)
-        polyseme.finetune(work, work / f"new-{name}", work / f"new-{name}-classifier")
-        made += [(work / f"new-{name}", "masked"), (work / f"new-{name}-classifier", "classes")]
+        made.append((work / f"new-{name}", "masked"))
+        for task in ("classify", *(("tag", "qa") if name == "unigram" else ())):
+            polyseme.finetune(work, work / f"new-{name}", work / f"new-{name}-{task}", task)
+            made.append((work / f"new-{name}-{task}", task))
         print(f"  pre-trained and fine-tuned: new-{name}", file=sys.stderr)
     for family in ("bert", "roberta", "distilbert", "electra", "modernbert"):
         reference = work / f"reference-{family}"
         make_reference(family, work / ("new-byte-bpe" if family == "roberta" else "new-wordpiece"), reference)
         polyseme.pretrain(work, work / f"{family}-on", "--from", reference, "--seq-len", "64", "--recipe", "tiny")
-        polyseme.finetune(work, work / f"{family}-on", work / f"{family}-classifier")
-        polyseme.finetune(work, work / f"{family}-on", work / f"{family}-numbers", task="regress")
         made += [(reference, "masked"), (work / f"{family}-on", "masked")]
-        made += [(work / f"{family}-classifier", "classes"), (work / f"{family}-numbers", "numbers")]
+        for task in ("classify", "regress", "multilabel", "tag", "qa", "choice"):
+            # One begins with another head: nothing of that may be left in the folder.
+            begin = "multilabel" if task == "qa" else "on"
+            polyseme.finetune(work, work / f"{family}-{begin}", work / f"{family}-{task}", task)
+            made.append((work / f"{family}-{task}", task))
         print(f"  gone on with and fine-tuned: {family}", file=sys.stderr)
     return made
 
@@ -285,11 +296,11 @@ def compare(polyseme, made, work, texts):
     rows = []
     for folder, head in made:
         comparison = Comparison(polyseme, folder, work, texts)
-        auto = transformers.AutoModelForMaskedLM if head == "masked" else transformers.AutoModelForSequenceClassification
+        auto, say = HEADS[head]
         model = comparison.open(auto)
         comparison.ids(example)
         comparison.hidden(model)
-        getattr(comparison, head)(model)
+        say(comparison, model)
         comparison.row["wrong"] = comparison.wrong()
         rows.append(comparison.row)
         print(f"  {folder.name:24} {'; '.join(comparison.row['wrong']) or 'agrees'}", file=sys.stderr)
@@ -308,28 +319,29 @@ def main():
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     polyseme = Polyseme(given.binary)
-    texts = make_texts(work)
+    texts = verify_tasks.make_texts(work)
     rows = compare(polyseme, make_folders(polyseme, work), work, texts)
     found = record.facts(polyseme.binary, "torch", "transformers", "tokenizers", "safetensors", "numpy")
     found["command"] = "python scripts/verify_transformers.py target/release/polyseme WORKDIR"
     found |= {"tolerance": TOLERANCE, "rows": rows, "agrees": not any(row["wrong"] for row in rows)}
-    columns = ["folder", "opened as", "tokenizer", "wrong keys", "other ids", "hidden", "probabilities", "logits"]
     lines = ["# transformers opens what Polyseme writes", "", *record.header(found), ""]
     lines += [
-        f"{len(texts)} texts, hard ones among them; largest differences (of logits above 1 as a share), at most {TOLERANCE:g} allowed. `reference-*` was",
-        "written by transformers and read by Polyseme; `*-on` went on from it; `new-*` began from nothing.",
+        f"{len(texts)} texts, hard ones among them, and rows of each task; largest differences (of logits above 1 as a share), at",
+        f"most {TOLERANCE:g} allowed. `reference-*` was written by transformers and read by Polyseme; `*-on` went on from it; `new-*`",
+        "began from nothing; all others are fine-tuned. Other answers are labels, lists of labels or entities, spans or choices",
+        "that are not the same.",
         "",
     ]
-    lines += record.table(
-        columns,
-        [
-            [
-                r["folder"], r["class"], r["tokenizer"], len(r["wrong_keys"]), len(r["texts_with_other_ids"]),
-                *(f"{r[f'{w}_difference']:.1e}" for w in ("hidden", "probability", "logit")),
-            ]
-            for r in rows
-        ],
-    )
+    differences = ("hidden", "probability", "logit")
+    columns = ["folder", "opened as", "tokenizer", "wrong keys", "other ids", "other answers"]
+    columns += ["hidden", "probabilities", "logits", "compared"]
+    cells = []
+    for r in rows:
+        counts = [len(r["wrong_keys"]), len(r["texts_with_other_ids"]), r.get("other_answers", 0)]
+        measured = [f"{r[f'{what}_difference']:.1e}" if f"{what}_difference" in r else "–" for what in differences]
+        compared = ", ".join(f"{number} {what}" for what, number in r["compared"].items())
+        cells.append([r["folder"], r["class"], r["tokenizer"], *counts, *measured, compared])
+    lines += record.table(columns, cells)
     record.write(record.run_folder("transformers-opens-it", given.record), found, lines)
     if not found["agrees"]:
         sys.exit("some of it does not agree; see the record")
