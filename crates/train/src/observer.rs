@@ -1,6 +1,7 @@
 //! How a run tells what it does. Libraries do not print: they report events.
 
 use polyseme_formats::run::StepRow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,6 +36,30 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn event(&mut self, _event: Event<'_>) {}
+}
+
+/// Tells another what it is told, but each sentence once.
+pub struct Once<'a> {
+    inner: &'a mut dyn Observer,
+    said: BTreeSet<String>,
+}
+
+impl<'a> Once<'a> {
+    /// In front of another.
+    pub fn new(inner: &'a mut dyn Observer) -> Self {
+        Self { inner, said: BTreeSet::new() }
+    }
+}
+
+impl Observer for Once<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Note(sentence) | Event::Warning(sentence) = event
+            && !self.said.insert(sentence.to_owned())
+        {
+            return;
+        }
+        self.inner.event(event);
+    }
 }
 
 /// A request to stop at the next step, saving a checkpoint first (Ctrl-C).

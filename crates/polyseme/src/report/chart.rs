@@ -26,6 +26,8 @@ pub enum Look {
     Plain,
     /// A line with a marker at each value.
     Marked,
+    /// Markers alone: values that do not follow each other.
+    Points,
 }
 
 /// One line of a chart.
@@ -336,9 +338,11 @@ fn draw(series: &Series, number: usize, frame: &Frame, out: &mut String) {
             line(&mean(&smooth(&usable, memory(series))), "", out);
         }
         Look::Plain => line(&mean(&usable), "", out),
-        Look::Marked => {
+        Look::Marked | Look::Points => {
             let points = mean(&usable);
-            line(&points, "", out);
+            if series.look == Look::Marked {
+                line(&points, "", out);
+            }
             for (x, y) in points.iter().take(HOVERED) {
                 let (cx, cy) = (frame.px(*x), frame.py(*y));
                 let _ = write!(out, "<circle class=\"{class}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3.2\"/>");
@@ -347,7 +351,7 @@ fn draw(series: &Series, number: usize, frame: &Frame, out: &mut String) {
         }
     }
     // A line of one point would be invisible.
-    if let ([only], true) = (usable.as_slice(), series.look != Look::Marked) {
+    if let ([only], true) = (usable.as_slice(), !matches!(series.look, Look::Marked | Look::Points)) {
         let _ = writeln!(
             out,
             "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.2\"/>",

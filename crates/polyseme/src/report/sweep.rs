@@ -28,7 +28,7 @@ pub fn page(settings: &SweepSettings, outcome: &SweepOutcome, made: &Made) -> St
     page.facts(&facts);
 
     let points = outcome.trials.iter().filter_map(|t| Some((t.number as f64, t.score?)));
-    let series = Series { name: "each trial".into(), points: points.collect(), look: Look::Marked };
+    let series = Series { name: "each trial".into(), points: points.collect(), look: Look::Points };
     let chart = LineChart {
         label: "Score of each trial".into(),
         x_name: "trial".into(),
@@ -48,7 +48,7 @@ pub fn page(settings: &SweepSettings, outcome: &SweepOutcome, made: &Made) -> St
         let log = matches!(dimension, polyseme_train::sweep::space::Dimension::Range { log: true, .. });
         let shown = points.into_iter().map(|(x, y)| (if log { x.log10() } else { x }, y)).collect();
         let x_name = if log { format!("log₁₀ {key}") } else { key.clone() };
-        let series = Series { name: "trials".into(), points: shown, look: Look::Marked };
+        let series = Series { name: "trials".into(), points: shown, look: Look::Points };
         let (label, y_name) = (format!("Score by {key}"), metric.clone());
         let chart = LineChart { label, x_name, y_name, series: vec![series], low: true, ..LineChart::default() };
         page.section(&format!("By {key}"), "", &chart.figure("Score on the validation rows"));

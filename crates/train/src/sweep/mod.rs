@@ -5,7 +5,7 @@ pub mod space;
 use crate::error::{Error, Result};
 use crate::finetune::{FinetuneSettings, finetune};
 use crate::metrics::is_error;
-use crate::observer::{Event, Observer, Stop};
+use crate::observer::{Event, Observer, Once, Stop};
 use crate::run_setup;
 use polyseme_formats::run::RunFolder;
 use polyseme_tensor::{Device, Stream};
@@ -207,6 +207,8 @@ pub fn sweep(
     stop: &Stop,
 ) -> Result<SweepOutcome> {
     settings.check()?;
+    // What is odd in the rows is said once, not at every trial.
+    let observer = &mut Once::new(observer);
     let out = &settings.finetune.out;
     let folder = run_setup::open(out, settings, resume, 0, &["finetune.out"])?;
     let log = folder.path().join("trials.jsonl");
