@@ -251,7 +251,7 @@ fn weights_of_classes_and_smoothing_change_what_is_learned() {
     ];
     assert!(all[0] != all[1] && all[0] != all[2] && all[1] != all[2]);
     let mut wrong = FinetuneSettings { label_smoothing: 0.2, ..bench.settings("regress", &rows, &rows) };
-    assert!(wrong.check().unwrap_err().to_string().contains("only --task classify"));
+    assert!(wrong.check().unwrap_err().to_string().contains("the task regress does not use it"));
     (wrong.task, wrong.metric, wrong.class_weights) = ("classify".into(), "accuracy".into(), "some".into());
     assert!(wrong.check().unwrap_err().to_string().contains("`none` or `balanced`"));
     assert_eq!(Columns::default().choices, Vec::<String>::new());

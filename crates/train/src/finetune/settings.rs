@@ -188,11 +188,15 @@ impl FinetuneSettings {
         if self.label_separator.is_empty() {
             return Err(setting("label_separator", "empty", "what stands between two labels"));
         }
-        let several = self.label_smoothing != 0.0 || self.class_weights != "none";
-        if several && self.task != "classify" {
-            let key = if self.class_weights == "none" { "label_smoothing" } else { "class_weights" };
-            return Err(setting(key, "given", "nothing: only --task classify has it"));
+        let usual = [
+            ("class_weights", self.class_weights == "none", "classify"),
+            ("label_smoothing", self.label_smoothing == 0.0, "classify"),
+            ("label_separator", self.label_separator == comma(), "multilabel"),
+        ];
+        if let Some((key, ..)) = usual.into_iter().find(|(_, usual, task)| !usual && self.task != *task) {
+            return Err(Error::NotOfTask { key, task: self.task.clone() });
         }
+        self.columns().check(&self.task)?;
         if self.task == "choice" && self.choices.len() < 2 {
             return Err(setting("choices", format!("{:?}", self.choices), "the names of two columns or more"));
         }
@@ -201,6 +205,23 @@ impl FinetuneSettings {
         let by_size = self.optimizer.learning_rate == 0.0;
         let learning_rate = if by_size { USUAL } else { self.optimizer.learning_rate };
         OptimizerSettings { learning_rate, ..self.optimizer.clone() }.check()
+    }
+}
+
+impl Columns {
+    /// Errors on a column that a task does not look at.
+    pub(crate) fn check(&self, task: &str) -> Result<()> {
+        let one = ["classify", "multilabel", "regress"].contains(&task);
+        let named = [
+            ("text", self.text.is_some(), task != "qa"),
+            ("pair", self.pair.is_some(), one),
+            ("label", self.label.is_some(), task != "qa"),
+            ("choices", !self.choices.is_empty(), task == "choice"),
+        ];
+        match named.into_iter().find(|(_, given, used)| *given && !used) {
+            Some((key, ..)) => Err(Error::NotOfTask { key, task: task.to_owned() }),
+            None => Ok(()),
+        }
     }
 }
 
