@@ -9,12 +9,16 @@ mod corpora;
 mod fixture;
 #[path = "bad_input/models.rs"]
 mod models;
+#[path = "bad_input/sentences.rs"]
+mod sentences;
 #[path = "bad_input/settings.rs"]
 mod settings;
 #[path = "bad_input/system.rs"]
 mod system;
 #[path = "bad_input/tables.rs"]
 mod tables;
+#[path = "bad_input/tasks.rs"]
+mod tasks;
 #[path = "bad_input/tokenizers.rs"]
 mod tokenizers;
 #[path = "bad_input/weights.rs"]
@@ -53,6 +57,17 @@ fn settings() {
 }
 
 #[test]
+fn tasks() {
+    check::refused(tasks::CASES);
+    check::accepted(tasks::ODD_BUT_FINE);
+}
+
+#[test]
+fn sentences_and_questions() {
+    check::refused(sentences::CASES);
+}
+
+#[test]
 fn the_system() {
     check::refused(system::CASES);
     check::accepted(system::ODD_BUT_FINE);
@@ -67,6 +82,8 @@ fn there_are_forty_and_none_twice() {
         tables::CASES,
         corpora::CASES,
         settings::CASES,
+        tasks::CASES,
+        sentences::CASES,
         system::CASES,
     ];
     let names: Vec<_> = all.iter().flat_map(|cases| cases.iter().map(|c| c.name)).collect();

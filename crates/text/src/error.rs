@@ -156,6 +156,14 @@ pub enum Error {
         /// Cells in the header.
         expected: u64,
     },
+    /// A quote that is open where the file ends, so that all rows behind it are one cell.
+    #[error("{} line {line}: the quote that opens here is never closed", path.display())]
+    UnclosedQuote {
+        /// The file.
+        path: PathBuf,
+        /// The line of the quote, counted from 1.
+        line: u64,
+    },
     /// Two columns of one name.
     #[error("{} has two columns named `{name}`", path.display())]
     DuplicateColumn {
@@ -227,13 +235,17 @@ pub enum Error {
 
     // Labelled sentences and questions. `line` is missing where the file is one JSON object; `at` is
     // then a path such as `data[3].paragraphs[0].qas[1].question`.
-    /// Parquet where only text files and JSON lines are read.
-    #[error("{} is Parquet, from which no {what} are read; JSON lines (.jsonl) were expected", path.display())]
-    ParquetNotRead {
+    /// A table where text files and JSON lines are read.
+    #[error("{} is {found}, from which no {what} are read; {expected} was expected", path.display())]
+    TableNotRead {
         /// The file.
         path: PathBuf,
+        /// "a table" or "Parquet".
+        found: &'static str,
         /// What was to be read: "tagged sentences", …
         what: &'static str,
+        /// What would do.
+        expected: &'static str,
     },
     /// A file in which no sentence or no question was found.
     #[error("{} holds no {what}", path.display())]
@@ -504,7 +516,7 @@ pub enum Error {
         looked: String,
     },
     /// A length that has no room for the special tokens.
-    #[error("a length of {max_len} ids is too short: {least} are needed for the special tokens and one more")]
+    #[error("a length of {max_len} ids is too short: {least} are needed for the special tokens and some text")]
     LengthTooShort {
         /// The length asked for.
         max_len: usize,
@@ -570,19 +582,25 @@ impl Error {
             Self::RaggedRow { .. } => {
                 "a cell with a separator or line break in it needs \"double quotes\" around it".into()
             }
+            Self::UnclosedQuote { .. } => {
+                "close it, or write it twice and put quotes around the cell if it belongs to the text".into()
+            }
             Self::DuplicateColumn { .. } => "give each column a name of its own".into(),
             Self::BadJsonLine { .. } | Self::NotAnObject { .. } => {
                 "JSON lines hold one whole object on each line; to convert a JSON list: jq -c '.[]' OLD > NEW".into()
             }
             Self::MissingColumn { nearest: Some(near), .. } => format!("did you mean `{near}`?"),
-            Self::MissingColumn { .. } | Self::NoTextColumn { .. } => {
-                "name one of them as the text column (`--text`)".into()
+            Self::MissingColumn { columns, .. } if columns.is_empty() => {
+                "give a table (.csv, .tsv, .jsonl or .parquet), or name no column".into()
             }
+            Self::MissingColumn { .. } => "name one of those it has".into(),
+            Self::NoTextColumn { .. } => "name one of them as the text column (`--text`)".into(),
             Self::MissingKey { .. } => "every line needs that key; its value may be null".into(),
             Self::NoLabelColumn { .. } => "name one of them as the label column (`--label`)".into(),
-            Self::ParquetNotRead { .. } => {
+            Self::TableNotRead { found: "Parquet", .. } => {
                 "convert it: pandas.read_parquet(OLD).to_json(NEW, orient=\"records\", lines=True)".into()
             }
+            Self::TableNotRead { .. } => "write it anew in that form, or choose the task that reads rows".into(),
             Self::NoExample { .. } => "check that it is the right file, and how it was made".into(),
             Self::OneColumn { .. } => {
                 "each line holds a token and its tag, with a tab or space between; an empty line ends a sentence".into()
@@ -639,7 +657,7 @@ fn unknown_extension(known: &str, found: &str) -> String {
     if found.trim_start_matches('.').starts_with("json") && !found.contains("jsonl") {
         return format!("a JSON list can be made into JSON lines: jq -c '.[]' OLD.json > NEW.jsonl; known: {known}");
     }
-    format!("rename it so that it ends in one of {known}")
+    format!("files that can be read end in {known}; rename it if it is one of these")
 }
 
 fn missing_part(at: &str, keys: &[String], line: Option<u64>) -> String {

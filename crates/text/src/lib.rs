@@ -8,6 +8,7 @@ pub mod corpus;
 mod error;
 mod names;
 pub mod questions;
+mod quotes;
 mod rows;
 mod source;
 pub mod store_builder;

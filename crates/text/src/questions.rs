@@ -2,7 +2,7 @@
 
 use crate::error::Misplaced;
 use crate::rows::{kind, parse_object};
-use crate::source::{ending, open_file, read_all, unknown_ending};
+use crate::source::{ending, open_file, read_all, table_not_read, unknown_ending};
 use crate::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,7 +63,9 @@ impl Questions {
         match ending.as_str() {
             "json" => reading.squad(&read_all(path, packing)?)?,
             "jsonl" | "ndjson" => reading.lines(&read_all(path, packing)?)?,
-            "parquet" => return Err(Error::ParquetNotRead { path: path.to_owned(), what: "questions" }),
+            "csv" | "tsv" | "parquet" => {
+                return Err(table_not_read(path, "questions", "SQuAD (.json) or JSON lines (.jsonl)"));
+            }
             _ => return Err(unknown_ending(path, ENDINGS)),
         }
         let questions = reading.questions;

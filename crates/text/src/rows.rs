@@ -1,6 +1,7 @@
 //! Rows of CSV, TSV, JSON lines and Parquet, one at a time, as strings by column.
 
 use crate::names::nearest;
+use crate::quotes::Quotes;
 use crate::source::{Format, Oddities, Packing, TextSource, open_file, read_line};
 use crate::{Error, Result};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -44,7 +45,7 @@ pub(crate) struct Rows {
 }
 
 enum Kind {
-    Separated { reader: csv::Reader<TextSource>, record: csv::StringRecord, tabs: bool, done: bool },
+    Separated { reader: csv::Reader<Quotes>, record: csv::StringRecord, tabs: bool, done: bool },
     Jsonl { source: TextSource, line: String },
     Parquet(Box<Parquet>),
 }
@@ -133,7 +134,7 @@ impl Rows {
     /// What was odd in the bytes so far.
     pub fn oddities(&self) -> Oddities {
         match &self.kind {
-            Kind::Separated { reader, .. } => reader.get_ref().oddities(),
+            Kind::Separated { reader, .. } => reader.get_ref().source.oddities(),
             Kind::Jsonl { source, .. } => source.oddities(),
             Kind::Parquet(_) => Oddities::default(),
         }
@@ -142,7 +143,7 @@ impl Rows {
     /// Bytes of the file dealt with so far.
     pub fn disk_bytes(&self) -> u64 {
         match &self.kind {
-            Kind::Separated { reader, .. } => reader.get_ref().disk_bytes(),
+            Kind::Separated { reader, .. } => reader.get_ref().source.disk_bytes(),
             Kind::Jsonl { source, .. } => source.disk_bytes(),
             Kind::Parquet(p) => {
                 let all = p.ends.last().copied().unwrap_or(0).max(1);
@@ -222,12 +223,13 @@ fn open_separated(path: &Path, source: TextSource, tabs: bool, header: bool, col
         .delimiter(if tabs { b'\t' } else { b',' })
         .quoting(!tabs)
         .has_headers(header)
-        .from_reader(source);
+        .from_reader(Quotes::new(source, !tabs));
     if header {
         let names = match reader.headers() {
             Ok(h) => h.clone(),
             Err(e) => return Err(csv_error(path, &reader, e)),
         };
+        closed(path, &reader)?;
         if names.is_empty() {
             return Err(Error::EmptyFile { path: path.to_owned() });
         }
@@ -255,20 +257,31 @@ fn open_separated(path: &Path, source: TextSource, tabs: bool, header: bool, col
     Ok(Kind::Separated { reader, record: csv::StringRecord::new(), tabs, done: false })
 }
 
-fn read_record(path: &Path, reader: &mut csv::Reader<TextSource>, record: &mut csv::StringRecord) -> Result<bool> {
+fn read_record(path: &Path, reader: &mut csv::Reader<Quotes>, record: &mut csv::StringRecord) -> Result<bool> {
     match reader.read_record(record) {
-        Ok(more) => Ok(more),
+        Ok(more) => closed(path, reader).map(|()| more),
         Err(e) => Err(csv_error(path, reader, e)),
     }
 }
 
-fn csv_error(path: &Path, reader: &csv::Reader<TextSource>, error: csv::Error) -> Error {
+/// Errors at the end of a file whose last quote was never closed: it has swallowed all rows behind it.
+fn closed(path: &Path, reader: &csv::Reader<Quotes>) -> Result<()> {
+    match reader.get_ref().unclosed() {
+        Some(line) => Err(Error::UnclosedQuote { path: path.to_owned(), line }),
+        None => Ok(()),
+    }
+}
+
+fn csv_error(path: &Path, reader: &csv::Reader<Quotes>, error: csv::Error) -> Error {
+    if let Err(unclosed) = closed(path, reader) {
+        return unclosed;
+    }
     let path = path.to_owned();
     match error.into_kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             Error::RaggedRow { path, line: pos.map_or(0, |p| p.line()), found: len, expected: expected_len }
         }
-        csv::ErrorKind::Io(e) => reader.get_ref().error(e),
+        csv::ErrorKind::Io(e) => reader.get_ref().source.error(e),
         // The source gives valid UTF-8 only, so that a bad byte cannot arrive here.
         csv::ErrorKind::Utf8 { pos, .. } => Error::NotUtf8 { path, line: pos.map_or(0, |p| p.line()) },
         other => Error::Unreadable { path, source: std::io::Error::other(format!("{other:?}")) },

@@ -80,6 +80,13 @@ pub(crate) fn unknown_ending(path: &Path, known: &'static str) -> Error {
     Error::UnknownExtension { path: path.to_owned(), found, known }
 }
 
+/// The error for a table where something else is read.
+pub(crate) fn table_not_read(path: &Path, what: &'static str, expected: &'static str) -> Error {
+    let parquet = ending(path).is_some_and(|(ending, _)| ending == "parquet");
+    let found = if parquet { "Parquet" } else { "a table" };
+    Error::TableNotRead { path: path.to_owned(), found, what, expected }
+}
+
 /// Opens a file for reading; a folder or nothing is an error of its own.
 pub(crate) fn open_file(path: &Path) -> Result<File> {
     let unreadable = |source: std::io::Error| match source.kind() {

@@ -118,8 +118,8 @@ impl Table {
 
 /// Streams the rows of a file (or of standard input as text lines) in batches of at most `batch`,
 /// for `embed` and `predict` over inputs larger than memory. `.txt` and standard input: one text a
-/// line, empty lines kept, so that rows stay in step with lines. Tables: `text` and, if asked for,
-/// `pair` columns; a missing value is an empty text, an absent JSON key an error.
+/// line, empty lines kept, so that rows stay in step with lines; they have no columns to name. Tables:
+/// `text` and, if asked for, `pair` columns; a missing value is an empty text, an absent JSON key an error.
 pub struct TextRows {
     path: PathBuf,
     size: Option<u64>,
@@ -143,8 +143,18 @@ pub struct TextRow {
 impl TextRows {
     /// Opens a file; `None` reads standard input.
     pub fn open(path: Option<&Path>, text: Option<&str>, pair: Option<&str>) -> Result<Self> {
+        let no_columns = |path: &Path| match text.or(pair) {
+            Some(wanted) => Err(Error::MissingColumn {
+                path: path.to_owned(),
+                wanted: wanted.to_owned(),
+                columns: Vec::new(),
+                nearest: None,
+            }),
+            None => Ok(()),
+        };
         let Some(path) = path else {
             let path = PathBuf::from("standard input");
+            no_columns(&path)?;
             let source = TextSource::of_reader(&path, Box::new(std::io::stdin()));
             return Ok(Self { path, size: None, from: From::Lines { source, line: String::new(), number: 0 } });
         };
@@ -155,6 +165,7 @@ impl TextRows {
                 if size == 0 {
                     return Err(Error::EmptyFile { path: path.to_owned() });
                 }
+                no_columns(path)?;
                 From::Lines { source: TextSource::open(path, packing)?, line: String::new(), number: 0 }
             }
             _ => Self::open_table(path, format, packing, text, pair)?,

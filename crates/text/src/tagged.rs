@@ -2,7 +2,7 @@
 
 use crate::names::{guess_tags, guess_tokens, nearest};
 use crate::rows::{Object, flatten, kind, lookup, parse_object};
-use crate::source::{ending, open_file, read_all, unknown_ending};
+use crate::source::{ending, open_file, read_all, table_not_read, unknown_ending};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -72,8 +72,9 @@ impl Tagged {
                 read_columns(path, &read_all(path, packing)?, text, label)?
             }
             "jsonl" | "ndjson" => read_objects(path, &read_all(path, packing)?, text, label)?,
-            "parquet" => {
-                return Err(Error::ParquetNotRead { path: path.to_owned(), what: "tagged sentences" });
+            "csv" | "parquet" => {
+                let expected = "CoNLL (.conll, a token and its tag a line) or JSON lines (.jsonl)";
+                return Err(table_not_read(path, "tagged sentences", expected));
             }
             _ => return Err(unknown_ending(path, ENDINGS)),
         };

@@ -180,7 +180,7 @@ pub enum Error {
         count: usize,
     },
     /// One column was named for two purposes.
-    #[error("column `{column}` of {} was named both as {first} and as {second}", file.display())]
+    #[error("column `{column}` of {} was named {}", file.display(), twice(first, second))]
     SameColumn {
         /// The file.
         file: PathBuf,
@@ -190,6 +190,20 @@ pub enum Error {
         first: &'static str,
         /// "label".
         second: &'static str,
+    },
+    /// Labels as different as numbers that were measured are.
+    #[error("column `{column}` of {} holds {rows} different labels in {rows} rows, all of them numbers", file.display())]
+    #[allow(missing_docs)]
+    LabelEachRow { file: PathBuf, column: String, rows: usize },
+    /// A single row, sentence or article, so that none can be kept for validation.
+    #[error("{} has {found} {what}: nothing can be kept for validation", file.display())]
+    TooFewToSplit {
+        /// The file.
+        file: PathBuf,
+        /// How many.
+        found: usize,
+        /// "row(s)".
+        what: &'static str,
     },
     /// No class has two rows, so that none can be kept for validation.
     #[error("{} has {rows} rows and no label twice: nothing can be kept for validation", file.display())]
@@ -210,17 +224,25 @@ pub enum Error {
         folder: PathBuf,
     },
     /// A label that should be a number.
-    #[error("{}, row {row}: column `{column}` holds `{found}`, expected a number", file.display())]
+    #[error("{}, row {row}: column `{column}` holds `{found}`, expected {expected}", file.display())]
     #[allow(missing_docs)]
-    NotANumber { file: PathBuf, row: usize, column: String, found: String },
+    NotANumber { file: PathBuf, row: usize, column: String, found: String, expected: &'static str },
     /// A tag that the model does not know.
     #[error("{}, sentence of line {line}: tag `{tag}` is unknown; known tags: {known}", file.display())]
     #[allow(missing_docs)]
     UnseenTag { file: PathBuf, line: u64, tag: String, known: String },
-    /// No row has a label.
-    #[error("no row of {} has a label", file.display())]
+    /// No row has a label, or no question an answer.
+    #[error("no {each} of {} has {what}", file.display())]
     #[allow(missing_docs)]
-    NoLabels { file: PathBuf },
+    NoLabels { file: PathBuf, each: &'static str, what: &'static str },
+    /// Words that are nothing to the tokenizer.
+    #[error("the tokenizer leaves nothing of the words in {}", file.display())]
+    #[allow(missing_docs)]
+    NoWords { file: PathBuf },
+    /// Something was named that a task does not look at.
+    #[error("`{key}` was given, but the task {task} does not use it")]
+    #[allow(missing_docs)]
+    NotOfTask { key: &'static str, task: String },
     /// A label that names no choice.
     #[error("{}, row {row}: label `{label}` names none of the {choices} choices", file.display())]
     #[allow(missing_docs)]
@@ -294,7 +316,13 @@ impl Error {
             }
             Self::NoRows { .. } => "check that the right file was given",
             Self::OneClass { .. } => "check that the right label column was named",
-            Self::NoLabels { .. } => "check that the right label column was named",
+            Self::NoLabels { .. } => "check that the right file and the right column were named",
+            Self::LabelEachRow { .. } => {
+                "learn numbers with --task regress, or name the column of the labels with --label"
+            }
+            Self::TooFewToSplit { .. } => "give a validation file (`--valid`)",
+            Self::NoWords { .. } => "check that the file holds text that this model's tokenizer knows",
+            Self::NotOfTask { key, .. } => return Some(format!("leave --{} out", key.replace('_', "-"))),
             Self::UnseenTag { .. } | Self::UnseenLabel { .. } => {
                 "correct the label, or add rows with it to the training data"
             }
@@ -318,6 +346,11 @@ impl Error {
         };
         Some(hint.to_owned())
     }
+}
+
+/// How a column was named for two purposes, or twice for one.
+fn twice(first: &str, second: &str) -> String {
+    if first == second { format!("twice as {first}") } else { format!("both as {first} and as {second}") }
 }
 
 /// A result of this crate.

@@ -251,10 +251,25 @@ fn weights_of_classes_and_smoothing_change_what_is_learned() {
     ];
     assert!(all[0] != all[1] && all[0] != all[2] && all[1] != all[2]);
     let mut wrong = FinetuneSettings { label_smoothing: 0.2, ..bench.settings("regress", &rows, &rows) };
-    assert!(wrong.check().unwrap_err().to_string().contains("only --task classify"));
+    assert!(wrong.check().unwrap_err().to_string().contains("the task regress does not use it"));
     (wrong.task, wrong.metric, wrong.class_weights) = ("classify".into(), "accuracy".into(), "some".into());
     assert!(wrong.check().unwrap_err().to_string().contains("`none` or `balanced`"));
     assert_eq!(Columns::default().choices, Vec::<String>::new());
+}
+
+#[test]
+fn a_finished_seed_knows_its_rows() {
+    let bench = Bench::new();
+    let (train, valid) = (bench.dir.path().join("train.csv"), bench.dir.path().join("valid.csv"));
+    common::table(&train, 40, 0);
+    common::table(&valid, 20, 1_000);
+    let settings = FinetuneSettings { epochs: 1, ..bench.settings("classify", &train, &valid) };
+    run(&settings);
+    let more = FinetuneSettings { seeds: 2, ..settings };
+    assert!(finetune(&more, true, &device(), &mut Silent, &Stop::default()).is_ok());
+    common::table(&train, 40, 7);
+    let error = finetune(&more, true, &device(), &mut Silent, &Stop::default()).unwrap_err();
+    assert!(error.to_string().contains("changed since the run"), "{error}");
 }
 
 #[test]

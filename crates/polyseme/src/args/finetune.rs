@@ -8,8 +8,10 @@ Examples:
   polyseme finetune encoder --task classify --train train.csv --valid valid.csv --out classifier
   polyseme finetune encoder --task classify --train rows.jsonl --text body --label topic --seeds 5 --out classifier
   polyseme finetune encoder --task classify --train pairs.tsv --text premise --pair hypothesis --out nli
+  polyseme finetune encoder --task multilabel --train train.csv --label topics --label-separator ';' --out topics
   polyseme finetune encoder --task tag --train train.conll --valid valid.conll --out tagger
   polyseme finetune encoder --task qa --train train.json --out reader
+  polyseme finetune encoder --task choice --train train.csv --text question --choices a,b,c --out chooser
   polyseme finetune encoder --task classify --train train.csv --lora 8 --out adapter
   polyseme finetune --out classifier --resume";
 
@@ -35,13 +37,14 @@ pub struct FinetuneArgs {
     /// Folder for the model and, in DIR/run, for all that is needed to go on
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Column of the text [default: guessed from the header]
+    /// Column of the text [default: guessed from the header]; for tag the number of a column or a key
     #[arg(long, value_name = "COL")]
     pub text: Option<String>,
-    /// Column of the second text of a pair
+    /// Column of the second text of a pair (classify, multilabel, regress)
     #[arg(long, value_name = "COL")]
     pub pair: Option<String>,
-    /// Column of the label [default: guessed from the header]
+    /// Column of the label [default: guessed from the header]; for tag the number of a column or a key; for
+    /// choice it holds a number from 0, a letter or the column of the right choice
     #[arg(long, value_name = "COL")]
     pub label: Option<String>,
     /// Columns of the choices, with commas between them (choice)
@@ -96,7 +99,7 @@ pub struct FinetuneArgs {
     /// From the head down, each layer learns at this multiple of the rate of the one above (0.9, say)
     #[arg(long, value_name = "F")]
     pub layer_decay: Option<f64>,
-    /// Longest input in tokens; longer ones are cut
+    /// Longest input in tokens; longer ones are cut, or read in windows (tag, qa) [default: 256; 384 for qa]
     #[arg(long, value_name = "N")]
     pub max_length: Option<u64>,
     /// Train with this many seeds, keep the median one, report the spread

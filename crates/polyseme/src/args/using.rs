@@ -33,7 +33,7 @@ pub struct EvalArgs {
     /// What stands between the labels of a row [default: a comma; lists in JSON need none]
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
-    /// Longest input in tokens; longer ones are cut
+    /// Longest input in tokens; longer ones are cut, or read in windows by taggers and readers
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
 }

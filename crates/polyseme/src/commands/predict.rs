@@ -3,7 +3,7 @@
 use crate::args::PredictArgs;
 use crate::commands::Context;
 use crate::commands::stream::TextStream;
-use anyhow::bail;
+use crate::settings::Error;
 use polyseme_infer::{Encoder, TextPair};
 use polyseme_models::HeadKind;
 use polyseme_text::Table;
@@ -11,6 +11,7 @@ use polyseme_text::table::TextRow;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 /// Tokens that neighbouring windows of a long passage share.
 const STRIDE: usize = 128;
@@ -19,14 +20,12 @@ const STRIDE: usize = 128;
 pub fn run(args: &PredictArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
     let head = encoder.model.head();
-    if head == HeadKind::Choice {
-        return choices(args, &encoder, context);
-    }
-    if head == HeadKind::Answer && args.pair.is_none() {
-        bail!("a reader needs questions and passages: name their columns with --text and --pair");
-    }
     if head.outputs().is_none() {
         encoder.labels()?; // says which head it has
+    }
+    check_flags(args, &head)?;
+    if head == HeadKind::Choice {
+        return choices(args, &encoder, context);
     }
     let mut stream = TextStream::open(&args.file, args.text.as_deref(), args.pair.as_deref(), "predict", context)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -42,6 +41,31 @@ pub fn run(args: &PredictArgs, context: &Context) -> anyhow::Result<()> {
     }
     stream.finish();
     Ok(())
+}
+
+/// Errors on flags that a head needs and that are not there, and on those it has no use for.
+fn check_flags(args: &PredictArgs, head: &HeadKind) -> Result<(), Error> {
+    let (choice, reader) = (*head == HeadKind::Choice, *head == HeadKind::Answer);
+    if reader && args.pair.is_none() {
+        return Err(Error::Missing {
+            what: "--pair",
+            hint: "a reader needs a table of questions and passages: name their columns with --text and --pair",
+        });
+    }
+    if choice && args.choices.len() < 2 {
+        let hint = "a model for choices needs a table: name two of its columns or more, as in --choices a,b";
+        return Err(Error::Missing { what: "--choices", hint });
+    }
+    let lone = choice || matches!(head, HeadKind::Tag(_));
+    let given = [
+        ("--pair", args.pair.is_some() && lone),
+        ("--choices", !args.choices.is_empty() && !choice),
+        ("--or-none", args.or_none && !reader),
+    ];
+    match given.into_iter().find(|(_, useless)| *useless) {
+        Some((flag, _)) => Err(Error::NotOfModel { flag, head: polyseme_infer::head_name(head) }),
+        None => Ok(()),
+    }
 }
 
 /// One line of the answer.
@@ -108,8 +132,8 @@ fn keys(value: Value) -> Map<String, Value> {
 
 /// The best choice of each row of a table.
 fn choices(args: &PredictArgs, encoder: &Encoder, context: &Context) -> anyhow::Result<()> {
-    if args.choices.len() < 2 {
-        bail!("a model for choices needs the names of their columns: --choices a,b,…");
+    if args.file == Path::new("-") {
+        return Err(Error::Missing { what: "FILE", hint: "a model for choices reads a table; name one" }.into());
     }
     let table = Table::read(&args.file)?;
     let text = match &args.text {

@@ -69,6 +69,14 @@ pub enum Error {
         /// How to give it.
         hint: &'static str,
     },
+    /// A flag that says nothing to a model with this head.
+    #[error("{flag} was given, but this model has {head}")]
+    NotOfModel {
+        /// The flag.
+        flag: &'static str,
+        /// The head, by its name in a sentence.
+        head: &'static str,
+    },
     /// Not of the form KEY=VALUE.
     #[error("`--set {given}` is not of the form KEY=VALUE")]
     BadSet {
@@ -170,6 +178,7 @@ impl Error {
                 Some(format!("recipes are {}", super::RECIPES.map(|(name, _)| name).join(", ")))
             }
             Self::Missing { hint, .. } => Some((*hint).into()),
+            Self::NotOfModel { flag, .. } => Some(format!("leave {flag} out")),
             Self::BadSet { .. } => Some("for example --set optimizer.learning_rate=1e-3".into()),
             Self::BadDuration { .. } => Some("write 90s, 30m, 1.5h or 1h30m".into()),
             Self::OutOfRange { .. } | Self::UnknownValue { .. } => None,

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn each_task_has_its_usual_settings() {
         let found = |task: &str| {
-            let s = resolve(&format!("m --task {task} --train t.csv --out o --choices a,b")).unwrap().settings;
+            let s = resolve(&format!("m --task {task} --train t.csv --out o")).unwrap().settings;
             (s.metric, s.max_length)
         };
         assert_eq!(found("tag"), ("f1".into(), 256));

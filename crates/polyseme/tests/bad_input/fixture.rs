@@ -9,6 +9,14 @@ pub enum Head {
     MaskedLm,
     /// Two labels, `cold` and `warm`.
     Classify,
+    /// A number.
+    Regress,
+    /// Two tags, `B-X` and `O`.
+    Tag,
+    /// Answers copied from a passage.
+    Answer,
+    /// The best of several choices.
+    Choice,
 }
 
 /// Name, shape and values of a tensor.
@@ -112,6 +120,25 @@ impl Bench {
         assert!(output.status.success(), "the good run failed: polyseme {}\n{stderr}", arguments.join(" "));
     }
 
+    /// Runs the binary with these words and kills it once it has saved a checkpoint into this folder.
+    pub fn killed(&self, words: &str, checkpoints: &str) {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_polyseme"))
+            .args(words.split_whitespace())
+            .current_dir(self.path())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let saved = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("step-");
+        while !std::fs::read_dir(self.at(checkpoints)).is_ok_and(|all| all.flatten().any(saved)) {
+            assert!(child.try_wait().expect("a child").is_none(), "the run ended before it could be killed");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+    }
+
     /// A finished run of two steps in `out`.
     pub fn pretrained(&self) {
         self.polyseme(PRETRAIN);
@@ -150,7 +177,10 @@ pub fn vocabulary() -> Vec<String> {
 fn config(head: Head) -> Value {
     let architecture = match head {
         Head::MaskedLm => "BertForMaskedLM",
-        Head::Classify => "BertForSequenceClassification",
+        Head::Classify | Head::Regress => "BertForSequenceClassification",
+        Head::Tag => "BertForTokenClassification",
+        Head::Answer => "BertForQuestionAnswering",
+        Head::Choice => "BertForMultipleChoice",
     };
     let mut values = json!({
         "architectures": [architecture], "model_type": "bert", "vocab_size": 62, "hidden_size": 8,
@@ -158,11 +188,14 @@ fn config(head: Head) -> Value {
         "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "max_position_embeddings": 32,
         "type_vocab_size": 2, "initializer_range": 0.02, "layer_norm_eps": 1e-12, "pad_token_id": 0,
     });
-    if head == Head::Classify {
-        let labels = json!({"id2label": {"0": "cold", "1": "warm"}, "label2id": {"cold": 0, "warm": 1}});
-        let Value::Object(labels) = labels else { unreachable!() };
-        values.as_object_mut().expect("an object").extend(labels);
-    }
+    let labels = match head {
+        Head::Classify => json!({"id2label": {"0": "cold", "1": "warm"}, "label2id": {"cold": 0, "warm": 1}}),
+        Head::Tag => json!({"id2label": {"0": "B-X", "1": "O"}, "label2id": {"B-X": 0, "O": 1}}),
+        Head::Regress => json!({"id2label": {"0": "score"}, "problem_type": "regression"}),
+        Head::MaskedLm | Head::Answer | Head::Choice => json!({}),
+    };
+    let Value::Object(labels) = labels else { unreachable!() };
+    values.as_object_mut().expect("an object").extend(labels);
     values
 }
 
@@ -183,9 +216,11 @@ fn tensors(head: Head) -> Vec<Named> {
     }
     match head {
         Head::MaskedLm => linear("cls.predictions.transform.dense", 8, 8),
-        Head::Classify => {
+        Head::Tag => linear("classifier", 2, 8),
+        Head::Answer => linear("qa_outputs", 2, 8),
+        Head::Classify | Head::Regress | Head::Choice => {
             linear("bert.pooler.dense", 8, 8);
-            linear("classifier", 2, 8);
+            linear("classifier", if head == Head::Classify { 2 } else { 1 }, 8);
         }
     }
     let mut norms = vec!["bert.embeddings.LayerNorm".to_owned()];

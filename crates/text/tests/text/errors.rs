@@ -126,6 +126,10 @@ fn labelled_tables() {
         "quotes"
     );
     wrong!(table("a.tsv", b"text\tlabel\na\n"), Error::RaggedRow { line: 2, .. }, ["line 2"], "quotes");
+    for open in [&b"text,label\na,\"b\nc,d\n"[..], b"text,label\na,\"b\"\"\n", b"text,label\n\"a,b\nc,d\ne,f"] {
+        wrong!(table("a.csv", open), Error::UnclosedQuote { line: 2, .. }, ["line 2", "quote"], "close it");
+    }
+    wrong!(table("a.csv", b"\"text,label\na,b\n"), Error::UnclosedQuote { line: 1, .. }, ["line 1"], "close it");
     wrong!(table("a.csv", b"text,text\na,b\n"), Error::DuplicateColumn { .. }, ["`text`"], "name of its own");
     wrong!(
         table("a.jsonl", b"{\"a\":1}\n{\"a\":}\n"),
@@ -184,6 +188,9 @@ fn columns_of_corpora_and_streams() {
     );
     wrong!(TextRows::open(Some(&csv), Some("p"), Some("z")), Error::MissingColumn { .. }, ["`z`"], "");
     wrong!(TextRows::open(Some(&csv), None, None), Error::NoTextColumn { .. }, ["a.csv"], "text column");
+    let text = put(dir.path(), "a.txt", "a\n");
+    wrong!(TextRows::open(Some(&text), None, Some("q")), Error::MissingColumn { .. }, ["`q`", "none"], "give a table");
+    wrong!(TextRows::open(None, Some("p"), None), Error::MissingColumn { .. }, ["input", "`p`"], "give a table");
     wrong!(TextRows::open(Some(dir.path()), None, None), Error::IsFolder { .. }, [""], "name one");
     wrong!(TextRows::open(Some(&put(dir.path(), "e.txt", "")), None, None), Error::EmptyFile { .. }, ["e.txt"], "");
     let some = put(dir.path(), "b.jsonl", "{\"text\":\"a\"}\n{\"txt\":\"b\"}\n");

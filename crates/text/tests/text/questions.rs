@@ -85,11 +85,14 @@ fn files_without_a_question() {
     assert_eq!(wrong("a.json", "").0, "a.json is empty: it holds no text");
     assert_eq!(wrong("a.json", "{\"data\":[]}").0, "a.json holds no question");
     let csv = wrong("a.csv", "x");
-    assert_eq!(csv.0, "cannot tell how to read a.csv: its ending is `.csv`");
-    assert_eq!(csv.1, "rename it so that it ends in one of .json and .jsonl (each also with .gz or .zst behind it)");
+    assert!(csv.0.starts_with("a.csv is a table, from which no questions are read; SQuAD"), "{}", csv.0);
+    assert_eq!(csv.1, "write it anew in that form, or choose the task that reads rows");
+    let conll = wrong("a.conll", "x");
+    assert_eq!(conll.0, "cannot tell how to read a.conll: its ending is `.conll`");
+    assert!(conll.1.starts_with("files that can be read end in .json and .jsonl"), "{}", conll.1);
     assert_eq!(
         wrong("a.parquet", "x").0,
-        "a.parquet is Parquet, from which no questions are read; JSON lines (.jsonl) were expected"
+        "a.parquet is Parquet, from which no questions are read; SQuAD (.json) or JSON lines (.jsonl) was expected"
     );
     assert_eq!(wrong("a.json", b"{\n\"\xFF\"}").0, "a.json line 2: bytes that are not UTF-8");
     let bad = wrong("a.json", "{\"data\":\n[}");
@@ -147,6 +150,9 @@ fn missing_keys_are_named_by_their_path() {
     let near = wrong("a.jsonl", "\n{\"context\":\"a\",\"qestion\":\"q\",\"answers\":[]}");
     assert_eq!(near.0, "a.jsonl line 2: question is missing; the object has `context`, `qestion` and `answers`");
     assert_eq!(near.1, "did you mean `qestion`?");
+    // A null where the key is not needed is not what is wrong.
+    let null = wrong("a.jsonl", "{\"id\":null,\"context\":\"a\",\"answers\":[]}");
+    assert_eq!(null.0, "a.jsonl line 1: question is missing; the object has `id`, `context` and `answers`");
     let answers = json!({ "context": "a", "question": "q", "answers": { "text": ["a"] } }).to_string();
     assert_eq!(wrong("a.jsonl", answers).0, "a.jsonl line 1: answers.answer_start is missing; the object has `text`");
 }

@@ -98,13 +98,16 @@ fn files_that_hold_no_sentence() {
     let parquet = wrong("a.parquet", "PAR1", None, None);
     assert_eq!(
         parquet.0,
-        "a.parquet is Parquet, from which no tagged sentences are read; JSON lines (.jsonl) were expected"
+        "a.parquet is Parquet, from which no tagged sentences are read; CoNLL (.conll, a token and its tag a line) \
+         or JSON lines (.jsonl) was expected"
     );
     assert_eq!(parquet.1, "convert it: pandas.read_parquet(OLD).to_json(NEW, orient=\"records\", lines=True)");
     let csv = wrong("a.csv", "a,b", None, None);
-    assert_eq!(csv.0, "cannot tell how to read a.csv: its ending is `.csv`");
-    assert!(csv.1.contains(".conll, .iob"), "{}", csv.1);
-    assert_eq!(wrong("README", "a b", None, None).0, "cannot tell how to read README: its ending is ``");
+    assert!(csv.0.starts_with("a.csv is a table, from which no tagged sentences are read; CoNLL (.conll"), "{}", csv.0);
+    assert_eq!(csv.1, "write it anew in that form, or choose the task that reads rows");
+    let readme = wrong("README", "a b", None, None);
+    assert_eq!(readme.0, "cannot tell how to read README: its ending is ``");
+    assert!(readme.1.contains(".conll, .iob"), "{}", readme.1);
     let dir = folder();
     let missing = said(Tagged::read(&dir.path().join("no.conll"), None, None), dir.path());
     assert_eq!(missing.0, "there is no file or folder no.conll");

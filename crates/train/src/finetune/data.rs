@@ -78,8 +78,7 @@ impl Labelled {
         let choices: Vec<&Column> =
             columns.choices.iter().map(|name| table.column(name)).collect::<std::result::Result<_, _>>()?;
         let named = [Some((text, "text")), pair.map(|p| (p, "pair")), label.map(|l| (l, "label"))];
-        let named = named.into_iter().flatten().chain(choices.iter().map(|c| (*c, "choice")));
-        let named: Vec<(&Column, &'static str)> = named.collect();
+        let named: Vec<_> = named.into_iter().flatten().chain(choices.iter().map(|c| (*c, "choice"))).collect();
         for (i, (a, first)) in named.iter().enumerate() {
             if let Some((_, second)) = named[i + 1..].iter().find(|(b, _)| a.name == b.name) {
                 return Err(Error::SameColumn { file, column: a.name.clone(), first, second });
@@ -117,13 +116,18 @@ impl Labelled {
         let distinct: BTreeSet<&str> = self.rows.iter().map(|r| r.label.as_str()).collect();
         let mut labels: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
         if let [label] = labels.as_slice() {
-            let column = self.columns.label.clone().unwrap_or_default();
-            return Err(Error::OneClass { file: self.file.clone(), column, label: label.clone() });
+            return Err(self.one_class(label));
         }
         if labels.iter().all(|l| l.parse::<i64>().is_ok()) {
             labels.sort_by_key(|l| l.parse::<i64>().expect("just tried"));
         }
         Ok(labels)
+    }
+
+    /// The error for one label only.
+    pub(super) fn one_class(&self, label: &str) -> Error {
+        let column = self.columns.label.clone().unwrap_or_default();
+        Error::OneClass { file: self.file.clone(), column, label: label.to_owned() }
     }
 
     /// The number of each row's label in `labels`.
@@ -132,24 +136,24 @@ impl Labelled {
     /// A label that is not in the set, named with its row.
     pub fn numbers(&self, labels: &[String]) -> Result<Vec<usize>> {
         let number: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
-        self.rows
-            .iter()
-            .map(|r| number.get(r.label.as_str()).copied().ok_or_else(|| self.unseen(r, &r.label, labels)))
-            .collect()
+        let of =
+            |r: &LabelledRow| number.get(r.label.as_str()).copied().ok_or_else(|| self.unseen(r, &r.label, labels));
+        self.rows.iter().map(of).collect()
     }
 
     /// Each row's label as a number that was measured.
     ///
     /// # Errors
-    /// A label that is no finite number, named with its row.
+    /// A label that is no number, or one whose square is beyond what is computed with, named with its row.
     pub fn measured(&self) -> Result<Vec<f32>> {
         let number = |r: &LabelledRow| {
-            let found = r.label.parse::<f32>().ok().filter(|n| n.is_finite());
-            found.ok_or_else(|| Error::NotANumber {
+            let found = r.label.parse::<f32>().ok();
+            found.filter(|n| n.abs() <= 1e18).ok_or_else(|| Error::NotANumber {
                 file: self.file.clone(),
                 row: r.row,
                 column: self.columns.label.clone().unwrap_or_default(),
                 found: r.label.clone(),
+                expected: if found.is_some() { "a number from -1e18 to 1e18" } else { "a number" },
             })
         };
         self.rows.iter().map(number).collect()
@@ -251,7 +255,9 @@ impl Labelled {
     pub fn split(self, stream: Stream, alike: bool) -> Result<(Self, Self)> {
         let valid = a_tenth(self.rows.iter().map(|r| if alike { r.label.as_str() } else { "" }), stream);
         if valid.is_empty() {
-            return Err(Error::NothingToValidate { file: self.file, rows: self.rows.len() });
+            let (file, rows) = (self.file, self.rows.len());
+            let too_few = Error::TooFewToSplit { file: file.clone(), found: rows, what: "row(s)" };
+            return Err(if alike { Error::NothingToValidate { file, rows } } else { too_few });
         }
         let Self { file, columns, rows } = self;
         let part = |kept: bool, rows: &[LabelledRow]| Self {

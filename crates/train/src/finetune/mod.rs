@@ -134,6 +134,7 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
     check_model(settings, &tokenizer, &model)?;
     let longest = settings.max_length.min(model.config().max_length());
     let settings = with_rate(settings, &model, observer);
+    let config = model.config().clone();
     drop(model);
 
     let columns = settings.columns();
@@ -146,6 +147,8 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
         vectors: vectors_of(source.sentence_modules()?.map(|modules| modules.pooling))?,
     };
     let task = reading.to_learn(&settings, &|labels| like_the_model(labels, &source), observer)?;
+    reading.fits(task.train(), &config)?;
+    reading.fits(task.valid(), &config)?;
     let cut = task.train().truncated + task.valid().truncated;
     if cut > 0 {
         let all = task.train().len() + task.valid().len();

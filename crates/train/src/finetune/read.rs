@@ -5,10 +5,10 @@ use super::settings::FinetuneSettings;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::tasks::regress::{Regress, Scale};
-use crate::tasks::rows::LooksAt;
+use crate::tasks::rows::{LooksAt, Rows};
 use crate::tasks::similarity::{Retrieval, Similarity};
 use crate::tasks::{Part, Task, answer, choice::Choose, classify::Classify, multilabel::Multilabel, tag};
-use polyseme_models::{HeadKind, Model};
+use polyseme_models::{EncoderConfig, HeadKind, Model};
 use polyseme_tensor::Stream;
 use polyseme_text::check::{LabelledRow, check};
 use polyseme_text::{Question, Questions, Table, Tagged, TaggedSentence, Tokenizer};
@@ -50,11 +50,45 @@ impl Reading<'_> {
         Ok(Tagged::read(file, self.columns.text.as_deref(), self.columns.label.as_deref())?)
     }
 
+    /// Sentences with the numbers of their words' labels, and those of all words.
+    fn tagged_part(&self, rows: &Tagged, labels: &[String]) -> Result<(Part<tag::TagTarget>, Vec<Vec<usize>>)> {
+        let truth = numbers_of(&rows.path, &rows.sentences, labels)?;
+        let part = tag::encode(&rows.sentences, &truth, self.tokenizer, self.longest)?;
+        if part.targets.is_empty() {
+            return Err(Error::NoWords { file: rows.path.clone() });
+        }
+        Ok((part, truth))
+    }
+
     /// The task of a model's head with the rows of a file to measure on, and none to learn from.
     ///
     /// # Errors
-    /// A head that no task has, a file that cannot be read, labels the model does not know.
+    /// A head that no task has, a file that cannot be read, a column named that the task does not look at, labels
+    /// the model does not know, a tokenizer that is not the model's.
     pub fn to_measure(&self, model: &Model, file: &Path) -> Result<Box<dyn Task>> {
+        let task = self.of_head(model, file)?;
+        self.columns.check(task.name())?;
+        self.fits(task.valid(), model.config())?;
+        Ok(task)
+    }
+
+    /// Errors where the tokenizer made ids or segments of rows that a model has no embeddings for.
+    pub(super) fn fits(&self, rows: &Rows, config: &EncoderConfig) -> Result<()> {
+        let (vocabulary, segments) = (config.vocab_size, config.type_vocab_size);
+        for sequence in (0..rows.len()).flat_map(|row| rows.sequences(&[row])) {
+            if let Some(&id) = sequence.ids.iter().find(|&&id| id as usize >= vocabulary) {
+                let token = self.tokenizer.token(id).unwrap_or_default();
+                let pieces = self.tokenizer.vocab_size();
+                return Err(polyseme_infer::Error::ForeignTokenizer { token, id, vocabulary, pieces }.into());
+            }
+            if let Some(&segment) = sequence.type_ids.iter().find(|&&s| segments > 0 && s as usize >= segments) {
+                return Err(polyseme_infer::Error::NoSegment { segment, segments }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn of_head(&self, model: &Model, file: &Path) -> Result<Box<dyn Task>> {
         Ok(match model.head() {
             HeadKind::Classify(labels) => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
@@ -73,8 +107,7 @@ impl Reading<'_> {
             }
             HeadKind::Tag(labels) => {
                 let rows = self.tagged(file)?;
-                let truth = numbers_of(&rows.path, &rows.sentences, &labels)?;
-                let part = tag::encode(&rows.sentences, &truth, self.tokenizer, self.longest)?;
+                let (part, truth) = self.tagged_part(&rows, &labels)?;
                 Box::new(tag::Tag::new(labels, Part::none(), part, truth))
             }
             HeadKind::Answer => {
@@ -134,11 +167,15 @@ impl Reading<'_> {
                 observer.event(Event::Stage("encode"));
                 match task {
                     "multilabel" => {
-                        let found: BTreeSet<String> =
-                            train.several(self.label_separator).into_iter().flatten().collect();
-                        if found.is_empty() {
-                            return Err(Error::NoLabels { file: train.file });
+                        let of = |rows: &Labelled| rows.several(self.label_separator).into_iter().flatten();
+                        let mut found: BTreeSet<String> = of(&train).collect();
+                        match settings.valid {
+                            // Thresholds cannot be chosen where nothing is true.
+                            Some(_) => some_label(of(&valid).count(), &valid)?,
+                            // A rare label may be in the rows that were kept for validation only.
+                            None => found.extend(of(&valid)),
                         }
+                        some_label(found.len(), &train)?;
                         let labels = like_known(found.into_iter().collect())?;
                         let part = |rows: &Labelled| self.part(rows, rows.several_of(&labels, self.label_separator)?);
                         let (train, valid) = (part(&train)?, part(&valid)?);
@@ -146,6 +183,9 @@ impl Reading<'_> {
                     }
                     "regress" => {
                         let numbers = train.measured()?;
+                        if numbers.iter().all(|n| *n == numbers[0]) {
+                            return Err(train.one_class(&train.rows[0].label));
+                        }
                         let scale = Scale::of(&numbers);
                         let valid = self.part(&valid, valid.measured()?)?;
                         Box::new(Regress::new(scale, self.part(&train, numbers)?, valid))
@@ -189,8 +229,10 @@ impl Reading<'_> {
             _ => LabelRule::Always,
         };
         let train = self.table(&settings.train, self.columns, rule)?;
-        if task == "choice" {
-            enough_choices(&train.columns)?;
+        match task {
+            "choice" => enough_choices(&train.columns)?,
+            "classify" => fewer_than_rows(&train, observer)?,
+            _ => {}
         }
         let (train, valid) = match &settings.valid {
             // The names found in the training file hold for the validation file, guessed or not.
@@ -200,9 +242,6 @@ impl Reading<'_> {
             }
             None => {
                 let alike = task == "classify";
-                if alike {
-                    train.label_set()?; // one label only is said before the split complains
-                }
                 let (train, valid) = train.split(stream, alike)?;
                 let which = if alike { "a tenth of each label" } else { "a tenth" };
                 tell_split(observer, valid.rows.len(), train.rows.len(), "rows", which);
@@ -242,14 +281,16 @@ impl Reading<'_> {
             }
         }
         let all: BTreeSet<&String> = train.sentences.iter().flat_map(|s| &s.tags).collect();
-        if let [label] = all.iter().collect::<Vec<_>>().as_slice() {
-            return Err(Error::OneClass { file: train.path, column: "tag".into(), label: (**label).clone() });
+        let all: Vec<String> = all.into_iter().cloned().collect();
+        if let [label] = all.as_slice() {
+            let (column, label) = (self.columns.label.clone().unwrap_or("tag".into()), label.clone());
+            return Err(Error::OneClass { file: train.path, column, label });
         }
-        let labels = like_known(all.into_iter().cloned().collect())?;
+        let labels = like_known(all)?;
         let (train, valid) = match &settings.valid {
             Some(file) => (train, self.tagged(file)?),
             None => {
-                let chosen = split_of(&settings.train, train.sentences.len(), stream)?;
+                let chosen = split_of(&settings.train, train.sentences.len(), "sentence(s)", stream)?;
                 let (valid, rest) = parted(train.sentences, &chosen);
                 tell_split(observer, valid.len(), rest.len(), "sentences", "a tenth");
                 let path = train.path;
@@ -257,16 +298,8 @@ impl Reading<'_> {
             }
         };
         observer.event(Event::Stage("encode"));
-        let of_train = numbers_of(&train.path, &train.sentences, &labels)?;
-        let truth = numbers_of(&valid.path, &valid.sentences, &labels)?;
-        let part = |sentences: &[TaggedSentence], labels: &[Vec<usize>]| {
-            let part = tag::encode(sentences, labels, self.tokenizer, self.longest)?;
-            match part.targets.is_empty() {
-                true => Err(Error::NoRows { file: settings.train.clone() }),
-                false => Ok(part),
-            }
-        };
-        let (of_train, of_valid) = (part(&train.sentences, &of_train)?, part(&valid.sentences, &truth)?);
+        let (of_train, _) = self.tagged_part(&train, &labels)?;
+        let (of_valid, truth) = self.tagged_part(&valid, &labels)?;
         Ok(Box::new(tag::Tag::new(labels, of_train, of_valid, truth)))
     }
 
@@ -277,13 +310,16 @@ impl Reading<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Task>> {
         let train = Questions::read(&settings.train)?.questions;
+        if train.iter().all(|q| q.answers.is_empty()) {
+            return Err(Error::NoLabels { file: settings.train.clone(), each: "question", what: "an answer" });
+        }
         let (train, valid) = match &settings.valid {
             Some(file) => (train, Questions::read(file)?.questions),
             None => {
                 // Questions on one passage know of each other: whole articles are kept, or whole passages.
                 let of = |q: &Question| if q.group.is_empty() { q.context.to_string() } else { q.group.clone() };
                 let groups: BTreeSet<String> = train.iter().map(of).collect();
-                let chosen = split_of(&settings.train, groups.len(), stream)?;
+                let chosen = split_of(&settings.train, groups.len(), "article(s)", stream)?;
                 let number: BTreeMap<String, usize> = groups.into_iter().zip(0..).collect();
                 let kept: BTreeSet<usize> =
                     (0..train.len()).filter(|&i| chosen.contains(&number[&of(&train[i])])).collect();
@@ -316,10 +352,10 @@ fn tell_split(observer: &mut dyn Observer, kept: usize, rest: usize, what: &str,
 }
 
 /// A tenth of so many.
-fn split_of(file: &Path, count: usize, stream: Stream) -> Result<BTreeSet<usize>> {
+fn split_of(file: &Path, count: usize, what: &'static str, stream: Stream) -> Result<BTreeSet<usize>> {
     let chosen = a_tenth((0..count).map(|_| ""), stream);
     match chosen.is_empty() {
-        true => Err(Error::NothingToValidate { file: file.to_owned(), rows: count }),
+        true => Err(Error::TooFewToSplit { file: file.to_owned(), found: count, what }),
         false => Ok(chosen),
     }
 }
@@ -329,6 +365,29 @@ fn parted<T>(all: Vec<T>, chosen: &BTreeSet<usize>) -> (Vec<T>, Vec<T>) {
     let (a, b): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(|(i, _)| chosen.contains(i));
     let without = |part: Vec<(usize, T)>| part.into_iter().map(|(_, x)| x).collect();
     (without(a), without(b))
+}
+
+/// Errors where rows have no label at all.
+fn some_label(count: usize, rows: &Labelled) -> Result<()> {
+    match count {
+        0 => Err(Error::NoLabels { file: rows.file.clone(), each: "row", what: "a label" }),
+        _ => Ok(()),
+    }
+}
+
+/// Warns of as many labels as rows; where they are numbers with fractions, these were meant to be learned.
+fn fewer_than_rows(train: &Labelled, observer: &mut dyn Observer) -> Result<()> {
+    let (labels, rows) = (train.label_set()?, train.rows.len());
+    if labels.len() < rows {
+        return Ok(());
+    }
+    let column = train.columns.label.clone().unwrap_or_default();
+    let fractions = labels.iter().any(|l| l.parse::<i64>().is_err());
+    if fractions && labels.iter().all(|l| l.parse::<f64>().is_ok()) {
+        return Err(Error::LabelEachRow { file: train.file.clone(), column, rows });
+    }
+    observer.event(Event::Warning(&format!("column `{column}` holds {rows} different labels in {rows} rows")));
+    Ok(())
 }
 
 fn enough_choices(columns: &Columns) -> Result<()> {

@@ -14,6 +14,7 @@ use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
 use polyseme_models::{HeadKind, Model, ParamGroup};
 use polyseme_tensor::Stream;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// For a resumed run whose data are not those it began with.
@@ -61,7 +62,10 @@ pub(super) fn run(
     stop: &Stop,
 ) -> Result<Option<SeedResult>> {
     let result_path = out.join("result.json");
-    if resume && let Some(result) = finished(&result_path) {
+    if resume && let Some(Finished { result, data }) = finished(&result_path) {
+        if data != shared.fingerprint {
+            return Err(Error::DataChanged { run: out.to_owned(), what: WHAT_CHANGED });
+        }
         observer.event(Event::Note(&format!("seed {seed} was finished before")));
         return Ok(Some(result));
     }
@@ -114,9 +118,10 @@ pub(super) fn run(
     }
     shared.tokenizer.save(out)?;
     read_back(shared, &model, out)?;
+    let result = Finished { result, data: shared.fingerprint.clone() };
     write_json(&result_path, &result)?;
     // As it is read back: a resumed run must compare the same digits.
-    let result = finished(&result_path).unwrap_or(result);
+    let Finished { result, .. } = finished(&result_path).unwrap_or(result);
     // The result is whole: what was kept for a resume is needed no more.
     let _ = std::fs::remove_dir_all(folder.path().join("checkpoints"));
     let _ = std::fs::remove_file(best_path(&folder, best));
@@ -135,8 +140,16 @@ fn read_back(shared: &Shared, model: &Model, out: &Path) -> Result<()> {
     }
 }
 
-/// The result of a seed that came to its end.
-fn finished(path: &Path) -> Option<SeedResult> {
+/// A seed that came to its end.
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    #[serde(flatten)]
+    result: SeedResult,
+    /// Names the rows it learned from.
+    data: String,
+}
+
+fn finished(path: &Path) -> Option<Finished> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 

@@ -197,11 +197,15 @@ impl FinetuneSettings {
         if self.label_separator.is_empty() {
             return Err(setting("label_separator", "empty", "what stands between two labels"));
         }
-        let several = self.label_smoothing != 0.0 || self.class_weights != "none";
-        if several && self.task != "classify" {
-            let key = if self.class_weights == "none" { "label_smoothing" } else { "class_weights" };
-            return Err(setting(key, "given", "nothing: only --task classify has it"));
+        let usual = [
+            ("class_weights", self.class_weights == "none", "classify"),
+            ("label_smoothing", self.label_smoothing == 0.0, "classify"),
+            ("label_separator", self.label_separator == comma(), "multilabel"),
+        ];
+        if let Some((key, ..)) = usual.into_iter().find(|(_, usual, task)| !usual && self.task != *task) {
+            return Err(Error::NotOfTask { key, task: self.task.clone() });
         }
+        self.columns().check(&self.task)?;
         if self.task == "choice" && self.choices.len() < 2 {
             return Err(setting("choices", format!("{:?}", self.choices), "the names of two columns or more"));
         }
@@ -230,6 +234,23 @@ impl FinetuneSettings {
 /// Multiple of the usual rate for low-rank changes, which want about ten times that of whole matrices
 /// (Biderman et al. 2024; Schulman et al. 2025).
 pub(super) const LORA_RATE: f64 = 10.0;
+
+impl Columns {
+    /// Errors on a column that a task does not look at.
+    pub(crate) fn check(&self, task: &str) -> Result<()> {
+        let pair = ["classify", "multilabel", "regress", "similarity", "retrieval"].contains(&task);
+        let named = [
+            ("text", self.text.is_some(), task != "qa"),
+            ("pair", self.pair.is_some(), pair),
+            ("label", self.label.is_some(), !["qa", "retrieval"].contains(&task)),
+            ("choices", !self.choices.is_empty(), task == "choice"),
+        ];
+        match named.into_iter().find(|(_, given, used)| *given && !used) {
+            Some((key, ..)) => Err(Error::NotOfTask { key, task: task.to_owned() }),
+            None => Ok(()),
+        }
+    }
+}
 
 /// What is usual for a BERT base, of 12 layers × 768.
 const USUAL: f64 = 5e-5;
