@@ -62,7 +62,10 @@ pub fn tag_windows(
             };
             inside.then(|| left.min(right))
         };
-        let best = (0..windows.len()).rev().max_by_key(|&i| room(&windows[i])).expect("never empty");
+        // Windows with the token lie side by side: a long text has many others.
+        let end = windows.partition_point(|w| w.first <= token);
+        let with_it = (0..end).rev().take_while(|&i| room(&windows[i]).is_some());
+        let best = with_it.max_by_key(|&i| room(&windows[i])).expect("every token is in a window");
         found[best].tokens.push(windows[best].place.start + token - windows[best].first);
         found[best].words.push(word);
     }
