@@ -10,11 +10,15 @@ use std::process::ExitCode;
 
 /// Runs the command line of this process. Exit codes: 0 fine, 1 something given to the program is
 /// wrong, 2 the system or the program is, 130 interrupted; a reader that went away is fine.
-pub fn main() -> ExitCode {
+/// `before_training` is called by commands that train, before any thread of theirs runs.
+pub fn main(before_training: fn()) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
+    if trains(&cli.command) {
+        before_training();
+    }
     let result = run(cli).and_then(|()| std::io::stdout().flush().map_err(Into::into));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,6 +30,14 @@ pub fn main() -> ExitCode {
                 ExitCode::from(code)
             }
         },
+    }
+}
+
+fn trains(command: &Command) -> bool {
+    match command {
+        Command::Tour(_) | Command::Pretrain(_) | Command::Finetune(_) | Command::Sweep(_) => true,
+        Command::Bench(args) => args.model.is_none(),
+        _ => false,
     }
 }
 

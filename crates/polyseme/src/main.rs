@@ -9,15 +9,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    keep_pages();
-    polyseme::cli::main()
+    // Batches of texts come in all sizes: freed pages that wait long would add up.
+    purge_after(10);
+    polyseme::cli::main(keep_pages)
 }
 
-/// Tells the allocator to keep the pages of what is freed. A step frees and takes the same gradients
-/// again; faulting their pages in anew took a fifth of a step of BERT-base. `MIMALLOC_PURGE_DELAY` in the
-/// environment still has the last word.
-#[allow(unsafe_code)]
+/// Tells the allocator to keep the pages of what is freed. A step of training frees and takes the same
+/// gradients again; faulting their pages in anew took a fifth of a step of BERT-base.
 fn keep_pages() {
+    purge_after(-1);
+}
+
+/// How many milliseconds freed pages wait before they go back to the system; −1: they never do.
+/// `MIMALLOC_PURGE_DELAY` in the environment has the last word.
+#[allow(unsafe_code)]
+fn purge_after(milliseconds: i64) {
     // SAFETY: no other thread runs yet, and the option takes any number.
-    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1) };
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, milliseconds as _) };
 }
