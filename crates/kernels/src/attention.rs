@@ -1,4 +1,5 @@
-//! Self-attention inside each sequence of a packed chunk; no padding, no masks.
+//! Self-attention inside each sequence of a packed chunk; no padding. What a row sees is a range: all of its
+//! sequence, a window around itself, or a source and what stands before itself.
 //!
 //! Key and value lie side by side, `(n, 2h)`; a head's columns are `d` wide. Probabilities of short
 //! sequences are kept for the backward pass. Long ones, and those in a window, are done in blocks of
@@ -48,6 +49,24 @@ struct Sequence {
     /// Where they begin among the chunk's, and where its own rows begin.
     first: usize,
     base: usize,
+    /// How many neighbours on either side a row sees, where that leaves something out.
+    window: Option<usize>,
+    /// How many rows all of them see, where later ones see no further than themselves.
+    source: Option<usize>,
+}
+
+impl Sequence {
+    /// The rows that one sees.
+    fn seen(&self, position: usize) -> Range<usize> {
+        let near = self.window.map_or(0..self.l, |w| position.saturating_sub(w)..self.l.min(position + w + 1));
+        let before = self.source.map_or(self.l, |source| source.max(position + 1));
+        near.start..near.end.min(before)
+    }
+
+    /// Whether probabilities are kept.
+    fn keeps(&self) -> bool {
+        self.l < LONG && self.window.is_none()
+    }
 }
 
 /// Rows asked for of a sequence, counted from its first, and the keys they are compared with.
@@ -71,19 +90,9 @@ impl Attention<'_> {
         1.0 / (self.size() as f32).sqrt()
     }
 
-    /// The window, where it leaves something out.
-    fn window(&self, l: usize) -> Option<usize> {
-        self.window.filter(|window| window + 1 < l)
-    }
-
-    /// Whether probabilities are kept.
-    fn keeps(&self, l: usize) -> bool {
-        l < LONG && self.window(l).is_none()
-    }
-
     /// Probabilities that are kept: for each sequence heads × rows asked for × length.
     pub fn kept(&self) -> usize {
-        self.each().filter(|s| self.keeps(s.l)).map(|s| self.heads * s.asked.len() * s.l).sum()
+        self.each().filter(Sequence::keeps).map(|s| self.heads * s.asked.len() * s.l).sum()
     }
 
     /// The sequences with a row asked for.
@@ -95,7 +104,15 @@ impl Attention<'_> {
             .map(move |s| {
                 let asked = rows.asked_in(s..s + 1);
                 let (start, l) = (starts[s], starts[s + 1] - starts[s]);
-                Sequence { start, l, first: asked.start - first, base: start - row, asked }
+                Sequence {
+                    start,
+                    l,
+                    first: asked.start - first,
+                    base: start - row,
+                    asked,
+                    window: self.window.filter(|window| window + 1 < l),
+                    source: rows.source(s).filter(|&source| source < l),
+                }
             })
             .filter(|s| !s.asked.is_empty())
     }
@@ -107,30 +124,32 @@ impl Attention<'_> {
 
     /// The blocks of a sequence; one if its probabilities are kept.
     fn blocks<'s>(&'s self, s: &'s Sequence) -> impl Iterator<Item = Block> + 's {
-        let (m, l, window) = (s.asked.len(), s.l, self.window(s.l));
-        let height = match window {
-            _ if self.keeps(l) => m,
+        let (m, l) = (s.asked.len(), s.l);
+        let height = match s.window {
+            _ if s.keeps() => m,
             Some(_) => 2 * product::tall(),
             None => (BLOCK / l).next_multiple_of(product::tall()),
         };
         (0..m).step_by(height).map(move |first| {
             let rows = first..m.min(first + height);
-            let keys = window.map_or(0..l, |window| {
-                let begin = self.position(s, rows.start).saturating_sub(window);
-                let end = self.position(s, rows.end - 1) + window + 1;
-                begin / product::wide() * product::wide()..end.min(l)
-            });
+            let seen = |i| s.seen(self.position(s, i));
+            let keys = match s.keeps() {
+                true => 0..l,
+                false => seen(rows.start).start / product::wide() * product::wide()..seen(rows.end - 1).end,
+            };
             Block { rows, keys }
         })
     }
 
     /// Keys each row of a block sees; empty if all.
     fn seen(&self, s: &Sequence, block: &Block) -> Vec<Seen> {
-        let Some(window) = self.window(s.l) else { return Vec::new() };
+        if s.window.is_none() && s.source.is_none() {
+            return Vec::new();
+        }
+        let from = block.keys.start;
         let seen = |i| {
-            let position = self.position(s, i);
-            let begin = position.saturating_sub(window).max(block.keys.start);
-            (begin - block.keys.start, (position + window + 1).min(s.l) - block.keys.start)
+            let seen = s.seen(self.position(s, i));
+            (seen.start.max(from) - from, seen.end - from)
         };
         block.rows.clone().map(seen).collect()
     }
@@ -166,7 +185,7 @@ impl Attention<'_> {
         let (h, d) = (self.hidden, self.size());
         let mut rest = kept;
         for s in self.each() {
-            let (m, len) = (s.asked.len(), if self.keeps(s.l) { s.asked.len() * s.l } else { 0 });
+            let (m, len) = (s.asked.len(), if s.keeps() { s.asked.len() * s.l } else { 0 });
             let heads = 0..self.heads;
             if self.threads == 1 {
                 for head in heads {
@@ -195,8 +214,8 @@ impl Attention<'_> {
         let mut kept = kept;
         for block in self.blocks(s) {
             let (m, l) = (block.rows.len(), block.keys.len());
-            let mut again = Buffer::new(if self.keeps(s.l) { 0 } else { m * l });
-            let p = if self.keeps(s.l) { &mut *kept } else { &mut *again };
+            let mut again = Buffer::new(if s.keeps() { 0 } else { m * l });
+            let p = if s.keeps() { &mut *kept } else { &mut *again };
             self.probabilities(s, &block, q, &keys, p);
             let mut dropped = Buffer::new(if self.dropout.p > 0.0 { m * l } else { 0 });
             let used = self.dropped(s, head, &block, p, &mut dropped);
@@ -232,7 +251,7 @@ impl Attention<'_> {
         }
         let mut rest = kept;
         for s in self.each() {
-            let (m, len) = (s.asked.len(), if self.keeps(s.l) { s.asked.len() * s.l } else { 0 });
+            let (m, len) = (s.asked.len(), if s.keeps() { s.asked.len() * s.l } else { 0 });
             let heads = 0..self.heads;
             let (at, kv) = (s.first * h, s.base * 2 * h);
             if self.threads == 1 {
@@ -275,7 +294,7 @@ impl Attention<'_> {
         let [q, k, v] = self.head(s, head, inputs);
         let d = self.size();
         let (keys, values, right_k) = (Packed::right(k.t()), Packed::right(v.t()), Packed::right(k));
-        let whole = self.keeps(s.l);
+        let whole = s.keeps();
         if !whole {
             for row in dkey_value.chunks_mut(stride).take(s.l) {
                 row[..d].fill(0.0);

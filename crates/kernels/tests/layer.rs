@@ -107,10 +107,10 @@ fn drop64(x: &mut [f64], d: Dropout, row: usize, width: usize) {
 }
 
 /// The context, in f64: rows × heads, one sequence at a time.
-fn attention64(s: LayerShape, qkv: &[Vec<f64>; 3], starts: &[usize], dropout: Dropout) -> Vec<f64> {
+fn attention64(s: LayerShape, qkv: &[Vec<f64>; 3], (starts, sources): Places<'_>, dropout: Dropout) -> Vec<f64> {
     let (h, d) = (s.hidden, s.hidden / s.heads);
     let mut context = vec![0.0; qkv[0].len()];
-    for seq in starts.windows(2) {
+    for (seq, &source) in starts.windows(2).zip(sources) {
         let l = seq[1] - seq[0];
         for head in 0..s.heads {
             // A column of a head, turned by the row's position.
@@ -125,7 +125,7 @@ fn attention64(s: LayerShape, qkv: &[Vec<f64>; 3], starts: &[usize], dropout: Dr
             let turned: [Vec<f64>; 3] =
                 std::array::from_fn(|which| (0..l * d).map(|i| at(which, i / d, i % d)).collect());
             for i in 0..l {
-                let seen = |j: usize| s.window.is_none_or(|w| i.abs_diff(j) <= w);
+                let seen = |j: usize| s.window.is_none_or(|w| i.abs_diff(j) <= w) && (j <= i || j < source);
                 let dot = |j: usize| (0..d).map(|c| turned[0][i * d + c] * turned[1][j * d + c]).sum::<f64>();
                 let score = |j: usize| if seen(j) { (dot(j) / (d as f64).sqrt()).exp() } else { 0.0 };
                 let mut p: Vec<f64> = (0..l).map(score).collect();
@@ -142,7 +142,7 @@ fn attention64(s: LayerShape, qkv: &[Vec<f64>; 3], starts: &[usize], dropout: Dr
 }
 
 /// The layer by the book, in f64.
-fn layer64(s: LayerShape, w: &[Vec<f64>], x: &[f64], starts: &[usize], dropout: LayerDropout) -> Vec<f64> {
+fn layer64(s: LayerShape, w: &[Vec<f64>], x: &[f64], places: Places<'_>, dropout: LayerDropout) -> Vec<f64> {
     let (h, f) = (s.hidden, s.inner);
     let add = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
     let attention = |x: &[f64]| {
@@ -152,7 +152,7 @@ fn layer64(s: LayerShape, w: &[Vec<f64>], x: &[f64], starts: &[usize], dropout: 
             true => linear64(x, &part(&w[0], i), &part(&w[1], i), h),
             false => linear64(x, &w[2 * i], &w[2 * i + 1], h),
         });
-        let context = attention64(s, &qkv, starts, dropout.probabilities);
+        let context = attention64(s, &qkv, places, dropout.probabilities);
         let mut out = linear64(&context, &w[6], &w[7], h);
         drop64(&mut out, dropout.attention, 0, h);
         out
@@ -182,8 +182,22 @@ fn widen(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// A layer, the weights it has, where its sequences begin, its dropout.
-type Case = (LayerShape, Form, Vec<usize>, LayerDropout);
+/// Where sequences begin, and how long the source of each is.
+type Places<'a> = (&'a [usize], &'a [usize]);
+
+/// A layer, the weights it has, where its sequences begin, their sources, its dropout.
+type Case = (LayerShape, Form, Vec<usize>, Vec<usize>, LayerDropout);
+
+/// A source that is all of its sequence.
+const WHOLE: usize = usize::MAX;
+
+/// All rows; without sources where they are whole.
+fn rows<'a>((starts, sources): Places<'a>) -> Rows<'a> {
+    match sources.iter().all(|&source| source == WHOLE) {
+        true => Rows::all(starts),
+        false => Rows::all(starts).with_sources(sources),
+    }
+}
 
 fn dropout(p: f32) -> LayerDropout {
     LayerDropout {
@@ -197,12 +211,12 @@ fn dropout(p: f32) -> LayerDropout {
 fn berts() -> Vec<Case> {
     let shape = |hidden, heads, inner, act| LayerShape::bert(hidden, heads, inner, 1e-5, act);
     vec![
-        (shape(6, 2, 10, Activation::Gelu), BERT, vec![0, 3, 4, 9], LayerDropout::NONE),
-        (shape(20, 4, 37, Activation::Gelu), BERT, vec![0, 1, 2, 19], dropout(0.2)),
-        (shape(15, 3, 7, Activation::GeluTanh), BERT, vec![0, 11], dropout(0.1)),
-        (shape(8, 1, 12, Activation::Relu), BERT, vec![0, 5, 10], dropout(0.3)),
-        (shape(6, 2, 512, Activation::Relu), BERT, vec![0, 20, 31], dropout(0.1)),
-        (shape(12, 4, 33, Activation::Silu), BERT, vec![0, 300, 301, 640], dropout(0.1)),
+        (shape(6, 2, 10, Activation::Gelu), BERT, vec![0, 3, 4, 9], vec![WHOLE; 3], LayerDropout::NONE),
+        (shape(20, 4, 37, Activation::Gelu), BERT, vec![0, 1, 2, 19], vec![WHOLE; 3], dropout(0.2)),
+        (shape(15, 3, 7, Activation::GeluTanh), BERT, vec![0, 11], vec![WHOLE; 1], dropout(0.1)),
+        (shape(8, 1, 12, Activation::Relu), BERT, vec![0, 5, 10], vec![WHOLE; 2], dropout(0.3)),
+        (shape(6, 2, 512, Activation::Relu), BERT, vec![0, 20, 31], vec![WHOLE; 2], dropout(0.1)),
+        (shape(12, 4, 33, Activation::Silu), BERT, vec![0, 300, 301, 640], vec![WHOLE; 3], dropout(0.1)),
     ]
 }
 
@@ -231,7 +245,11 @@ fn variants(count: u64, longest: usize) -> Vec<Case> {
             for _ in 0..1 + below(4) {
                 starts.push(starts[starts.len() - 1] + 1 + below(longest));
             }
-            (shape, form, starts, dropout([0.0, 0.1, 0.3][below(3)]))
+            let p = [0.0, 0.1, 0.3][below(3)];
+            // A third of the layers has sources, some longer than their sequence.
+            let some = below(3) == 0;
+            let sources = (1..starts.len()).map(|_| if some { below(longest) } else { WHOLE }).collect();
+            (shape, form, starts, sources, dropout(p))
         })
         .collect()
 }
@@ -241,9 +259,11 @@ fn long() -> Vec<Case> {
     let bert = LayerShape::bert(8, 2, 5, 1e-5, Activation::Gelu);
     let window = LayerShape { window: Some(70), rotary: Some(10_000.0), pre_norm: true, ..bert };
     vec![
-        (bert, BERT, vec![0, 3, 903], dropout(0.1)),
-        (window, BERT, vec![0, 700, 760], dropout(0.1)),
-        (LayerShape { window: Some(0), ..window }, BERT, vec![0, 90], LayerDropout::NONE),
+        (bert, BERT, vec![0, 3, 903], vec![WHOLE; 2], dropout(0.1)),
+        (window, BERT, vec![0, 700, 760], vec![WHOLE; 2], dropout(0.1)),
+        (LayerShape { window: Some(0), ..window }, BERT, vec![0, 90], vec![WHOLE; 1], LayerDropout::NONE),
+        (bert, BERT, vec![0, 3, 903, 1600], vec![0, 400, 690], dropout(0.1)),
+        (window, BERT, vec![0, 700, 760], vec![100, 5], dropout(0.1)),
     ]
 }
 
@@ -253,13 +273,14 @@ fn all_cases() -> Vec<Case> {
 
 #[test]
 fn forward_equals_the_book() {
-    for (s, form, starts, dropout) in all_cases() {
+    for (s, form, starts, sources, dropout) in all_cases() {
         let w = weights(s, form);
         let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
-        let (y, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
+        let (y, saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, false);
         assert!(saved.is_none());
-        let want = layer64(s, &w.iter().map(|w| widen(w)).collect::<Vec<_>>(), &widen(&x), &starts, dropout);
+        let want =
+            layer64(s, &w.iter().map(|w| widen(w)).collect::<Vec<_>>(), &widen(&x), (&starts, &sources), dropout);
         let worst = y.iter().zip(&want).map(|(y, w)| (f64::from(*y) - w).abs()).fold(0.0, f64::max);
         assert!(worst < 5e-6, "{s:?}: {worst:e}");
     }
@@ -268,16 +289,16 @@ fn forward_equals_the_book() {
 #[test]
 fn backward_equals_finite_differences() {
     let few = berts().into_iter().filter(|c| c.2[c.2.len() - 1] < 100);
-    for (s, form, starts, dropout) in few.chain(variants(30, 9)) {
+    for (s, form, starts, sources, dropout) in few.chain(variants(30, 9)) {
         let w = weights(s, form);
         let n = starts[starts.len() - 1] * s.hidden;
         let (x, dy) = (values(n, 5, 1.0), values(n, 6, 1.0));
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
-        let (_, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
-        let (dx, dw) = backward(s, &slices, &x, Rows::all(&starts), dropout, &saved.unwrap(), &dy, Needs::ALL);
+        let (_, saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, true);
+        let (dx, dw) = backward(s, &slices, &x, rows((&starts, &sources)), dropout, &saved.unwrap(), &dy, Needs::ALL);
         let wide: Vec<Vec<f64>> = w.iter().map(|w| widen(w)).collect();
         let objective = |w: &[Vec<f64>], x: &[f64]| -> f64 {
-            layer64(s, w, x, &starts, dropout).iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum()
+            layer64(s, w, x, (&starts, &sources), dropout).iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum()
         };
         let step = 1e-5;
         let check = |name: &str, got: f32, plus: f64, minus: f64| {
@@ -303,15 +324,15 @@ fn backward_equals_finite_differences() {
 
 #[test]
 fn a_document_never_sees_its_neighbour() {
-    let (s, form, starts, dropout) = berts().pop().unwrap();
+    let (s, form, starts, sources, dropout) = berts().pop().unwrap();
     let w = weights(s, form);
     let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
     let mut x = values(starts[3] * s.hidden, 5, 1.0);
-    let (before, _) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
+    let (before, _) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, false);
     for v in &mut x[starts[1] * s.hidden..starts[2] * s.hidden] {
         *v += 1.0;
     }
-    let (after, _) = forward(s, &slices, &x, Rows::all(&starts), dropout, false);
+    let (after, _) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, false);
     let changed = starts[1] * s.hidden..starts[2] * s.hidden;
     for i in 0..before.len() {
         assert_eq!(before[i] == after[i], !changed.contains(&i), "value {i}");
@@ -321,17 +342,18 @@ fn a_document_never_sees_its_neighbour() {
 #[test]
 fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
     // One sequence is one part: its products and heads are then shared out.
-    let one_long = |case: &Case| (case.0, case.1, vec![0, case.2[1] + 600], case.3);
+    let one_long = |case: &Case| (case.0, case.1, vec![0, case.2[1] + 600], vec![case.3[0]], case.4);
     let long = long();
     let cases = berts().into_iter().skip(5).chain(variants(10, 60)).chain(long.iter().map(one_long));
-    for (s, form, starts, dropout) in cases {
+    for (s, form, starts, sources, dropout) in cases {
         let w = weights(s, form);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
         let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
         let run = |threads: usize| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-                let (y, saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
-                let (dx, dw) = backward(s, &slices, &x, Rows::all(&starts), dropout, &saved.unwrap(), &y, Needs::ALL);
+                let (y, saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, true);
+                let (dx, dw) =
+                    backward(s, &slices, &x, rows((&starts, &sources)), dropout, &saved.unwrap(), &y, Needs::ALL);
                 (y, dx, dw)
             })
         };
@@ -348,15 +370,15 @@ fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
 
 #[test]
 fn some_rows_are_those_of_all_and_so_are_their_gradients() {
-    for (s, form, starts, dropout) in all_cases() {
+    for (s, form, starts, sources, dropout) in all_cases() {
         let (w, h, n) = (weights(s, form), s.hidden, starts[starts.len() - 1]);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
         let x = values(n * h, 5, 1.0);
         // Every sequence but the last has a row that is asked for, some have several.
         let asked: Vec<usize> = (0..starts[starts.len() - 2].max(1)).filter(|row| row % 3 == 0).collect();
         let counts = count(&starts, &asked);
-        let some = Rows::some(&starts, &asked, &counts);
-        let (all, all_saved) = forward(s, &slices, &x, Rows::all(&starts), dropout, true);
+        let some = Rows::some(&starts, &asked, &counts).with_sources(&sources);
+        let (all, all_saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, true);
         let (y, saved) = forward(s, &slices, &x, some, dropout, true);
         let want: Vec<f32> = asked.iter().flat_map(|&row| &all[row * h..(row + 1) * h]).copied().collect();
         let close = |name: &str, got: &[f32], want: &[f32]| {
@@ -371,8 +393,8 @@ fn some_rows_are_those_of_all_and_so_are_their_gradients() {
         for (row, dy) in asked.iter().zip(dy.chunks(h)) {
             spread[row * h..(row + 1) * h].copy_from_slice(dy);
         }
-        let rows = Rows::all(&starts);
-        let (want_x, want_w) = backward(s, &slices, &x, rows, dropout, &all_saved.unwrap(), &spread, Needs::ALL);
+        let (want_x, want_w) =
+            backward(s, &slices, &x, rows((&starts, &sources)), dropout, &all_saved.unwrap(), &spread, Needs::ALL);
         let (dx, dw) = backward(s, &slices, &x, some, dropout, saved.as_ref().unwrap(), &dy, Needs::ALL);
         close("dx", &dx, &want_x);
         for i in 0..COUNT {

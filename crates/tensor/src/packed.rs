@@ -31,6 +31,8 @@ pub struct PackedBatch {
     pub order: Vec<usize>,
     /// `place[index the caller gave] = packed`.
     place: Vec<usize>,
+    /// How many first tokens of each packed sequence are its source, if not all tokens see all.
+    pub sources: Option<Arc<[usize]>>,
 }
 
 impl PackedBatch {
@@ -59,7 +61,26 @@ impl PackedBatch {
                 _ => runs.push((packed, 1, length)),
             }
         }
-        Self { ids: ids.into(), type_ids: type_ids.into(), positions: positions.into(), starts, runs, order, place }
+        Self {
+            ids: ids.into(),
+            type_ids: type_ids.into(),
+            positions: positions.into(),
+            starts,
+            runs,
+            order,
+            place,
+            sources: None,
+        }
+    }
+
+    /// Packs sequences that begin with a source of so many tokens each (Dong et al. 2019). These see each other,
+    /// and all tokens see them; the tokens behind see no further than themselves. Panics as
+    /// [`PackedBatch::new`], or unless there is a source for each sequence.
+    pub fn with_sources(sequences: &[Sequence], sources: &[usize]) -> Self {
+        assert_eq!(sequences.len(), sources.len(), "a source for each sequence");
+        let mut batch = Self::new(sequences);
+        batch.sources = Some(batch.order.iter().map(|&given| sources[given]).collect());
+        batch
     }
 
     /// Number of tokens.

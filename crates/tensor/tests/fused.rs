@@ -138,7 +138,13 @@ fn the_layer_equals_its_twin_with_all_gradients() {
             .collect();
         let sequences: Vec<Sequence> =
             lengths.iter().map(|&n| Sequence { ids: vec![0; n], type_ids: vec![0; n] }).collect();
-        let batch = PackedBatch::new(&sequences);
+        // A quarter of the cases has sources, some longer than their sequence.
+        let source = |i: usize| stream.named("source").below(i as u64, case.longest as u64) as usize;
+        let sources: Vec<usize> = (0..sequences.len()).map(source).collect();
+        let batch = match number % 4 {
+            2 => PackedBatch::with_sources(&sequences, &sources),
+            _ => PackedBatch::new(&sequences),
+        };
         let settings = settings_of(case);
         let mode = Mode::Train(stream.named("dropout"));
         // Every other case is asked for some rows only.

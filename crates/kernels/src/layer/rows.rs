@@ -12,6 +12,8 @@ pub struct Rows<'a> {
     starts: &'a [usize],
     /// Rows asked for, ascending, and how many lie before each sequence and, last, in all.
     asked: Option<(&'a [usize], &'a [usize])>,
+    /// How many first rows of each sequence are its source.
+    sources: Option<&'a [usize]>,
 }
 
 impl<'a> Rows<'a> {
@@ -19,7 +21,7 @@ impl<'a> Rows<'a> {
     pub fn all(starts: &'a [usize]) -> Self {
         let grows = starts.windows(2).all(|s| s[0] < s[1]);
         assert!(starts.len() > 1 && starts[0] == 0 && grows, "sequences are not empty");
-        Self { starts, asked: None }
+        Self { starts, asked: None, sources: None }
     }
 
     /// Some rows; `counts` by [`count`]. Panics unless they are ascending and there.
@@ -28,7 +30,20 @@ impl<'a> Rows<'a> {
         assert!(rows.windows(2).all(|r| r[0] < r[1]), "rows asked for ascend");
         assert!(rows.last().is_some_and(|&r| r < all.len()), "rows asked for are there");
         assert!(counts.len() == starts.len() && counts[counts.len() - 1] == rows.len(), "a count for each sequence");
-        Self { starts, asked: Some((rows, counts)) }
+        Self { asked: Some((rows, counts)), ..all }
+    }
+
+    /// With a source in front of each sequence (Dong et al. 2019): its first rows, which see each other and
+    /// which all rows see; those behind them see no further than themselves. Panics unless there is one for
+    /// each sequence.
+    pub fn with_sources(self, sources: &'a [usize]) -> Self {
+        assert_eq!(sources.len() + 1, self.starts.len(), "a source for each sequence");
+        Self { sources: Some(sources), ..self }
+    }
+
+    /// How many rows the source of a sequence has, if not all rows see all.
+    pub(crate) fn source(&self, sequence: usize) -> Option<usize> {
+        self.sources.map(|sources| sources[sequence])
     }
 
     /// First row of each sequence and, last, the number of rows.

@@ -18,6 +18,8 @@ pub struct LayerPlan {
     pub(crate) shape: LayerShape,
     pub(crate) starts: Arc<[usize]>,
     pub(crate) asked: Option<AskedRows>,
+    /// How many first rows of each sequence are its source.
+    pub(crate) sources: Option<Arc<[usize]>>,
     pub(crate) dropout: LayerDropout,
     /// The matrices as the kernel multiplies by them, where they are kept.
     pub(crate) cache: Option<Arc<OnceLock<Prepared>>>,
@@ -34,9 +36,13 @@ pub struct AskedRows {
 
 impl LayerPlan {
     fn rows(&self) -> Rows<'_> {
-        match &self.asked {
+        let rows = match &self.asked {
             Some(asked) => Rows::some(&self.starts, &asked.rows, &asked.counts),
             None => Rows::all(&self.starts),
+        };
+        match &self.sources {
+            Some(sources) => rows.with_sources(sources),
+            None => rows,
         }
     }
 }

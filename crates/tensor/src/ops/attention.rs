@@ -38,7 +38,8 @@ pub struct AttentionSettings {
     pub window: Option<usize>,
 }
 
-/// `dropout(output(attention(x)))`, where a token attends to its own sequence only.
+/// `dropout(output(attention(x)))`, where a token attends to its own sequence only, and in a sequence with a
+/// source to that and to what stands before it.
 ///
 /// # Shapes
 /// - x, output: `(tokens, width)`
@@ -77,7 +78,8 @@ fn attend(
         .zip(values)
         .zip(&batch.runs)
         .map(|(((query, key), value), &(first, count, length))| {
-            attend_run([query, key, value], [count, length], settings, mode, batch.starts[first])
+            let sources = batch.sources.as_deref().map(|sources| &sources[first..first + count]);
+            attend_run([query, key, value], [count, length], settings, sources, mode, batch.starts[first])
         })
         .collect();
     if contexts.len() == 1 {
@@ -86,7 +88,8 @@ fn attend(
     Tensor::cat(contexts, 0)
 }
 
-/// Attention over `count` sequences of one `length`.
+/// Attention over `count` sequences of one `length`; `sources`: how many of their first tokens are seen by all,
+/// where those behind see no further than themselves.
 ///
 /// # Shapes
 /// - query, key, value, output: `(count · length, width)`
@@ -94,6 +97,7 @@ fn attend_run(
     qkv: [Tensor<2>; 3],
     [count, length]: [usize; 2],
     settings: AttentionSettings,
+    sources: Option<&[usize]>,
     mode: Mode,
     first_row: usize,
 ) -> Tensor<2> {
@@ -110,6 +114,13 @@ fn attend_run(
     if let Some(window) = settings.window {
         let unseen: Vec<bool> = (0..length * length).map(|i| (i / length).abs_diff(i % length) > window).collect();
         let unseen = Tensor::<4, Bool>::from_data(TensorData::new(unseen, [1, 1, length, length]), &scores.device());
+        scores = scores.mask_fill(unseen.expand([count, settings.heads, length, length]), f32::NEG_INFINITY);
+    }
+    if let Some(sources) = sources {
+        let unseen = |source: usize| (0..length * length).map(move |i| i % length >= source && i % length > i / length);
+        let unseen: Vec<bool> = sources.iter().flat_map(|&source| unseen(source)).collect();
+        let unseen =
+            Tensor::<4, Bool>::from_data(TensorData::new(unseen, [count, 1, length, length]), &scores.device());
         scores = scores.mask_fill(unseen.expand([count, settings.heads, length, length]), f32::NEG_INFINITY);
     }
     let probabilities = softmax(scores, 3);
