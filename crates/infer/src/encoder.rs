@@ -95,14 +95,19 @@ impl Encoder {
 
     /// A tokenizer of another model may know pieces this model does not.
     pub(crate) fn check(&self, encoding: &Encoding) -> Result<()> {
+        self.check_ids(&encoding.ids, &encoding.type_ids)
+    }
+
+    /// The same of ids and segments.
+    pub(crate) fn check_ids(&self, ids: &[u32], type_ids: &[u32]) -> Result<()> {
         let config = self.model.config();
         let (vocabulary, segments) = (config.vocab_size, config.type_vocab_size);
-        if let Some(&id) = encoding.ids.iter().find(|&&id| id as usize >= vocabulary) {
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
             let token = self.tokenizer.token(id).unwrap_or_default();
             let pieces = self.tokenizer.vocab_size();
             return Err(Error::ForeignTokenizer { token, id, vocabulary, pieces });
         }
-        match encoding.type_ids.iter().find(|&&s| segments > 0 && s as usize >= segments) {
+        match type_ids.iter().find(|&&s| segments > 0 && s as usize >= segments) {
             Some(&segment) => Err(Error::NoSegment { segment, segments }),
             None => Ok(()),
         }

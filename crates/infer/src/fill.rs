@@ -75,6 +75,7 @@ impl Encoder {
 pub fn head_name(head: &HeadKind) -> &'static str {
     match head {
         HeadKind::MaskedLm => "a masked-language-modelling head",
+        HeadKind::Generate => "a head that generates",
         HeadKind::Classify(_) => "a classification head",
         HeadKind::MultiLabel(_) => "a head for several labels",
         HeadKind::Regress => "a regression head",

@@ -1,5 +1,5 @@
-//! Self-attention inside each sequence of a packed chunk; no padding. What a row sees is a range: all of its
-//! sequence, a window around itself, or a source and what stands before itself.
+//! Self-attention inside each sequence of a packed chunk; no padding. A row sees itself and a range: all of its
+//! sequence, a window around itself, or what stands before some row.
 //!
 //! Key and value lie side by side, `(n, 2h)`; a head's columns are `d` wide. Probabilities of short
 //! sequences are kept for the backward pass. Long ones, and those in a window, are done in blocks of
@@ -51,18 +51,9 @@ struct Sequence {
     base: usize,
     /// How many neighbours on either side a row sees, where that leaves something out.
     window: Option<usize>,
-    /// How many rows all of them see, where later ones see no further than themselves.
-    source: Option<usize>,
 }
 
 impl Sequence {
-    /// The rows that one sees.
-    fn seen(&self, position: usize) -> Range<usize> {
-        let near = self.window.map_or(0..self.l, |w| position.saturating_sub(w)..self.l.min(position + w + 1));
-        let before = self.source.map_or(self.l, |source| source.max(position + 1));
-        near.start..near.end.min(before)
-    }
-
     /// Whether probabilities are kept.
     fn keeps(&self) -> bool {
         self.l < LONG && self.window.is_none()
@@ -75,8 +66,13 @@ struct Block {
     keys: Range<usize>,
 }
 
-/// Keys seen by a row, counted from the block's first: begin and end.
-type Seen = (usize, usize);
+/// Keys seen by a row: a range, and its own.
+#[derive(Clone, Copy)]
+struct Seen {
+    begin: usize,
+    end: usize,
+    own: usize,
+}
 
 /// A gradient's rows where a head's columns begin, and values from row to row.
 type Out<'a> = (&'a mut [f32], usize);
@@ -111,7 +107,6 @@ impl Attention<'_> {
                     base: start - row,
                     asked,
                     window: self.window.filter(|window| window + 1 < l),
-                    source: rows.source(s).filter(|&source| source < l),
                 }
             })
             .filter(|s| !s.asked.is_empty())
@@ -132,24 +127,37 @@ impl Attention<'_> {
         };
         (0..m).step_by(height).map(move |first| {
             let rows = first..m.min(first + height);
-            let seen = |i| s.seen(self.position(s, i));
             let keys = match s.keeps() {
                 true => 0..l,
-                false => seen(rows.start).start / product::wide() * product::wide()..seen(rows.end - 1).end,
+                false => {
+                    let seen = || rows.clone().map(|i| self.seen(s, i));
+                    let begin = seen().map(|seen| seen.begin.min(seen.own)).min().unwrap_or(0);
+                    let end = seen().map(|seen| seen.end.max(seen.own + 1)).max().unwrap_or(l);
+                    begin / product::wide() * product::wide()..end
+                }
             };
             Block { rows, keys }
         })
     }
 
-    /// Keys each row of a block sees; empty if all.
-    fn seen(&self, s: &Sequence, block: &Block) -> Vec<Seen> {
-        if s.window.is_none() && s.source.is_none() {
+    /// What the row asked for as number `i` of a sequence sees of it.
+    fn seen(&self, s: &Sequence, i: usize) -> Seen {
+        let own = self.position(s, i);
+        let (position, before) = self.rows.view(s.start + own).unwrap_or((own, s.l));
+        let near = s.window.map_or(0..s.l, |w| position.saturating_sub(w)..s.l.min(position + w + 1));
+        let end = near.end.min(before);
+        Seen { begin: near.start.min(end), end, own }
+    }
+
+    /// Keys each row of a block sees, counted from the block's first; empty if all.
+    fn seen_in(&self, s: &Sequence, block: &Block) -> Vec<Seen> {
+        if s.window.is_none() && self.rows.view(s.start).is_none() {
             return Vec::new();
         }
         let from = block.keys.start;
         let seen = |i| {
-            let seen = s.seen(self.position(s, i));
-            (seen.start.max(from) - from, seen.end - from)
+            let Seen { begin, end, own } = self.seen(s, i);
+            Seen { begin: begin.max(from) - from, end: end.max(from) - from, own: own - from }
         };
         block.rows.clone().map(seen).collect()
     }
@@ -174,7 +182,7 @@ impl Attention<'_> {
     fn probabilities(&self, s: &Sequence, block: &Block, q: Mat<'_>, keys: &Packed, p: &mut [f32]) {
         let l = block.keys.len();
         part(p, l, Into::Set, self.scale(), q.rows(block.rows.clone()), keys, 0, block.keys.clone());
-        softmax_rows(p, l, &self.seen(s, block));
+        softmax_rows(p, l, &self.seen_in(s, block));
     }
 
     /// The context of the chunk, and the probabilities before dropout that are kept.
@@ -342,24 +350,36 @@ simd_fn! {
     /// Softmax of each row of length `l`, in place; with `seen`, over those columns, and zeros elsewhere.
     fn softmax_rows(x: &mut [f32], l: usize, seen: &[Seen]) {
         for (i, row) in x.chunks_exact_mut(l).enumerate() {
-            let row = match seen.get(i) {
-                Some(&(begin, end)) => {
-                    row[..begin].fill(0.0);
-                    row[end..].fill(0.0);
-                    &mut row[begin..end]
-                }
-                None => row,
+            let Some(&Seen { begin, end, own }) = seen.get(i) else {
+                softmax(row, None);
+                continue;
             };
-            let max = max_of(row);
-            for v in row.iter_mut() {
-                *v = math::exp(*v - max);
-            }
-            let inverse = 1.0 / reduce2(row, row, |a, _| a);
-            for v in row.iter_mut() {
-                *v *= inverse;
+            let own_score = row[own];
+            row[..begin].fill(0.0);
+            row[end..].fill(0.0);
+            // Its own key may stand apart from the others.
+            let apart = !(begin..end).contains(&own);
+            let own_share = softmax(&mut row[begin..end], apart.then_some(own_score));
+            if apart {
+                row[own] = own_share;
             }
         }
     }
+}
+
+/// Softmax of scores, in place, and of one more that stands elsewhere, whose probability is returned.
+#[inline(always)]
+fn softmax(row: &mut [f32], apart: Option<f32>) -> f32 {
+    let max = apart.map_or(f32::NEG_INFINITY, |score| score).max(max_of(row));
+    for v in row.iter_mut() {
+        *v = math::exp(*v - max);
+    }
+    let apart = apart.map_or(0.0, |score| math::exp(score - max));
+    let inverse = 1.0 / (reduce2(row, row, |a, _| a) + apart);
+    for v in row.iter_mut() {
+        *v *= inverse;
+    }
+    apart * inverse
 }
 
 simd_fn! {

@@ -107,27 +107,35 @@ fn drop64(x: &mut [f64], d: Dropout, row: usize, width: usize) {
 }
 
 /// The context, in f64: rows × heads, one sequence at a time.
-fn attention64(s: LayerShape, qkv: &[Vec<f64>; 3], (starts, sources): Places<'_>, dropout: Dropout) -> Vec<f64> {
+fn attention64(
+    s: LayerShape,
+    qkv: &[Vec<f64>; 3],
+    (starts, (positions, seen)): Places<'_>,
+    dropout: Dropout,
+) -> Vec<f64> {
     let (h, d) = (s.hidden, s.hidden / s.heads);
     let mut context = vec![0.0; qkv[0].len()];
-    for (seq, &source) in starts.windows(2).zip(sources) {
+    for seq in starts.windows(2) {
         let l = seq[1] - seq[0];
+        let place = |row: usize| positions.get(seq[0] + row).map_or(row, |&p| p as usize);
         for head in 0..s.heads {
             // A column of a head, turned by the row's position.
             let at = |which: usize, row: usize, c: usize| {
                 let plain = |c: usize| qkv[which][(seq[0] + row) * h + head * d + c];
                 let Some(base) = s.rotary.filter(|_| which < 2) else { return plain(c) };
                 let pair = c % (d / 2);
-                let angle = row as f64 * f64::from(base).powf(-2.0 * pair as f64 / d as f64);
+                let angle = place(row) as f64 * f64::from(base).powf(-2.0 * pair as f64 / d as f64);
                 let other = if c < d / 2 { -plain(c + d / 2) } else { plain(c - d / 2) };
                 plain(c) * angle.cos() + other * angle.sin()
             };
             let turned: [Vec<f64>; 3] =
                 std::array::from_fn(|which| (0..l * d).map(|i| at(which, i / d, i % d)).collect());
             for i in 0..l {
-                let seen = |j: usize| s.window.is_none_or(|w| i.abs_diff(j) <= w) && (j <= i || j < source);
+                let near = |j: usize| s.window.is_none_or(|w| place(i).abs_diff(place(j)) <= w);
+                let before = |j: usize| seen.get(seq[0] + i).is_none_or(|&n| j < n as usize);
+                let sees = |j: usize| i == j || near(j) && before(j);
                 let dot = |j: usize| (0..d).map(|c| turned[0][i * d + c] * turned[1][j * d + c]).sum::<f64>();
-                let score = |j: usize| if seen(j) { (dot(j) / (d as f64).sqrt()).exp() } else { 0.0 };
+                let score = |j: usize| if sees(j) { (dot(j) / (d as f64).sqrt()).exp() } else { 0.0 };
                 let mut p: Vec<f64> = (0..l).map(score).collect();
                 let sum: f64 = p.iter().sum();
                 p.iter_mut().for_each(|p| *p /= sum);
@@ -182,21 +190,39 @@ fn widen(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// Where sequences begin, and how long the source of each is.
-type Places<'a> = (&'a [usize], &'a [usize]);
+/// Positions of rows and how many first rows of its sequence each sees; empty where all see all.
+type Views = (Vec<u32>, Vec<u32>);
 
-/// A layer, the weights it has, where its sequences begin, their sources, its dropout.
-type Case = (LayerShape, Form, Vec<usize>, Vec<usize>, LayerDropout);
+/// Where sequences begin, and what their rows see.
+type Places<'a> = (&'a [usize], &'a Views);
 
-/// A source that is all of its sequence.
-const WHOLE: usize = usize::MAX;
+/// A layer, the weights it has, where its sequences begin, what rows see, its dropout.
+type Case = (LayerShape, Form, Vec<usize>, Views, LayerDropout);
 
-/// All rows; without sources where they are whole.
-fn rows<'a>((starts, sources): Places<'a>) -> Rows<'a> {
-    match sources.iter().all(|&source| source == WHOLE) {
-        true => Rows::all(starts),
-        false => Rows::all(starts).with_sources(sources),
-    }
+const ALL: Views = (Vec::new(), Vec::new());
+
+/// Sequences with a source of so many rows that see each other, rows behind it that see no further than
+/// themselves, and in their second half masks, each in the place of one of these.
+fn targets(starts: &[usize], mut source: impl FnMut() -> usize) -> Views {
+    let sequence = |s: &[usize]| {
+        let l = s[1] - s[0];
+        let source = source().min(l);
+        let known = (l - source) / 2;
+        (0..l).map(move |i| match i {
+            i if i < source => (i, source),
+            i if i < source + known => (i, i + 1),
+            i => (i - known, i - known),
+        })
+    };
+    starts.windows(2).flat_map(sequence).map(|(position, seen)| (position as u32, seen as u32)).unzip()
+}
+
+fn rows<'a>((starts, views): Places<'a>) -> Rows<'a> {
+    view(Rows::all(starts), views)
+}
+
+fn view<'a>(rows: Rows<'a>, (positions, seen): &'a Views) -> Rows<'a> {
+    if seen.is_empty() { rows } else { rows.with_views(positions, seen) }
 }
 
 fn dropout(p: f32) -> LayerDropout {
@@ -211,12 +237,12 @@ fn dropout(p: f32) -> LayerDropout {
 fn berts() -> Vec<Case> {
     let shape = |hidden, heads, inner, act| LayerShape::bert(hidden, heads, inner, 1e-5, act);
     vec![
-        (shape(6, 2, 10, Activation::Gelu), BERT, vec![0, 3, 4, 9], vec![WHOLE; 3], LayerDropout::NONE),
-        (shape(20, 4, 37, Activation::Gelu), BERT, vec![0, 1, 2, 19], vec![WHOLE; 3], dropout(0.2)),
-        (shape(15, 3, 7, Activation::GeluTanh), BERT, vec![0, 11], vec![WHOLE; 1], dropout(0.1)),
-        (shape(8, 1, 12, Activation::Relu), BERT, vec![0, 5, 10], vec![WHOLE; 2], dropout(0.3)),
-        (shape(6, 2, 512, Activation::Relu), BERT, vec![0, 20, 31], vec![WHOLE; 2], dropout(0.1)),
-        (shape(12, 4, 33, Activation::Silu), BERT, vec![0, 300, 301, 640], vec![WHOLE; 3], dropout(0.1)),
+        (shape(6, 2, 10, Activation::Gelu), BERT, vec![0, 3, 4, 9], ALL, LayerDropout::NONE),
+        (shape(20, 4, 37, Activation::Gelu), BERT, vec![0, 1, 2, 19], ALL, dropout(0.2)),
+        (shape(15, 3, 7, Activation::GeluTanh), BERT, vec![0, 11], ALL, dropout(0.1)),
+        (shape(8, 1, 12, Activation::Relu), BERT, vec![0, 5, 10], ALL, dropout(0.3)),
+        (shape(6, 2, 512, Activation::Relu), BERT, vec![0, 20, 31], ALL, dropout(0.1)),
+        (shape(12, 4, 33, Activation::Silu), BERT, vec![0, 300, 301, 640], ALL, dropout(0.1)),
     ]
 }
 
@@ -246,10 +272,9 @@ fn variants(count: u64, longest: usize) -> Vec<Case> {
                 starts.push(starts[starts.len() - 1] + 1 + below(longest));
             }
             let p = [0.0, 0.1, 0.3][below(3)];
-            // A third of the layers has sources, some longer than their sequence.
-            let some = below(3) == 0;
-            let sources = (1..starts.len()).map(|_| if some { below(longest) } else { WHOLE }).collect();
-            (shape, form, starts, sources, dropout(p))
+            // A third of the layers has views and targets.
+            let views = if below(3) == 0 { targets(&starts, || below(longest)) } else { ALL };
+            (shape, form, starts, views, dropout(p))
         })
         .collect()
 }
@@ -259,11 +284,11 @@ fn long() -> Vec<Case> {
     let bert = LayerShape::bert(8, 2, 5, 1e-5, Activation::Gelu);
     let window = LayerShape { window: Some(70), rotary: Some(10_000.0), pre_norm: true, ..bert };
     vec![
-        (bert, BERT, vec![0, 3, 903], vec![WHOLE; 2], dropout(0.1)),
-        (window, BERT, vec![0, 700, 760], vec![WHOLE; 2], dropout(0.1)),
-        (LayerShape { window: Some(0), ..window }, BERT, vec![0, 90], vec![WHOLE; 1], LayerDropout::NONE),
-        (bert, BERT, vec![0, 3, 903, 1600], vec![0, 400, 690], dropout(0.1)),
-        (window, BERT, vec![0, 700, 760], vec![100, 5], dropout(0.1)),
+        (bert, BERT, vec![0, 3, 903], ALL, dropout(0.1)),
+        (window, BERT, vec![0, 700, 760], ALL, dropout(0.1)),
+        (LayerShape { window: Some(0), ..window }, BERT, vec![0, 90], ALL, LayerDropout::NONE),
+        (bert, BERT, vec![0, 3, 903, 1600], targets(&[0, 3, 903, 1600], || 400), dropout(0.1)),
+        (window, BERT, vec![0, 700, 760], targets(&[0, 700, 760], || 100), dropout(0.1)),
     ]
 }
 
@@ -273,14 +298,13 @@ fn all_cases() -> Vec<Case> {
 
 #[test]
 fn forward_equals_the_book() {
-    for (s, form, starts, sources, dropout) in all_cases() {
+    for (s, form, starts, views, dropout) in all_cases() {
         let w = weights(s, form);
         let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
-        let (y, saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, false);
+        let (y, saved) = forward(s, &slices, &x, rows((&starts, &views)), dropout, false);
         assert!(saved.is_none());
-        let want =
-            layer64(s, &w.iter().map(|w| widen(w)).collect::<Vec<_>>(), &widen(&x), (&starts, &sources), dropout);
+        let want = layer64(s, &w.iter().map(|w| widen(w)).collect::<Vec<_>>(), &widen(&x), (&starts, &views), dropout);
         let worst = y.iter().zip(&want).map(|(y, w)| (f64::from(*y) - w).abs()).fold(0.0, f64::max);
         assert!(worst < 5e-6, "{s:?}: {worst:e}");
     }
@@ -289,16 +313,16 @@ fn forward_equals_the_book() {
 #[test]
 fn backward_equals_finite_differences() {
     let few = berts().into_iter().filter(|c| c.2[c.2.len() - 1] < 100);
-    for (s, form, starts, sources, dropout) in few.chain(variants(30, 9)) {
+    for (s, form, starts, views, dropout) in few.chain(variants(30, 9)) {
         let w = weights(s, form);
         let n = starts[starts.len() - 1] * s.hidden;
         let (x, dy) = (values(n, 5, 1.0), values(n, 6, 1.0));
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
-        let (_, saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, true);
-        let (dx, dw) = backward(s, &slices, &x, rows((&starts, &sources)), dropout, &saved.unwrap(), &dy, Needs::ALL);
+        let (_, saved) = forward(s, &slices, &x, rows((&starts, &views)), dropout, true);
+        let (dx, dw) = backward(s, &slices, &x, rows((&starts, &views)), dropout, &saved.unwrap(), &dy, Needs::ALL);
         let wide: Vec<Vec<f64>> = w.iter().map(|w| widen(w)).collect();
         let objective = |w: &[Vec<f64>], x: &[f64]| -> f64 {
-            layer64(s, w, x, (&starts, &sources), dropout).iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum()
+            layer64(s, w, x, (&starts, &views), dropout).iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum()
         };
         let step = 1e-5;
         let check = |name: &str, got: f32, plus: f64, minus: f64| {
@@ -324,15 +348,15 @@ fn backward_equals_finite_differences() {
 
 #[test]
 fn a_document_never_sees_its_neighbour() {
-    let (s, form, starts, sources, dropout) = berts().pop().unwrap();
+    let (s, form, starts, views, dropout) = berts().pop().unwrap();
     let w = weights(s, form);
     let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
     let mut x = values(starts[3] * s.hidden, 5, 1.0);
-    let (before, _) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, false);
+    let (before, _) = forward(s, &slices, &x, rows((&starts, &views)), dropout, false);
     for v in &mut x[starts[1] * s.hidden..starts[2] * s.hidden] {
         *v += 1.0;
     }
-    let (after, _) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, false);
+    let (after, _) = forward(s, &slices, &x, rows((&starts, &views)), dropout, false);
     let changed = starts[1] * s.hidden..starts[2] * s.hidden;
     for i in 0..before.len() {
         assert_eq!(before[i] == after[i], !changed.contains(&i), "value {i}");
@@ -342,18 +366,18 @@ fn a_document_never_sees_its_neighbour() {
 #[test]
 fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
     // One sequence is one part: its products and heads are then shared out.
-    let one_long = |case: &Case| (case.0, case.1, vec![0, case.2[1] + 600], vec![case.3[0]], case.4);
+    let one_long = |case: &Case| (case.0, case.1, vec![0, case.2[1] + 600], ALL, case.4);
     let long = long();
     let cases = berts().into_iter().skip(5).chain(variants(10, 60)).chain(long.iter().map(one_long));
-    for (s, form, starts, sources, dropout) in cases {
+    for (s, form, starts, views, dropout) in cases {
         let w = weights(s, form);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
         let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
         let run = |threads: usize| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-                let (y, saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, true);
+                let (y, saved) = forward(s, &slices, &x, rows((&starts, &views)), dropout, true);
                 let (dx, dw) =
-                    backward(s, &slices, &x, rows((&starts, &sources)), dropout, &saved.unwrap(), &y, Needs::ALL);
+                    backward(s, &slices, &x, rows((&starts, &views)), dropout, &saved.unwrap(), &y, Needs::ALL);
                 (y, dx, dw)
             })
         };
@@ -370,15 +394,15 @@ fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
 
 #[test]
 fn some_rows_are_those_of_all_and_so_are_their_gradients() {
-    for (s, form, starts, sources, dropout) in all_cases() {
+    for (s, form, starts, views, dropout) in all_cases() {
         let (w, h, n) = (weights(s, form), s.hidden, starts[starts.len() - 1]);
         let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
         let x = values(n * h, 5, 1.0);
         // Every sequence but the last has a row that is asked for, some have several.
         let asked: Vec<usize> = (0..starts[starts.len() - 2].max(1)).filter(|row| row % 3 == 0).collect();
         let counts = count(&starts, &asked);
-        let some = Rows::some(&starts, &asked, &counts).with_sources(&sources);
-        let (all, all_saved) = forward(s, &slices, &x, rows((&starts, &sources)), dropout, true);
+        let some = view(Rows::some(&starts, &asked, &counts), &views);
+        let (all, all_saved) = forward(s, &slices, &x, rows((&starts, &views)), dropout, true);
         let (y, saved) = forward(s, &slices, &x, some, dropout, true);
         let want: Vec<f32> = asked.iter().flat_map(|&row| &all[row * h..(row + 1) * h]).copied().collect();
         let close = |name: &str, got: &[f32], want: &[f32]| {
@@ -394,7 +418,7 @@ fn some_rows_are_those_of_all_and_so_are_their_gradients() {
             spread[row * h..(row + 1) * h].copy_from_slice(dy);
         }
         let (want_x, want_w) =
-            backward(s, &slices, &x, rows((&starts, &sources)), dropout, &all_saved.unwrap(), &spread, Needs::ALL);
+            backward(s, &slices, &x, rows((&starts, &views)), dropout, &all_saved.unwrap(), &spread, Needs::ALL);
         let (dx, dw) = backward(s, &slices, &x, some, dropout, saved.as_ref().unwrap(), &dy, Needs::ALL);
         close("dx", &dx, &want_x);
         for i in 0..COUNT {

@@ -4,6 +4,7 @@ use crate::families::{Form, TaskForm};
 use crate::lora::Adapter;
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec};
+use crate::save::GENERATES;
 use crate::{EncoderConfig, Error, Family, Result};
 use polyseme_formats::tensors::{TensorFile, TensorRef};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
@@ -107,6 +108,8 @@ struct Said {
     architectures: Vec<String>,
     labels: Vec<String>,
     problem_type: Option<String>,
+    /// Whether its head over the vocabulary generates.
+    generates: bool,
 }
 
 impl Said {
@@ -124,6 +127,7 @@ impl Said {
             architectures,
             labels: labels(json)?,
             problem_type: Some(json.str_or("problem_type", "")?).filter(|problem| !problem.is_empty()),
+            generates: json.bool_or(GENERATES, false)?,
         })
     }
 
@@ -225,14 +229,15 @@ fn thresholds(json: &mut ConfigJson, labels: usize) -> Result<Option<Vec<f64>>> 
 /// The head the model gets, and whether its own tensors begin anew.
 fn choose_head(wanted: HeadKind, said: &Said, form: &Form, names: &BTreeSet<String>) -> Result<(HeadKind, bool)> {
     let has_masked_lm = names.contains(&format!("{}.weight", form.masked_lm.dense));
+    let masked_lm = if said.generates { HeadKind::Generate } else { HeadKind::MaskedLm };
     match wanted {
         HeadKind::None => Ok((HeadKind::None, false)),
-        HeadKind::MaskedLm => Ok((HeadKind::MaskedLm, !has_masked_lm)),
+        HeadKind::MaskedLm | HeadKind::Generate => Ok((wanted, !has_masked_lm)),
         // The tensors decide; where heads of both kinds are there, what the configuration says.
-        HeadKind::AsFound if has_masked_lm && !said.says_task(form) => Ok((HeadKind::MaskedLm, false)),
+        HeadKind::AsFound if has_masked_lm && !said.says_task(form) => Ok((masked_lm, false)),
         HeadKind::AsFound => Ok(match said.task_head(form, names)? {
             Some(head) => (head, false),
-            None if has_masked_lm => (HeadKind::MaskedLm, false),
+            None if has_masked_lm => (masked_lm, false),
             None => (HeadKind::None, false),
         }),
         task => {

@@ -22,6 +22,8 @@ pub enum HeadKind {
     AsFound,
     /// Masked language modelling: from the folder, or new where it has none.
     MaskedLm,
+    /// The same head, of a model that generates a text from another: it says what stands in a mask behind both.
+    Generate,
     /// Sequence classification with these labels: from the folder if it has this head with these
     /// labels, else new.
     Classify(Vec<String>),
@@ -44,7 +46,7 @@ impl HeadKind {
             Self::Classify(labels) | Self::MultiLabel(labels) | Self::Tag(labels) => Some(labels.len()),
             Self::Regress | Self::Choice => Some(1),
             Self::Answer => Some(2),
-            Self::None | Self::AsFound | Self::MaskedLm => None,
+            Self::None | Self::AsFound | Self::MaskedLm | Self::Generate => None,
         }
     }
 
@@ -63,7 +65,7 @@ impl HeadKind {
             Self::Tag(_) => Some(&form.tags),
             Self::Answer => Some(&form.answer),
             Self::Choice => Some(&form.choice),
-            Self::None | Self::AsFound | Self::MaskedLm => None,
+            Self::None | Self::AsFound | Self::MaskedLm | Self::Generate => None,
         }
     }
 }
@@ -91,7 +93,8 @@ pub(crate) struct Parts {
 
 enum Head {
     None,
-    MaskedLm(MaskedLmHead),
+    /// Over the vocabulary, for what the kind names.
+    MaskedLm(MaskedLmHead, HeadKind),
     /// Of a task, which the kind names.
     Task(TaskHead, HeadKind),
 }
@@ -116,8 +119,9 @@ impl Parts {
             .filter(|_| alone && pooler)
             .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head, true));
         let head = match (head, head.form(form).zip(head.outputs())) {
-            (HeadKind::MaskedLm, _) => {
-                Head::MaskedLm(MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word))
+            (HeadKind::MaskedLm | HeadKind::Generate, _) => {
+                let masked_lm = MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word);
+                Head::MaskedLm(masked_lm, head.clone())
             }
             (_, Some((form, outputs))) => {
                 Head::Task(TaskHead::declare(&mut builder, form, config, outputs, dropout), head.clone())
@@ -186,8 +190,7 @@ impl Model {
     pub fn head(&self) -> HeadKind {
         match &self.parts.head {
             Head::None => HeadKind::None,
-            Head::MaskedLm(_) => HeadKind::MaskedLm,
-            Head::Task(_, kind) => kind.clone(),
+            Head::MaskedLm(_, kind) | Head::Task(_, kind) => kind.clone(),
         }
     }
 
@@ -391,6 +394,11 @@ impl Model {
         self.masked_lm_head().loss(x, params, labels)
     }
 
+    /// The same from hidden states `(rows, hidden)`, one for each label. Panics without an MLM head.
+    pub fn masked_lm_loss_of(&self, states: Tensor<2>, labels: &[u32], mode: Mode) -> (Tensor<1>, Tensor<1>) {
+        self.masked_lm_head().loss(states, self.params.view(mode), labels)
+    }
+
     /// Logits of some rows. `(rows, vocabulary)` Panics without an MLM head.
     pub fn masked_lm_logits(&self, batch: &PackedBatch, rows: &[usize]) -> Tensor<2> {
         let (x, params) = self.rows(batch, rows, Mode::Eval);
@@ -457,7 +465,7 @@ impl Model {
 
     fn masked_lm_head(&self) -> &MaskedLmHead {
         match &self.parts.head {
-            Head::MaskedLm(head) => head,
+            Head::MaskedLm(head, _) => head,
             _ => panic!("masked language modelling needs a model with that head"),
         }
     }

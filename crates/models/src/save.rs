@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// The key of `config.json` that tells a model that generates from one that fills masks; the reference reads over
+/// it.
+pub(crate) const GENERATES: &str = "prefix_lm";
+
 /// Writes weights first, so that a folder with a `config.json` has its weights.
 pub(crate) fn save(model: &Model, folder: &Path) -> Result<()> {
     let mut tensors = to_tensors(model.params());
@@ -52,6 +56,9 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
             insert_labels(&mut news, &numbered(1), Value::Null);
             news.extend((form.choice_keys)());
         }
+        HeadKind::Generate => {
+            news.insert(GENERATES.into(), true.into());
+        }
         HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
     }
     match model.json() {
@@ -64,6 +71,9 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
             if model.thresholds().is_none() {
                 // Those of a head the folder had before.
                 merged.shift_remove("thresholds");
+            }
+            if model.head() != HeadKind::Generate {
+                merged.shift_remove(GENERATES);
             }
             merged
         }
@@ -82,7 +92,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
 fn architecture(form: &Form, head: &HeadKind) -> &'static str {
     match head {
         HeadKind::None | HeadKind::AsFound => form.architectures.base,
-        HeadKind::MaskedLm => form.architectures.masked_lm,
+        HeadKind::MaskedLm | HeadKind::Generate => form.architectures.masked_lm,
         HeadKind::Classify(_) | HeadKind::MultiLabel(_) | HeadKind::Regress => form.architectures.classify,
         HeadKind::Tag(_) => form.architectures.tags,
         HeadKind::Answer => form.architectures.answer,

@@ -10,7 +10,7 @@ use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
 use polyseme_tensor::packed::int_tensor;
-use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream, Tensor};
+use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream, Tensor, View};
 
 const LENGTHS: [usize; 6] = [5, 9, 1, 5, 13, 2];
 
@@ -29,6 +29,32 @@ fn a_sequence_alone_is_as_in_a_batch() {
         let alone: Vec<f32> =
             sequences.iter().flat_map(|sequence| hidden(&model, std::slice::from_ref(sequence))).collect();
         assert_close(model.family().model_type(), &alone, &together, Level::Rounding);
+    }
+}
+
+#[test]
+fn a_mask_says_the_same_whether_the_rest_of_the_target_is_there_or_not() {
+    for family in Family::ALL {
+        let model = tiny_model(family, HeadKind::MaskedLm, &cpu());
+        let (source, known) = (6, 4);
+        let whole = sequences(&[source + known], Stream::new(3)).remove(0);
+        // What is behind so many tokens of the whole: masks.
+        let sequence = |tokens: usize, masks: usize| Sequence {
+            ids: whole.ids[..tokens].iter().copied().chain(vec![2; masks]).collect(),
+            type_ids: vec![0; tokens + masks],
+        };
+        let logits = |sequences: &[Sequence], views: &[View], rows: &[(usize, usize)]| {
+            let batch = PackedBatch::with_views(sequences, views);
+            let rows: Vec<usize> = rows.iter().map(|&(i, t)| batch.row(i, t)).collect();
+            values(&model.masked_lm_logits(&batch, &rows))
+        };
+        let masks: Vec<(usize, usize)> = (0..=known).map(|t| (0, source + known + t)).collect();
+        let view = View::of_target(source, known, 0..=known);
+        let together = logits(&[sequence(source + known, known + 1)], &[view], &masks);
+        let sequences: Vec<Sequence> = (0..=known).map(|t| sequence(source + t, 1)).collect();
+        let views: Vec<View> = (0..=known).map(|t| View::of_target(source, t, [t])).collect();
+        let rows: Vec<(usize, usize)> = (0..=known).map(|t| (t, source + t)).collect();
+        assert_close(model.family().model_type(), &together, &logits(&sequences, &views, &rows), Level::Rounding);
     }
 }
 

@@ -9,8 +9,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    // Batches of texts come in all sizes: freed pages that wait long would add up.
-    purge_after(10);
+    // Batches of texts come in all sizes: freed pages that wait would add up.
+    purge_after(0);
     polyseme::cli::main(keep_pages)
 }
 

@@ -14,6 +14,6 @@ pub mod random;
 
 pub use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 pub use error::{Error, Result};
-pub use packed::{PackedBatch, Sequence};
+pub use packed::{PackedBatch, Sequence, View};
 pub use polyseme_kernels::limit::fma_limit;
 pub use random::{Mode, Stream};

@@ -12,6 +12,26 @@ pub struct Sequence {
     pub type_ids: Vec<u32>,
 }
 
+/// What the tokens of a sequence see of it. Tokens that others see stand at their own positions, from 0 on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Position of each token.
+    pub positions: Vec<u32>,
+    /// How many first tokens each token sees, besides itself.
+    pub seen: Vec<u32>,
+}
+
+impl View {
+    /// Of a source that all tokens see, `known` tokens of a target behind it that see no further than themselves,
+    /// and masks in the places of some tokens of the target, which see what is before these (Bao et al. 2020).
+    pub fn of_target(source: usize, known: usize, masks: impl IntoIterator<Item = usize>) -> Self {
+        let own = (0..source + known).map(|t| (t, source.max(t + 1)));
+        let masks = masks.into_iter().map(|t| (source + t, source + t));
+        let (positions, seen) = own.chain(masks).map(|(position, seen)| (position as u32, seen as u32)).unzip();
+        Self { positions, seen }
+    }
+}
+
 /// Sequences of a batch. Inside, they are sorted by length (stable), so that equal lengths lie
 /// side by side and attention runs over each run of equal lengths without padding or gathering.
 /// [`PackedBatch::order`] leads back to the caller's order.
@@ -31,8 +51,8 @@ pub struct PackedBatch {
     pub order: Vec<usize>,
     /// `place[index the caller gave] = packed`.
     place: Vec<usize>,
-    /// How many first tokens of each packed sequence are its source, if not all tokens see all.
-    pub sources: Option<Arc<[usize]>>,
+    /// How many first tokens of its sequence each token sees, besides itself; `None`: all see all. `(tokens)`
+    pub seen: Option<Arc<[u32]>>,
 }
 
 impl PackedBatch {
@@ -69,17 +89,20 @@ impl PackedBatch {
             runs,
             order,
             place,
-            sources: None,
+            seen: None,
         }
     }
 
-    /// Packs sequences that begin with a source of so many tokens each (Dong et al. 2019). These see each other,
-    /// and all tokens see them; the tokens behind see no further than themselves. Panics as
-    /// [`PackedBatch::new`], or unless there is a source for each sequence.
-    pub fn with_sources(sequences: &[Sequence], sources: &[usize]) -> Self {
-        assert_eq!(sequences.len(), sources.len(), "a source for each sequence");
+    /// Packs sequences whose tokens see a part of them only. Panics as [`PackedBatch::new`], or unless there is a
+    /// view for each sequence with a position and a number for each token.
+    pub fn with_views(sequences: &[Sequence], views: &[View]) -> Self {
+        assert_eq!(sequences.len(), views.len(), "a view for each sequence");
         let mut batch = Self::new(sequences);
-        batch.sources = Some(batch.order.iter().map(|&given| sources[given]).collect());
+        let in_order = || batch.order.iter().map(|&given| &views[given]);
+        let positions: Arc<[u32]> = in_order().flat_map(|view| view.positions.iter().copied()).collect();
+        let seen: Arc<[u32]> = in_order().flat_map(|view| view.seen.iter().copied()).collect();
+        assert!(positions.len() == batch.tokens() && seen.len() == batch.tokens(), "a view for each token");
+        (batch.positions, batch.seen) = (positions, Some(seen));
         batch
     }
 

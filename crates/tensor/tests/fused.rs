@@ -8,7 +8,7 @@ use polyseme_tensor::ops::{
     FeedForwardWeights, LayerCall, LayerSettings, LayerWeights, Linear, Norm, QueryKeyValue, embed_norm,
     embed_norm_plain, encoder_layer, encoder_layer_plain, masked_lm_loss, masked_lm_loss_plain,
 };
-use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, device};
+use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, TensorData, View, device};
 
 /// Sizes and settings of one random case.
 #[derive(Clone, Copy, Debug)]
@@ -138,11 +138,15 @@ fn the_layer_equals_its_twin_with_all_gradients() {
             .collect();
         let sequences: Vec<Sequence> =
             lengths.iter().map(|&n| Sequence { ids: vec![0; n], type_ids: vec![0; n] }).collect();
-        // A quarter of the cases has sources, some longer than their sequence.
-        let source = |i: usize| stream.named("source").below(i as u64, case.longest as u64) as usize;
-        let sources: Vec<usize> = (0..sequences.len()).map(source).collect();
+        // A quarter of the cases has sources with a target behind, which sees no further than itself.
+        let view = |i: usize| {
+            let (length, source) =
+                (lengths[i] as u32, 1 + stream.named("source").below(i as u64, lengths[i] as u64) as u32);
+            View { positions: (0..length).collect(), seen: (0..length).map(|t| source.max(t + 1)).collect() }
+        };
+        let views: Vec<View> = (0..sequences.len()).map(view).collect();
         let batch = match number % 4 {
-            2 => PackedBatch::with_sources(&sequences, &sources),
+            2 => PackedBatch::with_views(&sequences, &views),
             _ => PackedBatch::new(&sequences),
         };
         let settings = settings_of(case);

@@ -23,7 +23,7 @@ pub use error::{Error, Misplaced, Result};
 pub use questions::{Answer, Question, Questions};
 pub use table::{Column, Table};
 pub use tagged::{Scheme, TagOddities, Tagged, TaggedSentence};
-pub use tokenizer::{Encoding, SpecialTokens, Tokenizer, Window};
+pub use tokenizer::{Encoding, SourceTarget, SpecialTokens, Tokenizer, Window};
 
 /// Bytes as hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

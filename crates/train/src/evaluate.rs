@@ -22,11 +22,19 @@ pub struct EvaluateSettings {
     pub max_length: Option<usize>,
     /// Tokens that neighbouring windows of a long passage share.
     pub stride: usize,
+    /// Tokens of the longest generated text, its end included.
+    pub max_new_tokens: usize,
 }
 
 impl Default for EvaluateSettings {
     fn default() -> Self {
-        Self { columns: Columns::default(), label_separator: ",".into(), max_length: None, stride: 128 }
+        Self {
+            columns: Columns::default(),
+            label_separator: ",".into(),
+            max_length: None,
+            stride: 128,
+            max_new_tokens: 48,
+        }
     }
 }
 
@@ -60,6 +68,7 @@ pub fn evaluate(
         tokenizer: &encoder.tokenizer,
         longest: encoder.max_length(settings.max_length)?,
         stride: settings.stride,
+        max_new_tokens: settings.max_new_tokens,
         vectors: vectors_of(encoder.sentence_modules()?.map(|modules| modules.pooling))?,
     };
     let task = reading.to_measure(&encoder.model, file)?;

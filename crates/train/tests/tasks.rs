@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Listener, bytes, corpus, device, pretraining, sentence};
-use polyseme_infer::Encoder;
+use polyseme_infer::{Encoder, GenerateOptions};
 use polyseme_train::finetune::data::Columns;
 use polyseme_train::metrics::Metrics;
 use polyseme_train::observer::Silent;
@@ -72,6 +72,7 @@ fn measured(settings: &FinetuneSettings) -> Metrics {
         label_separator: settings.label_separator.clone(),
         max_length: Some(settings.max_length),
         stride: settings.stride,
+        max_new_tokens: settings.max_new_tokens,
     };
     let file = settings.valid.as_ref().unwrap();
     evaluate(&encoder, file, &how, &mut |_, _| (), &Stop::default()).unwrap().unwrap().metrics
@@ -205,6 +206,43 @@ fn the_best_of_several_choices() {
     let asked = [(sentence(0, 0), vec![sentence(0, 10_000), sentence(1, 20_000)])];
     let scores = encoder.choose(&asked, None).unwrap().remove(0);
     assert!(scores[0] > scores[1] && (scores[0] + scores[1] - 1.0).abs() < 1e-5, "{scores:?}");
+}
+
+#[test]
+fn a_text_from_another() {
+    let bench = Bench::new();
+    // What is done, a word of the source, behind one that tells the kind: texts of two lengths.
+    let rows = |from: u64, n: u64| {
+        (from..from + n).fold("text,short\n".to_owned(), |mut text, i| {
+            let sentence = sentence((i % 2) as usize, 600_000 + i);
+            let verb = sentence.split(' ').nth(5).unwrap();
+            _ = writeln!(text, "{sentence},{}{verb}", ["the ", ""][(i % 2) as usize]);
+            text
+        })
+    };
+    let (train, valid) = (bench.file("train.csv", &rows(0, 240)), bench.file("valid.csv", &rows(5_000, 40)));
+    let mut settings = bench.settings("generate", &train, &valid);
+    (settings.label, settings.max_new_tokens) = (Some("short".into()), 8);
+    (settings.epochs, settings.patience) = (40, 0);
+    let outcome = bench.learns(&settings);
+    let Metrics::Sequence(found) = &outcome.results[0].valid else { panic!("{outcome:?}") };
+    assert!(found.exact_match > 0.8 && found.rouge_l > 0.9, "{found:?}");
+    let config = String::from_utf8(bytes(settings.out.join("config.json"))).unwrap();
+    assert!(config.contains("ForMaskedLM") && config.contains("prefix_lm"), "{config}");
+
+    let encoder = Encoder::open(&settings.out).unwrap();
+    let sources: Vec<String> = (0..6).map(|i| sentence(i as usize % 2, 800_000 + i)).collect();
+    let said = |sources: &[String], beams: usize| {
+        let options = GenerateOptions { beams, max_new_tokens: 8, ..GenerateOptions::default() };
+        encoder.generate(sources, &options).unwrap().0
+    };
+    let (greedy, beams) = (said(&sources, 1), said(&sources, 4));
+    for (i, source) in sources.iter().enumerate() {
+        let alone = said(std::slice::from_ref(source), 4).remove(0);
+        assert_eq!(alone.0, beams[i].0, "alone as beside others");
+        assert!((alone.1 - beams[i].1).abs() < 1e-4, "{} {}", alone.1, beams[i].1);
+        assert!(beams[i].1 >= greedy[i].1 - 1e-6, "more beams find nothing worse: {beams:?} {greedy:?}");
+    }
 }
 
 #[test]

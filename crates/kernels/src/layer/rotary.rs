@@ -52,12 +52,12 @@ impl Angles {
 /// Positions in their sequences of all rows of some sequences.
 pub(super) fn positions(rows: Rows<'_>, sequences: Range<usize>) -> impl Iterator<Item = usize> + '_ {
     let starts = rows.starts();
-    sequences.flat_map(move |s| 0..starts[s + 1] - starts[s])
+    sequences.flat_map(move |s| (starts[s]..starts[s + 1]).map(move |row| rows.position(row, starts[s])))
 }
 
 /// Those of the rows asked for.
 pub(super) fn asked_positions(rows: Rows<'_>, sequences: Range<usize>) -> impl Iterator<Item = usize> + '_ {
-    sequences.flat_map(move |s| rows.asked_in(s..s + 1).map(move |i| rows.row(i) - rows.starts()[s]))
+    sequences.flat_map(move |s| rows.asked_in(s..s + 1).map(move |i| rows.position(rows.row(i), rows.starts()[s])))
 }
 
 simd_fn! {

@@ -12,8 +12,8 @@ pub struct Rows<'a> {
     starts: &'a [usize],
     /// Rows asked for, ascending, and how many lie before each sequence and, last, in all.
     asked: Option<(&'a [usize], &'a [usize])>,
-    /// How many first rows of each sequence are its source.
-    sources: Option<&'a [usize]>,
+    /// The position of each row, and before which row of its sequence that stands which it sees.
+    views: Option<(&'a [u32], &'a [u32])>,
 }
 
 impl<'a> Rows<'a> {
@@ -21,7 +21,7 @@ impl<'a> Rows<'a> {
     pub fn all(starts: &'a [usize]) -> Self {
         let grows = starts.windows(2).all(|s| s[0] < s[1]);
         assert!(starts.len() > 1 && starts[0] == 0 && grows, "sequences are not empty");
-        Self { starts, asked: None, sources: None }
+        Self { starts, asked: None, views: None }
     }
 
     /// Some rows; `counts` by [`count`]. Panics unless they are ascending and there.
@@ -33,17 +33,25 @@ impl<'a> Rows<'a> {
         Self { asked: Some((rows, counts)), ..all }
     }
 
-    /// With a source in front of each sequence (Dong et al. 2019): its first rows, which see each other and
-    /// which all rows see; those behind them see no further than themselves. Panics unless there is one for
-    /// each sequence.
-    pub fn with_sources(self, sources: &'a [usize]) -> Self {
-        assert_eq!(sources.len() + 1, self.starts.len(), "a source for each sequence");
-        Self { sources: Some(sources), ..self }
+    /// With rows that see a part of their sequence only: themselves, and the rows before `ends`. `positions` say
+    /// how near rows are and how far they are turned; rows that others see stand at their own positions, counted
+    /// from 0. Panics unless there is one of both for each row.
+    pub fn with_views(self, positions: &'a [u32], ends: &'a [u32]) -> Self {
+        assert!(positions.len() == self.len() && ends.len() == self.len(), "a position and an end for each row");
+        Self { views: Some((positions, ends)), ..self }
     }
 
-    /// How many rows the source of a sequence has, if not all rows see all.
-    pub(crate) fn source(&self, sequence: usize) -> Option<usize> {
-        self.sources.map(|sources| sources[sequence])
+    /// The position of a row, and before which row of its sequence those stand that it sees; `None` where rows
+    /// see all.
+    #[inline]
+    pub(crate) fn view(&self, row: usize) -> Option<(usize, usize)> {
+        self.views.map(|(positions, ends)| (positions[row] as usize, ends[row] as usize))
+    }
+
+    /// The position of a row in its sequence, which begins at `start`.
+    #[inline]
+    pub(crate) fn position(&self, row: usize, start: usize) -> usize {
+        self.views.map_or(row - start, |(positions, _)| positions[row] as usize)
     }
 
     /// First row of each sequence and, last, the number of rows.

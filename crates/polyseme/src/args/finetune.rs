@@ -12,6 +12,7 @@ Examples:
   polyseme finetune encoder --task tag --train train.conll --valid valid.conll --out tagger
   polyseme finetune encoder --task qa --train train.json --out reader
   polyseme finetune encoder --task choice --train train.csv --text question --choices a,b,c --out chooser
+  polyseme finetune encoder --task generate --train train.csv --text body --label title --out writer
   polyseme finetune encoder --task classify --train train.csv --lora 8 --out adapter
   polyseme finetune --out classifier --resume";
 
@@ -24,7 +25,8 @@ pub struct FinetuneArgs {
     pub model: Option<PathBuf>,
     /// What is learned: classify, one label of several; multilabel, any number of labels; regress, a
     /// number; tag, a label for each word; qa, an answer copied from a passage; choice, the best of several;
-    /// similarity, vectors of pairs with a score; retrieval, vectors of pairs that belong together
+    /// generate, a short text from another; similarity, vectors of pairs with a score; retrieval, vectors of pairs
+    /// that belong together
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
     /// Labelled rows to learn from: .csv, .tsv, .jsonl or .parquet; for tag .conll (a token and its tag a
@@ -44,7 +46,7 @@ pub struct FinetuneArgs {
     #[arg(long, value_name = "COL")]
     pub pair: Option<String>,
     /// Column of the label [default: guessed from the header]; for tag the number of a column or a key; for
-    /// choice it holds a number from 0, a letter or the column of the right choice
+    /// choice it holds a number from 0, a letter or the column of the right choice; for generate the text wanted
     #[arg(long, value_name = "COL")]
     pub label: Option<String>,
     /// Columns of the choices, with commas between them (choice)
@@ -53,6 +55,9 @@ pub struct FinetuneArgs {
     /// What stands between the labels of a row (multilabel) [default: a comma; lists in JSON need none]
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
+    /// Tokens of the longest text that is wanted (generate) [default: 48]
+    #[arg(long, value_name = "N")]
+    pub max_new_tokens: Option<u64>,
     /// Let rare labels weigh more: none or balanced (classify)
     #[arg(long, value_name = "NAME")]
     pub class_weights: Option<String>,
@@ -82,7 +87,7 @@ pub struct FinetuneArgs {
     #[arg(long, value_name = "N")]
     pub patience: Option<u64>,
     /// What chooses the best epoch [default: accuracy; micro_f1 of several labels, spearman of numbers, f1 of
-    /// tags and answers, mrr of pairs]
+    /// tags and answers, rouge_l of texts, mrr of pairs]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Rows an optimizer step

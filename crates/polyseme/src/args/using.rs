@@ -36,12 +36,15 @@ pub struct EvalArgs {
     /// Longest input in tokens; longer ones are cut, or read in windows by taggers and readers
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
+    /// Tokens of the longest text that is generated [default: 48]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub max_new_tokens: Option<u64>,
 }
 
 const PREDICT_HELP: &str = "\
 One JSON object a text, in order. By the model's task it has label, score and scores (a probability for
-each label); labels and scores; value; entities (label, text, start and end in characters, score); or, of a
-question (--text) and its passage (--pair), answer, start, end and score.
+each label); labels and scores; value; entities (label, text, start and end in characters, score); generated and
+its score; or, of a question (--text) and its passage (--pair), answer, start, end and score.
 
 Examples:
   polyseme predict classifier new.csv --text body > labels.jsonl
@@ -70,6 +73,12 @@ pub struct PredictArgs {
     /// Give no answer where the model holds that the passage has none
     #[arg(long)]
     pub or_none: bool,
+    /// Beginnings kept at each step while a text is generated; 1: the best token each time [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub beams: Option<u64>,
+    /// Tokens of the longest text that is generated [default: 48]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub max_new_tokens: Option<u64>,
     /// Longest input in tokens; longer ones are cut, or read in windows by taggers and readers
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,

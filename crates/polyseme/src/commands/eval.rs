@@ -23,6 +23,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         label_separator: args.label_separator.clone().unwrap_or(usual.label_separator),
         max_length: args.max_length,
         stride: usual.stride,
+        max_new_tokens: args.max_new_tokens.map_or(usual.max_new_tokens, |n| n as usize),
     };
     let mut progress = context.progress();
     progress.begin("evaluate");
@@ -60,7 +61,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
             m.unanswerable_right,
             group(m.unanswerable)
         ),
-        Metrics::Answer(_) => String::new(),
+        Metrics::Answer(_) | Metrics::Sequence(_) => String::new(),
         Metrics::Retrieval(m) => format!("\neach among {} candidates\n", group(m.candidates)),
     };
     context.result(&json, &text)

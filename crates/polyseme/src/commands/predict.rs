@@ -4,7 +4,7 @@ use crate::args::PredictArgs;
 use crate::commands::Context;
 use crate::commands::stream::TextStream;
 use crate::settings::Error;
-use polyseme_infer::{Encoder, TextPair};
+use polyseme_infer::{Encoder, GenerateOptions, TextPair};
 use polyseme_models::HeadKind;
 use polyseme_text::Table;
 use polyseme_text::table::TextRow;
@@ -20,7 +20,7 @@ const STRIDE: usize = 128;
 pub fn run(args: &PredictArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
     let head = encoder.model.head();
-    if head.outputs().is_none() {
+    if head.outputs().is_none() && head != HeadKind::Generate {
         encoder.labels()?; // says which head it has
     }
     check_flags(args, &head)?;
@@ -56,11 +56,13 @@ fn check_flags(args: &PredictArgs, head: &HeadKind) -> Result<(), Error> {
         let hint = "a model for choices needs a table: name two of its columns or more, as in --choices a,b";
         return Err(Error::Missing { what: "--choices", hint });
     }
-    let lone = choice || matches!(head, HeadKind::Tag(_));
+    let lone = choice || matches!(head, HeadKind::Tag(_) | HeadKind::Generate);
     let given = [
         ("--pair", args.pair.is_some() && lone),
         ("--choices", !args.choices.is_empty() && !choice),
         ("--or-none", args.or_none && !reader),
+        ("--beams", args.beams.is_some() && *head != HeadKind::Generate),
+        ("--max-new-tokens", args.max_new_tokens.is_some() && *head != HeadKind::Generate),
     ];
     match given.into_iter().find(|(_, useless)| *useless) {
         Some((flag, _)) => Err(Error::NotOfModel { flag, head: polyseme_infer::head_name(head) }),
@@ -85,6 +87,19 @@ fn say(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Resul
         let texts: Vec<&str> = rows.iter().map(|r| r.text.as_str()).collect();
         let found = encoder.entities(&texts, args.max_length)?;
         return Ok((found.iter().map(|entities| keys(json!({ "entities": entities }))).collect(), 0));
+    }
+    if head == HeadKind::Generate {
+        let texts: Vec<String> = rows.iter().map(|r| r.text.clone()).collect();
+        let usual = GenerateOptions::default();
+        let options = GenerateOptions {
+            beams: args.beams.unwrap_or(4) as usize,
+            max_new_tokens: args.max_new_tokens.map_or(usual.max_new_tokens, |n| n as usize),
+            max_length: args.max_length,
+            ..usual
+        };
+        let (found, truncated) = encoder.generate(&texts, &options)?;
+        let said = found.into_iter().map(|(text, score)| keys(json!({ "generated": text, "score": score })));
+        return Ok((said.collect(), truncated));
     }
     if head == HeadKind::Answer {
         let asked: Vec<_> = rows.iter().map(|r| (r.text.clone(), r.pair.clone().unwrap_or_default())).collect();

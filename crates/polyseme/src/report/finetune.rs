@@ -24,6 +24,7 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
         Some(Metrics::Multilabel(m)) => format!("Any of {} labels", m.classes.len()),
         Some(Metrics::Tag(m)) => format!("A tagger of {} kinds", m.types.len()),
         Some(Metrics::Answer(_)) => "Answers copied from passages".to_owned(),
+        Some(Metrics::Sequence(_)) => "Texts generated from others".to_owned(),
         None => "Fine-tuning".to_owned(),
     };
     let mut page = Page::new("Polyseme · fine-tuning", &title, &lede(settings, outcome, chosen));
@@ -98,6 +99,12 @@ fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&
         Some(Metrics::Answer(m)) => text.push_str(&format!(
             "{} of its answers to the validation questions are the wanted ones to the letter.",
             percent(m.exact_match)
+        )),
+        Some(Metrics::Sequence(m)) => text.push_str(&format!(
+            "{} of the texts it generates from the validation rows are the wanted ones to the letter; of the words, \
+             ROUGE-L is {}.",
+            percent(m.exact_match),
+            percent(m.rouge_l)
         )),
         None => {}
     }

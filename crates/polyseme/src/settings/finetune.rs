@@ -96,6 +96,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--label", "label", args.label.as_ref())?,
         Override::given("--choices", "choices", args.choices.as_ref())?,
         Override::given("--label-separator", "label_separator", args.label_separator.as_ref())?,
+        Override::given("--max-new-tokens", "max_new_tokens", args.max_new_tokens)?,
         Override::given("--class-weights", "class_weights", args.class_weights.as_ref())?,
         Override::given("--label-smoothing", "label_smoothing", args.label_smoothing)?,
         Override::given("--freeze", "freeze", freeze)?,

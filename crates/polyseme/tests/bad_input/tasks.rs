@@ -34,6 +34,34 @@ fn thresholds(b: &Bench, found: serde_json::Value) {
 
 pub const CASES: &[Case] = &[
     Case {
+        name: "a generator without room for the source",
+        make: |b| train(b, "text,label\nthe sun,warm\nthe snow,cold\n"),
+        run: finetune!["generate", "--max-length", "12", "--max-new-tokens", "10"],
+        exit: 1,
+        says: &["max_new_tokens", "10", "2 to 8", "room"],
+    },
+    Case {
+        name: "a row without the text that is wanted",
+        make: |b| train(b, "text,label\nthe sun,warm\nthe snow,\n"),
+        run: finetune!["generate", "--max-length", "16", "--max-new-tokens", "4", "--valid", "train.csv"],
+        exit: 1,
+        says: &["train.csv", "row 2", "`label`"],
+    },
+    Case {
+        name: "the length of a text that is wanted, for labels",
+        make: |b| train(b, "text,label\nthe sun,warm\nthe snow,cold\n"),
+        run: finetune!["classify", "--max-new-tokens", "4"],
+        exit: 1,
+        says: &["max_new_tokens", "classify"],
+    },
+    Case {
+        name: "beams for a model that fills masks",
+        make: |b| train(b, "text,label\nthe sun,warm\n"),
+        run: &["predict", "m", "train.csv", "--beams", "3"],
+        exit: 1,
+        says: &["masked-language-modelling head"],
+    },
+    Case {
         name: "a ragged CSV of several labels",
         make: |b| train(b, "text,label\nthe sun,warm\nthe snow,cold,white\n"),
         run: finetune!["multilabel"],

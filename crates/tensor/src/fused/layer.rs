@@ -18,8 +18,8 @@ pub struct LayerPlan {
     pub(crate) shape: LayerShape,
     pub(crate) starts: Arc<[usize]>,
     pub(crate) asked: Option<AskedRows>,
-    /// How many first rows of each sequence are its source.
-    pub(crate) sources: Option<Arc<[usize]>>,
+    /// The position of each row and how many first rows of its sequence it sees, where they do not see all.
+    pub(crate) views: Option<[Arc<[u32]>; 2]>,
     pub(crate) dropout: LayerDropout,
     /// The matrices as the kernel multiplies by them, where they are kept.
     pub(crate) cache: Option<Arc<OnceLock<Prepared>>>,
@@ -40,8 +40,8 @@ impl LayerPlan {
             Some(asked) => Rows::some(&self.starts, &asked.rows, &asked.counts),
             None => Rows::all(&self.starts),
         };
-        match &self.sources {
-            Some(sources) => rows.with_sources(sources),
+        match &self.views {
+            Some([positions, seen]) => rows.with_views(positions, seen),
             None => rows,
         }
     }

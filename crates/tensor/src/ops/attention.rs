@@ -38,8 +38,7 @@ pub struct AttentionSettings {
     pub window: Option<usize>,
 }
 
-/// `dropout(output(attention(x)))`, where a token attends to its own sequence only, and in a sequence with a
-/// source to that and to what stands before it.
+/// `dropout(output(attention(x)))`, where a token attends to its own sequence only, or to a part of it.
 ///
 /// # Shapes
 /// - x, output: `(tokens, width)`
@@ -78,8 +77,7 @@ fn attend(
         .zip(values)
         .zip(&batch.runs)
         .map(|(((query, key), value), &(first, count, length))| {
-            let sources = batch.sources.as_deref().map(|sources| &sources[first..first + count]);
-            attend_run([query, key, value], [count, length], settings, sources, mode, batch.starts[first])
+            attend_run([query, key, value], [count, length], settings, batch, mode, batch.starts[first])
         })
         .collect();
     if contexts.len() == 1 {
@@ -88,8 +86,7 @@ fn attend(
     Tensor::cat(contexts, 0)
 }
 
-/// Attention over `count` sequences of one `length`; `sources`: how many of their first tokens are seen by all,
-/// where those behind see no further than themselves.
+/// Attention over `count` sequences of one `length`.
 ///
 /// # Shapes
 /// - query, key, value, output: `(count · length, width)`
@@ -97,7 +94,7 @@ fn attend_run(
     qkv: [Tensor<2>; 3],
     [count, length]: [usize; 2],
     settings: AttentionSettings,
-    sources: Option<&[usize]>,
+    batch: &PackedBatch,
     mode: Mode,
     first_row: usize,
 ) -> Tensor<2> {
@@ -105,20 +102,25 @@ fn attend_run(
     let per_head = width / settings.heads;
     // (count · length, width) -> (count, heads, length, per_head)
     let [mut query, mut key, value] = qkv.map(|x| x.reshape([count, length, settings.heads, per_head]).swap_dims(1, 2));
+    let rows = first_row..first_row + count * length;
+    let positions = &batch.positions[rows.clone()];
     if let Some(base) = settings.rotary {
-        query = turn(query, base);
-        key = turn(key, base);
+        query = turn(query, base, positions);
+        key = turn(key, base, positions);
     }
     // (count, heads, length, length)
     let mut scores = query.matmul(key.transpose()) * (1.0 / (per_head as f64).sqrt());
-    if let Some(window) = settings.window {
-        let unseen: Vec<bool> = (0..length * length).map(|i| (i / length).abs_diff(i % length) > window).collect();
-        let unseen = Tensor::<4, Bool>::from_data(TensorData::new(unseen, [1, 1, length, length]), &scores.device());
-        scores = scores.mask_fill(unseen.expand([count, settings.heads, length, length]), f32::NEG_INFINITY);
-    }
-    if let Some(sources) = sources {
-        let unseen = |source: usize| (0..length * length).map(move |i| i % length >= source && i % length > i / length);
-        let unseen: Vec<bool> = sources.iter().flat_map(|&source| unseen(source)).collect();
+    let seen = batch.seen.as_deref().map(|seen| &seen[rows]);
+    if settings.window.is_some() || seen.is_some() {
+        let unseen = |i: usize| {
+            let (row, key) = (i / length, i % length);
+            let position = |row: usize| positions[row] as usize;
+            let far =
+                settings.window.is_some_and(|w| position(row).abs_diff(position(row / length * length + key)) > w);
+            let hidden = seen.is_some_and(|seen| key >= seen[row] as usize);
+            (far || hidden) && row % length != key
+        };
+        let unseen: Vec<bool> = (0..count * length * length).map(unseen).collect();
         let unseen =
             Tensor::<4, Bool>::from_data(TensorData::new(unseen, [count, 1, length, length]), &scores.device());
         scores = scores.mask_fill(unseen.expand([count, settings.heads, length, length]), f32::NEG_INFINITY);
@@ -135,18 +137,19 @@ fn attend_run(
 ///
 /// # Shapes
 /// - x, output: `(count, heads, length, per_head)`
-fn turn(x: Tensor<4>, base: f64) -> Tensor<4> {
-    let [_, _, length, size] = x.dims();
+/// - positions: `(count · length)`
+fn turn(x: Tensor<4>, base: f64, positions: &[u32]) -> Tensor<4> {
+    let [count, _, length, size] = x.dims();
     let half = size / 2;
     // Products in f32, as the reference library has them.
     let angle = |i: usize| {
-        let (position, pair) = (i / size, i % size % half);
+        let (position, pair) = (positions[i / size], i % size % half);
         let speed = (1.0 / base.powf(2.0 * pair as f64 / size as f64)) as f32;
         f64::from(position as f32 * speed)
     };
     let table = |f: fn(f64) -> f64| {
-        let values: Vec<f32> = (0..length * size).map(|i| f(angle(i)) as f32).collect();
-        Tensor::<4>::from_data(TensorData::new(values, [1, 1, length, size]), &x.device())
+        let values: Vec<f32> = (0..count * length * size).map(|i| f(angle(i)) as f32).collect();
+        Tensor::<4>::from_data(TensorData::new(values, [count, 1, length, size]), &x.device())
     };
     let halves = x.clone().chunk(2, 3);
     let other = Tensor::cat(vec![halves[1].clone().neg(), halves[0].clone()], 3);

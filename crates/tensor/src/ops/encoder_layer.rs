@@ -165,6 +165,6 @@ fn plan(
     let asked = call.asked.map(|rows| AskedRows { rows: rows.into(), counts: count(&batch.starts, rows).into() });
     let cache = call.cache.map(|cache| cache.0.clone());
     let starts = batch.starts.as_slice().into();
-    let sources = batch.sources.clone();
-    Some(LayerPlan { shape, starts, asked, sources, dropout, cache, checkpoint: call.checkpoint })
+    let views = batch.seen.clone().map(|seen| [batch.positions.clone(), seen]);
+    Some(LayerPlan { shape, starts, asked, views, dropout, cache, checkpoint: call.checkpoint })
 }

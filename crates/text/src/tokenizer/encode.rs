@@ -53,8 +53,8 @@ pub(super) fn layout(tokenizer: &tokenizers::Tokenizer, pair: bool) -> std::resu
 
 /// Tokens of one text without special tokens.
 #[derive(Default)]
-struct Tokens {
-    ids: Vec<u32>,
+pub(super) struct Tokens {
+    pub ids: Vec<u32>,
     offsets: Vec<Range<usize>>,
     words: Vec<Option<u32>>,
 }
@@ -165,7 +165,7 @@ pub(super) fn longest_first(a: usize, b: usize, room: usize) -> (usize, usize) {
     if a > b { (long, short) } else { (short, long) }
 }
 
-fn tokens(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Tokens> {
+pub(super) fn tokens(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Tokens> {
     let mut out = Tokens::default();
     let mut start = 0;
     for piece in pieces(text) {

@@ -5,6 +5,7 @@ mod encode;
 mod open;
 mod special;
 pub(crate) mod stretches;
+mod target;
 
 use crate::{Error, Result};
 use encode::Slot;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+pub use target::SourceTarget;
 
 /// Ids of the special tokens that objectives and heads need.
 #[derive(Clone, Debug, PartialEq, Eq)]

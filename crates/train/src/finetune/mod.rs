@@ -144,6 +144,7 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
         tokenizer: &tokenizer,
         longest,
         stride: settings.stride,
+        max_new_tokens: settings.max_new_tokens,
         vectors: vectors_of(source.sentence_modules()?.map(|modules| modules.pooling))?,
     };
     let task = reading.to_learn(&settings, &|labels| like_the_model(labels, &source), observer)?;

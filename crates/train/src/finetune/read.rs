@@ -4,10 +4,12 @@ use super::data::{Columns, LabelRule, Labelled, a_tenth, shortened};
 use super::settings::FinetuneSettings;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
+use crate::tasks::generate::{self, Generate};
 use crate::tasks::regress::{Regress, Scale};
 use crate::tasks::rows::{LooksAt, Rows};
 use crate::tasks::similarity::{Retrieval, Similarity};
 use crate::tasks::{Part, Task, answer, choice::Choose, classify::Classify, multilabel::Multilabel, tag};
+use polyseme_infer::GenerateOptions;
 use polyseme_models::{EncoderConfig, HeadKind, Model};
 use polyseme_tensor::Stream;
 use polyseme_text::check::{LabelledRow, check};
@@ -27,6 +29,8 @@ pub struct Reading<'a> {
     pub longest: usize,
     /// Tokens that windows of a long passage share.
     pub stride: usize,
+    /// Tokens of the longest target, its end included.
+    pub max_new_tokens: usize,
     /// What a sentence vector is made of.
     pub vectors: LooksAt,
 }
@@ -40,6 +44,17 @@ impl Reading<'_> {
     /// Pairs of texts that are encoded apart.
     fn apart<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
         Ok(Part { rows: rows.encode_apart(self.tokenizer, self.longest, self.vectors.clone())?, targets })
+    }
+
+    /// Sources with the targets that stand in the label's column.
+    fn targets(&self, rows: &Labelled) -> Result<Part<generate::Wanted>> {
+        let pairs = rows.rows.iter().map(|r| (r.texts.0.as_str(), r.label.as_str())).collect();
+        generate::encode(pairs, self.tokenizer, self.longest, self.max_new_tokens)
+    }
+
+    /// The best token each time.
+    fn generates(&self) -> GenerateOptions {
+        GenerateOptions { max_new_tokens: self.max_new_tokens, ..GenerateOptions::default() }
     }
 
     fn table(&self, file: &Path, columns: &Columns, rule: LabelRule) -> Result<Labelled> {
@@ -138,6 +153,11 @@ impl Reading<'_> {
                     }
                 }
             }
+            HeadKind::Generate => {
+                let rows = self.table(file, self.columns, LabelRule::Always)?;
+                let options = self.generates();
+                Box::new(Generate::new(Part::none(), self.targets(&rows)?, self.tokenizer, options))
+            }
             head => {
                 return Err(polyseme_infer::Error::WrongHead {
                     what: "scores",
@@ -202,6 +222,19 @@ impl Reading<'_> {
                     "choice" => {
                         let part = |rows: &Labelled| self.part(rows, rows.chosen()?);
                         Box::new(Choose::new(train.columns.choices.clone(), part(&train)?, part(&valid)?))
+                    }
+                    "generate" => {
+                        let (train, valid) = (self.targets(&train)?, self.targets(&valid)?);
+                        let task = Generate::new(train, valid, self.tokenizer, self.generates());
+                        let (tokens, unknown) = task.unknown();
+                        if unknown > 0 {
+                            let text = format!(
+                                "{unknown} of {tokens} tokens of the targets are unknown to the tokenizer: they cannot \
+                                 be generated"
+                            );
+                            observer.event(Event::Warning(&text));
+                        }
+                        Box::new(task)
                     }
                     _ => {
                         let labels = like_known(train.label_set()?)?;

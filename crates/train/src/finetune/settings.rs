@@ -41,6 +41,9 @@ pub struct FinetuneSettings {
     /// Tokens that neighbouring windows of a long passage share (`qa`).
     #[serde(default = "usual_stride")]
     pub stride: usize,
+    /// Tokens of the longest target, its end included (`generate`).
+    #[serde(default = "usual_new_tokens")]
+    pub max_new_tokens: usize,
     /// Weights of labels in the loss (`classify`): `none`, or `balanced`, by which rare ones weigh more.
     #[serde(default = "none")]
     pub class_weights: String,
@@ -100,14 +103,19 @@ fn usual_stride() -> usize {
     128
 }
 
+fn usual_new_tokens() -> usize {
+    48
+}
+
 fn none() -> String {
     "none".to_owned()
 }
 
 /// Tasks that can be learned: one label of several, several labels, a number, a label for each word, an answer
-/// copied from a passage, the best of several choices; and of sentence vectors pairs with a score, and pairs that
+/// copied from a passage, the best of several choices, a short text; and of sentence vectors pairs with a score, and pairs that
 /// belong together.
-pub const TASKS: [&str; 8] = ["classify", "multilabel", "regress", "tag", "qa", "choice", "similarity", "retrieval"];
+pub const TASKS: [&str; 9] =
+    ["classify", "multilabel", "regress", "tag", "qa", "choice", "generate", "similarity", "retrieval"];
 
 impl FinetuneSettings {
     /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,
@@ -126,6 +134,7 @@ impl FinetuneSettings {
             choices: Vec::new(),
             label_separator: comma(),
             stride: usual_stride(),
+            max_new_tokens: usual_new_tokens(),
             class_weights: none(),
             label_smoothing: 0.0,
             freeze: Freeze::Nothing,
@@ -188,6 +197,10 @@ impl FinetuneSettings {
         if self.max_length < 4 {
             return Err(setting("max_length", self.max_length, "at least 4"));
         }
+        if self.max_new_tokens < 2 || self.task == "generate" && self.max_new_tokens + 4 > self.max_length {
+            let expected = format!("2 to {}: the source wants room, too", self.max_length.saturating_sub(4));
+            return Err(setting("max_new_tokens", self.max_new_tokens, &expected));
+        }
         if !["none", "balanced"].contains(&self.class_weights.as_str()) {
             return Err(setting("class_weights", &self.class_weights, "`none` or `balanced`"));
         }
@@ -201,6 +214,7 @@ impl FinetuneSettings {
             ("class_weights", self.class_weights == "none", "classify"),
             ("label_smoothing", self.label_smoothing == 0.0, "classify"),
             ("label_separator", self.label_separator == comma(), "multilabel"),
+            ("max_new_tokens", self.max_new_tokens == usual_new_tokens(), "generate"),
         ];
         if let Some((key, ..)) = usual.into_iter().find(|(_, usual, task)| !usual && self.task != *task) {
             return Err(Error::NotOfTask { key, task: self.task.clone() });

@@ -2,11 +2,13 @@
 
 pub mod multilabel;
 pub mod ranking;
+pub mod sequences;
 pub mod spans;
 pub mod tags;
 
 use multilabel::MultilabelMetrics;
 use ranking::RetrievalMetrics;
+use sequences::SequenceMetrics;
 use serde::{Deserialize, Serialize};
 use spans::SpanMetrics;
 use tags::TagMetrics;
@@ -155,6 +157,8 @@ pub enum Metrics {
     Answer(SpanMetrics),
     /// Partners found by their vectors.
     Retrieval(RetrievalMetrics),
+    /// Generated texts.
+    Sequence(SequenceMetrics),
 }
 
 impl Metrics {
@@ -167,6 +171,7 @@ impl Metrics {
             Self::Tag(m) => m.get(name),
             Self::Answer(m) => m.get(name),
             Self::Retrieval(m) => m.get(name),
+            Self::Sequence(m) => m.get(name),
         }
     }
 
@@ -205,6 +210,7 @@ impl Metrics {
             Self::Tag(m) => (m.tokens, "words"),
             Self::Answer(m) => (m.rows, "questions"),
             Self::Retrieval(m) => (m.rows, "pairs"),
+            Self::Sequence(m) => (m.rows, "texts"),
         }
     }
 }
@@ -217,6 +223,7 @@ pub fn metrics_of(task: &str) -> &'static [&'static str] {
         "tag" => &["f1", "precision", "recall", "macro_f1", "accuracy", "loss"],
         "qa" => &["f1", "exact_match", "loss"],
         "choice" => &["accuracy", "loss"],
+        "generate" => &["rouge_l", "exact_match", "loss"],
         "similarity" => &["spearman", "pearson", "loss"],
         "retrieval" => &["mrr", "ndcg_at_10", "accuracy_at_1", "loss"],
         _ => &["accuracy", "macro_f1", "loss"],

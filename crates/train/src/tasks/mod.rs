@@ -8,6 +8,7 @@ pub mod answer;
 pub mod choice;
 pub mod classify;
 pub mod features;
+pub mod generate;
 pub mod multilabel;
 pub mod regress;
 pub mod rows;
@@ -20,7 +21,7 @@ use crate::objective::Objective;
 use crate::observer::Stop;
 use features::Features;
 use polyseme_models::{HeadKind, Model};
-use polyseme_tensor::{Mode, PackedBatch, Sequence, Tensor};
+use polyseme_tensor::{Mode, Sequence, Tensor};
 use rows::{LooksAt, RowBatch, Rows, TOKENS_PER_BATCH};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -59,8 +60,22 @@ pub trait Task: Send + Sync {
     fn targets_hash(&self) -> u64;
 
     /// Sum of the losses of training rows from what the model says of them, `(rows or tokens, outputs)`, in
-    /// order.
-    fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1>;
+    /// order. Not asked of a task that has [`Task::loss_of_states`].
+    fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let _ = batch;
+        outputs.sum()
+    }
+
+    /// The same from the hidden states that it looks at, `(rows or tokens, hidden)`.
+    fn loss_of_states(&self, model: &Model, states: Tensor<2>, batch: &RowBatch, mode: Mode) -> Tensor<1> {
+        self.loss(says(self.head(), model, states, mode), batch)
+    }
+
+    /// What is kept of validation rows, by a task for which the head's outputs are not enough.
+    fn measured(&self, model: &Model, rows: &[usize]) -> Option<Vec<Vec<f32>>> {
+        let _ = (model, rows);
+        None
+    }
 
     /// What is kept of the outputs for a validation row.
     fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
@@ -90,7 +105,7 @@ pub trait Task: Send + Sync {
 
 /// The hidden states of rows that their task looks at, in order. `(rows or tokens, hidden)`
 fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], mode: Mode) -> Tensor<2> {
-    let packed = PackedBatch::new(sequences);
+    let packed = rows.packed(batch, sequences);
     match &rows.looks_at {
         LooksAt::Sequences => model.sequence_states(&packed, mode),
         LooksAt::Firsts => {
@@ -108,6 +123,14 @@ fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], m
             let tokens: Vec<usize> = places.map(|(i, t)| packed.row(i, t)).collect();
             model.token_states(&packed, &tokens, mode)
         }
+    }
+}
+
+/// What a model says by its head; a task of vectors has none.
+fn says(head: HeadKind, model: &Model, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+    match head {
+        HeadKind::None => states,
+        _ => model.head_outputs(states, mode),
     }
 }
 
@@ -130,14 +153,6 @@ impl<'a> Supervised<'a> {
         Self { task, features, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
     }
 
-    /// What the model says by its head; a task of vectors has none.
-    fn says(&self, model: &Model, states: Tensor<2>, mode: Mode) -> Tensor<2> {
-        match self.task.head() {
-            HeadKind::None => states,
-            _ => model.head_outputs(states, mode),
-        }
-    }
-
     /// What the task keeps of the model's outputs for each validation row; `None` if it was asked to stop.
     pub fn kept(&self, model: &Model, progress: &mut dyn FnMut(u64, u64), stop: &Stop) -> Option<Vec<Vec<f32>>> {
         let rows = self.task.valid();
@@ -147,11 +162,17 @@ impl<'a> Supervised<'a> {
             if stop.requested() {
                 return None;
             }
+            if let Some(found) = self.task.measured(model, part) {
+                part.iter().zip(found).for_each(|(&row, found)| kept[row] = found);
+                done += part.len() as u64;
+                progress(done, total);
+                continue;
+            }
             let states = match self.features {
                 Some(features) => features.valid.of_rows(part, model.device()),
                 None => states(model, rows, part, &rows.sequences(part), Mode::Eval),
             };
-            let found = self.says(model, states, Mode::Eval);
+            let found = says(self.task.head(), model, states, Mode::Eval);
             let [_, width] = found.dims();
             let found: Vec<f32> = found.into_data().iter::<f32>().collect();
             let mut rest = found.as_slice();
@@ -170,8 +191,11 @@ impl<'a> Supervised<'a> {
     pub fn glance(&self, model: &Model) -> Vec<f32> {
         let rows = self.task.valid();
         let first: Vec<usize> = self.valid.first().map_or(&[][..], |part| &part[..part.len().min(16)]).to_vec();
+        if let Some(found) = self.task.measured(model, &first) {
+            return found.concat();
+        }
         let states = states(model, rows, &first, &rows.sequences(&first), Mode::Eval);
-        self.says(model, states, Mode::Eval).into_data().iter::<f32>().collect()
+        says(self.task.head(), model, states, Mode::Eval).into_data().iter::<f32>().collect()
     }
 
     /// All metrics on the validation rows.
@@ -195,7 +219,7 @@ impl Objective for Supervised<'_> {
             Some(features) => features.train.of_rows(&batch.rows, model.device()),
             None => states(model, self.task.train(), &batch.rows, &batch.sequences, mode),
         };
-        self.task.loss(self.says(model, states, mode), batch)
+        self.task.loss_of_states(model, states, batch, mode)
     }
 
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {

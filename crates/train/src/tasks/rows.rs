@@ -2,7 +2,7 @@
 
 use crate::objective::StepData;
 use crate::sampler::Position;
-use polyseme_tensor::{Sequence, Stream};
+use polyseme_tensor::{PackedBatch, Sequence, Stream, View};
 use polyseme_text::Encoding;
 
 /// A forward pass takes at most this many tokens; a larger batch is accumulated.
@@ -36,6 +36,8 @@ pub struct Rows {
     per_row: usize,
     /// What the task looks at.
     pub looks_at: LooksAt,
+    /// How many tokens of each sequence are its source, where a target and masks of that stand behind it.
+    pub sources: Vec<usize>,
     /// How many texts were cut to the longest length.
     pub truncated: usize,
 }
@@ -43,7 +45,15 @@ pub struct Rows {
 impl Rows {
     /// No rows yet; each is to have as many sequences.
     pub fn new(per_row: usize, looks_at: LooksAt) -> Self {
-        Self { ids: Vec::new(), type_ids: Vec::new(), ends: Vec::new(), per_row, looks_at, truncated: 0 }
+        Self {
+            ids: Vec::new(),
+            type_ids: Vec::new(),
+            ends: Vec::new(),
+            per_row,
+            looks_at,
+            sources: Vec::new(),
+            truncated: 0,
+        }
     }
 
     /// Adds the next sequence.
@@ -101,6 +111,18 @@ impl Rows {
             Sequence { ids: self.ids[range].to_vec(), type_ids }
         };
         numbers.map(sequence).collect()
+    }
+
+    /// The sequences of some rows, packed. Those with sources see what [`View::of_target`] says.
+    pub(crate) fn packed(&self, rows: &[usize], sequences: &[Sequence]) -> PackedBatch {
+        let (false, LooksAt::Tokens(masks)) = (self.sources.is_empty(), &self.looks_at) else {
+            return PackedBatch::new(sequences);
+        };
+        let view = |&row: &usize| {
+            let (source, count) = (self.sources[row], masks[row].len());
+            View::of_target(source, count - 1, 0..count)
+        };
+        PackedBatch::with_views(sequences, &rows.iter().map(view).collect::<Vec<_>>())
     }
 
     /// Rows in order, in parts of at most so many tokens, or of one row.

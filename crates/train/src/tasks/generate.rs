@@ -1,0 +1,151 @@
+//! A short text from another (UniLM, Dong et al. 2019): the source is seen whole, the target from left to right.
+//!
+//! Behind source and target stand masks, one for each token of the target and one for its end, each in the place
+//! of its token: it sees the source and what of the target is before it (Bao et al. 2020). So a pass learns all
+//! of a target, and masks see what they will see when the target is not known.
+
+use super::rows::{LooksAt, RowBatch, Rows, hash};
+use super::{Part, Task, states};
+use crate::error::Result;
+use crate::metrics::Metrics;
+use crate::metrics::sequences::SequenceMetrics;
+use polyseme_infer::{GenerateOptions, generate};
+use polyseme_models::{HeadKind, Model};
+use polyseme_tensor::{Mode, Tensor};
+use polyseme_text::{Encoding, SourceTarget, Tokenizer};
+use rayon::prelude::*;
+
+/// A source with the target that is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    encoded: SourceTarget,
+    /// The target as it stands in the file.
+    text: String,
+}
+
+/// The task, with rows of sources, targets and masks.
+pub struct Generate {
+    train: Part<Wanted>,
+    valid: Part<Wanted>,
+    tokenizer: Tokenizer,
+    options: GenerateOptions,
+}
+
+impl Generate {
+    /// From encoded rows; texts are generated with these options to be measured.
+    pub fn new(train: Part<Wanted>, valid: Part<Wanted>, tokenizer: &Tokenizer, options: GenerateOptions) -> Self {
+        Self { train, valid, tokenizer: tokenizer.clone(), options }
+    }
+
+    /// How many tokens the targets to learn have, and how many of them the tokenizer does not know.
+    pub fn unknown(&self) -> (usize, usize) {
+        let unknown = self.tokenizer.special().unk;
+        let tokens = || self.train.targets.iter().flat_map(|wanted| wanted.encoded.target());
+        (tokens().count(), tokens().filter(|&&id| Some(id) == unknown).count())
+    }
+
+    /// The tokens that the masks of a row stand for.
+    fn labels(&self, wanted: &Wanted) -> impl Iterator<Item = u32> {
+        wanted.encoded.target().to_vec().into_iter().chain([self.tokenizer.special().sep])
+    }
+
+    /// Mean loss over the masks of rows, from their states, and how many they are.
+    fn mean_loss(
+        &self,
+        model: &Model,
+        part: &Part<Wanted>,
+        rows: &[usize],
+        states: Tensor<2>,
+        mode: Mode,
+    ) -> (Tensor<1>, usize) {
+        let labels: Vec<u32> = rows.iter().flat_map(|&row| self.labels(&part.targets[row])).collect();
+        (model.masked_lm_loss_of(states, &labels, mode).0, labels.len())
+    }
+}
+
+/// Encodes sources and targets of at most `max_target` tokens, together at most `max_length`.
+///
+/// # Errors
+/// A length without room for the source, a tokenizer that knows no masks.
+pub fn encode(
+    pairs: Vec<(&str, &str)>,
+    tokenizer: &Tokenizer,
+    max_length: usize,
+    max_target: usize,
+) -> Result<Part<Wanted>> {
+    let mask = tokenizer.special().mask.ok_or(polyseme_infer::Error::NoMaskToken)?;
+    let of = |&(source, target): &(&str, &str)| tokenizer.encode_target(source, target, max_length, max_target);
+    let encoded: Vec<SourceTarget> = pairs.par_iter().map(of).collect::<std::result::Result<_, _>>()?;
+    let (mut rows, mut masks, mut targets) = (Rows::new(1, LooksAt::Sequences), Vec::new(), Vec::new());
+    for (encoded, (_, text)) in encoded.into_iter().zip(pairs) {
+        let (known, count) = (encoded.ids.len(), encoded.target().len() + 1);
+        let mut all = Encoding {
+            ids: encoded.ids.clone(),
+            type_ids: encoded.type_ids.clone(),
+            truncated: encoded.truncated,
+            ..Encoding::default()
+        };
+        all.ids.resize(known + count, mask);
+        all.type_ids.resize(known + count, encoded.target_type);
+        rows.push(&all);
+        rows.sources.push(encoded.source);
+        masks.push((known as u32..(known + count) as u32).collect());
+        targets.push(Wanted { encoded, text: text.to_owned() });
+    }
+    rows.looks_at = LooksAt::Tokens(masks);
+    Ok(Part { rows, targets })
+}
+
+impl Task for Generate {
+    fn name(&self) -> &'static str {
+        "generate"
+    }
+
+    fn head(&self) -> HeadKind {
+        HeadKind::Generate
+    }
+
+    fn train(&self) -> &Rows {
+        &self.train.rows
+    }
+
+    fn valid(&self) -> &Rows {
+        &self.valid.rows
+    }
+
+    fn targets_hash(&self) -> u64 {
+        let texts = self.train.targets.iter().chain(&self.valid.targets).map(|wanted| &wanted.text);
+        hash(texts.flat_map(|text| text.bytes().map(u64::from).chain([256])))
+    }
+
+    fn loss_of_states(&self, model: &Model, states: Tensor<2>, batch: &RowBatch, mode: Mode) -> Tensor<1> {
+        let (loss, count) = self.mean_loss(model, &self.train, &batch.rows, states, mode);
+        loss * count as f32
+    }
+
+    /// The share of the loss and the generated tokens of each row.
+    fn measured(&self, model: &Model, rows: &[usize]) -> Option<Vec<Vec<f32>>> {
+        let found = states(model, &self.valid.rows, rows, &self.valid.rows.sequences(rows), Mode::Eval);
+        let (loss, _) = self.mean_loss(model, &self.valid, rows, found, Mode::Eval);
+        let loss = loss.into_scalar::<f32>();
+        let sources: Vec<SourceTarget> = rows.iter().map(|&row| self.valid.targets[row].encoded.clone()).collect();
+        let generated = generate(model, &self.tokenizer, &sources, &self.options).expect("masks were known before");
+        let kept = rows.iter().zip(generated).map(|(&row, generated)| {
+            let share = loss * self.valid.rows.targets(row) as f32;
+            [share].into_iter().chain(generated.ids.iter().map(|&id| id as f32)).collect()
+        });
+        Some(kept.collect())
+    }
+
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        let ids = |kept: &Vec<f32>| kept[1..].iter().map(|&id| id as u32).collect::<Vec<_>>();
+        let text = |kept: &Vec<f32>| self.tokenizer.decode(&ids(kept), true).unwrap_or_default();
+        let predicted: Vec<String> = kept.iter().map(text).collect();
+        let wanted: Vec<&str> = self.valid.targets.iter().map(|wanted| wanted.text.as_str()).collect();
+        let same = |(kept, wanted): (&Vec<f32>, &Wanted)| ids(kept) == wanted.encoded.target();
+        let exact = kept.iter().zip(&self.valid.targets).filter(|pair| same(*pair)).count();
+        let tokens: u64 = (0..kept.len()).map(|row| self.valid.rows.targets(row)).sum();
+        let loss = kept.iter().map(|k| f64::from(k[0])).sum::<f64>() / tokens.max(1) as f64;
+        Metrics::Sequence(SequenceMetrics::new(&wanted, &predicted, exact as u64, loss))
+    }
+}
