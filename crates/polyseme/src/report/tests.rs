@@ -188,6 +188,7 @@ fn finetune_settings() -> FinetuneSettings {
         choices: Vec::new(),
         label_separator: ",".into(),
         stride: 128,
+        max_new_tokens: 48,
         class_weights: "none".into(),
         label_smoothing: 0.0,
         freeze: Freeze::Nothing,
