@@ -77,6 +77,11 @@ def make_texts(work):
     write_lines(work / "texts.jsonl", [json.dumps({"text": t}) for t in texts])
     for name, count in (("train", 240), ("valid", 30)):
         write_csv(work / f"multilabel-{name}.csv", ["text", "label"], [labelled(rng) for _ in range(count)])
+        pairs = [(rng.choice(names), rng.choice(names)) for _ in range(count)]
+        rows = [(sentence(rng, a), sentence(rng, b), 5.0 * (a == b)) for a, b in pairs]
+        write_csv(work / f"similarity-{name}.csv", ["text", "pair", "score"], rows)
+        rows = [(sentence(rng, names[i % 3]), " ".join(SUBJECTS[names[i % 3]][: 1 + i % 3])) for i in range(count)]
+        write_csv(work / f"generate-{name}.csv", ["text", "label"], rows)
         write_lines(work / f"tag-{name}.conll", [tagged(sentence(rng, names[i % 3])) for i in range(count)])
         data = [{"title": str(i), "paragraphs": [paragraph(rng, i)]} for i in range(count)]
         write_lines(work / f"qa-{name}.json", [json.dumps({"version": "2.0", "data": data})])

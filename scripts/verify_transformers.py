@@ -2,14 +2,15 @@
 
     python scripts/verify_transformers.py target/release/polyseme WORKDIR
 
-Needs torch, transformers and cargo; no network and no data. It
+Needs torch, transformers, sentence-transformers, peft and cargo; no network and no data. It
 
 1. pre-trains a tiny model with each kind of tokenizer and fine-tunes it, with the binary;
 2. makes a tiny random checkpoint of each of the five families with transformers, odd in every
    setting, and lets the binary go on pre-training it and fine-tune it for each task;
 3. opens every folder with AutoTokenizer and the AutoModelFor... of its head, and compares keys, token
    ids, hidden states, and what the head says. verify_tasks.py holds the tasks' rows and says what is
-   compared of several labels, tags, answers and choices.
+   compared of several labels, tags, answers and choices, verify_more.py what of sentence vectors, adapters and
+   generated texts.
 
 Everything must agree: no missing, unexpected or mismatched key, equal ids, labels, entities and
 answers, and hidden states, logits (up to the constant that probabilities do not show), probabilities
@@ -34,6 +35,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 import numpy as np
 import torch
 import transformers
+import verify_more
 import verify_tasks
 
 transformers.utils.logging.disable_progress_bar()
@@ -49,6 +51,9 @@ HEADS = {
     "tag": (transformers.AutoModelForTokenClassification, verify_tasks.tags),
     "qa": (transformers.AutoModelForQuestionAnswering, verify_tasks.answers),
     "choice": (transformers.AutoModelForMultipleChoice, verify_tasks.choices),
+    "similarity": (verify_more.WithoutPooler, verify_more.vectors),
+    "adapter": (verify_more.WithAdapter, lambda c, model: c.classes(model)),
+    "generate": (transformers.AutoModelForMaskedLM, verify_more.generated),
 }
 ENDINGS = {"tag": ".conll", "qa": ".json"}  # of rows that are no .csv
 
@@ -71,9 +76,16 @@ class Polyseme:
             more = ("--epochs", "1", "--max-length", "32")
         else:  # enough for answers that are not always the same
             more = ("--epochs", "15" if task == "qa" else "4", "--batch-size", "8", "--max-length", "64")
-        choices = ("--choices", "a,b") if task == "choice" else ()
+        own = {"choice": ("--choices", "a,b"), "similarity": ("--pair", "pair"), "generate": ("--max-new-tokens", "16")}
         files = ("--train", train, "--valid", valid, "--out", out)
-        self("finetune", model, "--task", task, *files, *more, *choices, "--seed", "3")
+        self("finetune", model, "--task", task, *files, *more, *own.get(task, ()), "--seed", "3")
+
+
+    def adapt(self, work, model, out):
+        """Low-rank changes of all maps."""
+        files = ("--train", work / "classify-train.csv", "--valid", work / "classify-valid.csv", "--out", out)
+        self("finetune", model, "--task", "classify", *files, "--lora", "3", "--lora-targets", "all-linear",
+             "--epochs", "2", "--max-length", "32", "--seed", "3")
 
 
 def make_reference(family, tokenizer_of, folder):
@@ -158,7 +170,8 @@ class Comparison:
     def hidden(self, model):
         """Mean last hidden state of all texts."""
         out = self.work / "vectors.npy"
-        self.polyseme("embed", self.folder, self.work / "texts.jsonl", "--out", out, "--pooling", "mean", "--normalize=false")
+        self.polyseme("embed", self.folder, self.work / "texts.jsonl", "--out", out, "--pooling", "mean", "--normalize=false",
+                      "--max-length", str(self.longest))
         with torch.no_grad():
             theirs = [model.base_model(**self.encode(t)).last_hidden_state[0].mean(0).numpy() for t in self.texts]
         self.row["hidden_difference"] = float(np.abs(np.load(out) - np.stack(theirs)).max())
@@ -281,12 +294,16 @@ def make_folders(polyseme, work):
         make_reference(family, work / ("new-byte-bpe" if family == "roberta" else "new-wordpiece"), reference)
         polyseme.pretrain(work, work / f"{family}-on", "--from", reference, "--seq-len", "64", "--recipe", "tiny")
         made += [(reference, "masked"), (work / f"{family}-on", "masked")]
-        for task in ("classify", "regress", "multilabel", "tag", "qa", "choice"):
+        for task in ("classify", "regress", "multilabel", "tag", "qa", "choice", "similarity"):
             # One begins with another head: nothing of that may be left in the folder.
             begin = "multilabel" if task == "qa" else "on"
             polyseme.finetune(work, work / f"{family}-{begin}", work / f"{family}-{task}", task)
             made.append((work / f"{family}-{task}", task))
+        polyseme.adapt(work, work / f"{family}-on", work / f"{family}-adapter")
+        made.append((work / f"{family}-adapter", "adapter"))
         print(f"  gone on with and fine-tuned: {family}", file=sys.stderr)
+    polyseme.finetune(work, work / "bert-on", work / "bert-generate", "generate")
+    made.append((work / "bert-generate", "generate"))
     return made
 
 
@@ -321,7 +338,7 @@ def main():
     polyseme = Polyseme(given.binary)
     texts = verify_tasks.make_texts(work)
     rows = compare(polyseme, make_folders(polyseme, work), work, texts)
-    found = record.facts(polyseme.binary, "torch", "transformers", "tokenizers", "safetensors", "numpy")
+    found = record.facts(polyseme.binary, "torch", "transformers", "sentence-transformers", "peft", "tokenizers", "safetensors", "numpy")
     found["command"] = "python scripts/verify_transformers.py target/release/polyseme WORKDIR"
     found |= {"tolerance": TOLERANCE, "rows": rows, "agrees": not any(row["wrong"] for row in rows)}
     lines = ["# transformers opens what Polyseme writes", "", *record.header(found), ""]
