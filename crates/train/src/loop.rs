@@ -183,9 +183,14 @@ impl Training<'_> {
     fn step<O: Objective>(&mut self, objective: &O, data: &StepData<O::Batch>, progress: f64) -> StepOutcome {
         let settings = &self.plan.optimizer;
         let dropout = self.plan.stream.named("dropout").at(self.state.step);
+        let modes: Vec<Mode> = (0..data.batches.len()).map(|i| Mode::Train(dropout.at(i as u64))).collect();
+        let joint = objective.joint(self.model, &data.batches, &modes);
         let mut sums: Option<(Tensor<1>, Vec<Tensor<1>>)> = None;
-        for (i, batch) in data.batches.iter().enumerate() {
-            let loss = objective.loss(self.model, batch, Mode::Train(dropout.at(i as u64)));
+        for (i, (batch, &mode)) in data.batches.iter().zip(&modes).enumerate() {
+            let loss = match &joint {
+                Some(joint) => objective.surrogate(self.model, batch, mode, joint.gradients[i].clone()),
+                None => objective.loss(self.model, batch, mode),
+            };
             let mut grads = loss.backward();
             let grads = self.model.gradients(&mut grads);
             let loss = loss.without_autodiff();
@@ -195,6 +200,7 @@ impl Training<'_> {
             });
         }
         let (loss, grads) = sums.expect("a step has a batch");
+        let loss = joint.map_or(loss, |joint| joint.loss);
         let targets = data.targets as f64;
         let norm = global_norm(&grads) / targets;
         let rate = settings.learning_rate * factor(settings.schedule, settings.warmup, progress);

@@ -85,7 +85,7 @@ pub struct FinetuneArgs {
     /// tags and answers, mrr of pairs]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
-    /// Rows an optimizer step
+    /// Rows an optimizer step; for retrieval also the partners that each text is told apart from, however large
     #[arg(long, value_name = "N")]
     pub batch_size: Option<u64>,
     /// Peak learning rate [default: by the model's size, 5e-5 · 768/width · √(12/layers), since smaller

@@ -17,6 +17,7 @@ pub mod tag;
 use crate::error::Result;
 use crate::metrics::{Metrics, metrics_of};
 use crate::objective::Objective;
+use crate::objective::joint::Joint;
 use crate::observer::Stop;
 use features::Features;
 use polyseme_models::{HeadKind, Model};
@@ -61,6 +62,11 @@ pub trait Task: Send + Sync {
     /// Sum of the losses of training rows from what the model says of them, `(rows or tokens, outputs)`, in
     /// order.
     fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1>;
+
+    /// Whether the loss of a row depends on the other rows of its step, so that all must be there at once.
+    fn compares_rows(&self) -> bool {
+        false
+    }
 
     /// What is kept of the outputs for a validation row.
     fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
@@ -138,6 +144,15 @@ impl<'a> Supervised<'a> {
         }
     }
 
+    /// What the model says of a batch to learn from.
+    pub(crate) fn outputs(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<2> {
+        let states = match self.features {
+            Some(features) => features.train.of_rows(&batch.rows, model.device()),
+            None => states(model, self.task.train(), &batch.rows, &batch.sequences, mode),
+        };
+        self.says(model, states, mode)
+    }
+
     /// What the task keeps of the model's outputs for each validation row; `None` if it was asked to stop.
     pub fn kept(&self, model: &Model, progress: &mut dyn FnMut(u64, u64), stop: &Stop) -> Option<Vec<Vec<f32>>> {
         let rows = self.task.valid();
@@ -191,11 +206,20 @@ impl Objective for Supervised<'_> {
     type Batch = RowBatch;
 
     fn loss(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<1> {
-        let states = match self.features {
-            Some(features) => features.train.of_rows(&batch.rows, model.device()),
-            None => states(model, self.task.train(), &batch.rows, &batch.sequences, mode),
-        };
-        self.task.loss(self.says(model, states, mode), batch)
+        self.task.loss(self.outputs(model, batch, mode), batch)
+    }
+
+    fn joint(&self, model: &Model, batches: &[RowBatch], modes: &[Mode]) -> Option<Joint> {
+        if !self.task.compares_rows() || batches.len() < 2 {
+            return None;
+        }
+        let said = |(batch, &mode): (&RowBatch, &Mode)| self.outputs(model, batch, mode).without_autodiff();
+        let parts = batches.iter().zip(modes).map(said).collect();
+        Some(Joint::of(parts, |outputs| self.task.loss(outputs, &RowBatch::of_all(batches))))
+    }
+
+    fn surrogate(&self, model: &Model, batch: &RowBatch, mode: Mode, gradient: Tensor<2>) -> Tensor<1> {
+        (self.outputs(model, batch, mode) * gradient).sum()
     }
 
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {

@@ -1,0 +1,83 @@
+//! Ways to take the steps of fine-tuning: batches larger than memory, layers that begin to learn one by one, two
+//! passes with other dropout.
+
+mod common;
+
+use common::{Listener, bytes, corpus, device, finetuning, pretraining, sentence, story, table};
+use polyseme_train::observer::Silent;
+use polyseme_train::pretrain::Length;
+use polyseme_train::{FinetuneOutcome, FinetuneSettings, Stop, finetune, pretrain};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+struct Bench {
+    dir: tempfile::TempDir,
+    model: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let model = dir.path().join("model");
+        let settings = pretraining(corpus(dir.path(), 60), model.clone(), Length::Steps(5));
+        pretrain(&settings, false, &device(), &mut Silent, &Stop::default()).unwrap();
+        table(&dir.path().join("train.csv"), 40, 0);
+        table(&dir.path().join("valid.csv"), 20, 1_000);
+        Self { dir, model }
+    }
+
+    /// Of a classifier: 5 steps an epoch.
+    fn classify(&self, out: &str) -> FinetuneSettings {
+        let folder = self.dir.path();
+        let mut settings = finetuning(&self.model, &folder.join("train.csv"), &folder.join(out));
+        settings.valid = Some(folder.join("valid.csv"));
+        settings
+    }
+}
+
+fn run(settings: &FinetuneSettings) -> (FinetuneOutcome, Listener) {
+    let mut listener = Listener::default();
+    let outcome = finetune(settings, false, &device(), &mut listener, &Stop::default());
+    (outcome.unwrap_or_else(|e| panic!("{e}")), listener)
+}
+
+/// Runs, and runs again stopped after so many steps and resumed: all must end in the same bytes.
+fn resumes(settings: &FinetuneSettings, stops: &[u64]) -> FinetuneOutcome {
+    let (whole, _) = run(settings);
+    for after in stops {
+        let parts = FinetuneSettings { out: settings.out.with_extension(format!("parts-{after}")), ..settings.clone() };
+        let stop = Stop::default();
+        let mut listener = Listener::stopping(*after, &stop);
+        assert!(finetune(&parts, false, &device(), &mut listener, &stop).unwrap().interrupted, "after {after}");
+        let resumed = finetune(&parts, true, &device(), &mut Silent, &Stop::default()).unwrap();
+        assert_eq!(resumed.results, whole.results, "stopped after {after}");
+        let model = "model.safetensors";
+        assert!(bytes(parts.out.join(model)) == bytes(settings.out.join(model)), "stopped after {after}");
+        assert_eq!(story(&parts.out), story(&settings.out), "stopped after {after}");
+    }
+    whole
+}
+
+#[test]
+fn partners_are_told_apart_from_all_of_a_batch_that_takes_several_parts() {
+    let bench = Bench::new();
+    // 400 pairs of some 70 tokens together: a step of all of them takes two parts.
+    let pairs = (0..400).fold("one,two\n".to_owned(), |mut text, i| {
+        let long = |from: u64| (0..4).map(|k| sentence((i % 2) as usize, from + 4 * i + k)).collect::<Vec<_>>().join(" ");
+        let one = long(40_000);
+        _ = writeln!(text, "{one},{}", one.replace("the ", ""));
+        text
+    });
+    let file = bench.dir.path().join("pairs.csv");
+    std::fs::write(&file, &pairs).unwrap();
+    let few = bench.dir.path().join("few.csv");
+    std::fs::write(&few, pairs.lines().take(21).fold(String::new(), |text, line| text + line + "\n")).unwrap();
+    let mut settings = FinetuneSettings::of_task("retrieval", &bench.model, &file, bench.dir.path().join("retrieval"));
+    (settings.text, settings.pair, settings.valid) = (Some("one".into()), Some("two".into()), Some(few));
+    (settings.max_length, settings.batch_size, settings.epochs) = (40, 400, 2);
+    settings.optimizer.learning_rate = 1e-4;
+    resumes(&settings, &[1]);
+    // Hardly anything is learned yet, and no part holds more than 240 of the partners there are.
+    let loss = story(&settings.out)[0].loss;
+    assert!(240f64.ln() < loss && loss < 400f64.ln(), "{loss}");
+}
