@@ -4,11 +4,14 @@
 mod common;
 
 use common::{Listener, bytes, corpus, device, finetuning, pretraining, sentence, story, table};
+use polyseme_formats::run::RunFolder;
+use polyseme_formats::tensors::TensorFile;
 use polyseme_train::observer::Silent;
 use polyseme_train::pretrain::Length;
+use polyseme_train::state::RunState;
 use polyseme_train::{FinetuneOutcome, FinetuneSettings, Stop, finetune, pretrain};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -80,4 +83,53 @@ fn partners_are_told_apart_from_all_of_a_batch_that_takes_several_parts() {
     // Hardly anything is learned yet, and no part holds more than 240 of the partners there are.
     let loss = story(&settings.out)[0].loss;
     assert!(240f64.ln() < loss && loss < 400f64.ln(), "{loss}");
+}
+
+#[test]
+fn layers_begin_to_learn_from_the_top_and_a_stop_in_any_stage_changes_nothing() {
+    let bench = Bench::new();
+    let names = ["embeddings.word_embeddings", "encoder.layer.0.output.dense", "encoder.layer.1.output.dense"];
+    let weights = |folder: &Path| {
+        let file = TensorFile::open(&folder.join("model.safetensors")).unwrap();
+        names.map(|name| file.get(&format!("bert.{name}.weight")).unwrap().to_f32().unwrap())
+    };
+    let begin = weights(&bench.model);
+    // Two epochs a stage: the head, the upper layer, the lower one, the embeddings.
+    for (epochs, kept) in [(2, [true; 3]), (3, [true, true, false]), (5, [true, false, false]), (7, [false; 3])] {
+        let mut settings = FinetuneSettings { unfreeze_every: 2, epochs, ..bench.classify(&format!("e{epochs}")) };
+        // The last epoch is the best: otherwise an earlier one, which had not tuned as much, would be kept.
+        (settings.metric, settings.probe_first, settings.optimizer.learning_rate) = ("loss".into(), false, 1e-3);
+        let (outcome, listener) = run(&settings);
+        assert_eq!(outcome.results[0].epoch, epochs);
+        let same: Vec<bool> = begin.iter().zip(weights(&settings.out)).map(|(a, b)| *a == b).collect();
+        assert_eq!(same, kept, "after {epochs} epochs");
+        assert_eq!(listener.said("from epoch 7 on, everything is tuned"), epochs == 7, "{:?}", listener.notes);
+        assert_eq!(listener.said("epochs end while"), epochs < 7);
+    }
+    // Inside of each stage, right before one and at its beginning.
+    let mut settings = FinetuneSettings { unfreeze_every: 1, epochs: 6, ..bench.classify("stages") };
+    (settings.patience, settings.optimizer.learning_rate) = (1, 2e-3);
+    let outcome = resumes(&settings, &[3, 5, 6, 9, 10, 13, 15, 16, 18]);
+    assert!(outcome.median >= 0.9, "{outcome:?}");
+}
+
+/// A checkpoint of the first stage has moments of the head only, and their bias correction begins anew in each.
+#[test]
+fn what_waits_for_its_stage_has_no_moments() {
+    let bench = Bench::new();
+    let settings = FinetuneSettings { unfreeze_every: 1, epochs: 4, ..bench.classify("moments") };
+    for (after, layers, updates) in [(3, 0, 3), (5, 0, 5), (8, 1, 3), (12, 2, 2)] {
+        let settings = FinetuneSettings { out: settings.out.with_extension(after.to_string()), ..settings.clone() };
+        let stop = Stop::default();
+        finetune(&settings, false, &device(), &mut Listener::stopping(after, &stop), &stop).unwrap();
+        let folder = RunFolder::resume(&settings.out.join("run/seed-0")).or_else(|_| RunFolder::resume(&settings.out));
+        let (found, _) = folder.unwrap().latest_checkpoint::<RunState>().unwrap();
+        let (state, tensors) = found.unwrap();
+        assert_eq!((state.step, state.updates), (after, updates));
+        let file = TensorFile::open(&tensors).unwrap();
+        let moments: Vec<String> = file.names().into_iter().filter(|name| name.starts_with("optimizer.m.")).collect();
+        let of = |part: &str| moments.iter().any(|name| name.contains(part));
+        assert!(of("classifier") && !of("embeddings"), "{moments:?}");
+        assert_eq!((of("layer.1"), of("layer.0")), (layers > 0, layers > 1), "after {after}");
+    }
 }

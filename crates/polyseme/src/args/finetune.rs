@@ -66,6 +66,10 @@ pub struct FinetuneArgs {
     /// Tune only these parameters and the head, by name: '*.bias' is BitFit
     #[arg(long, value_name = "NAMES", conflicts_with = "freeze")]
     pub tune_only: Option<String>,
+    /// Tune the head alone at first, then one more layer from the top each N epochs, the embeddings last [default:
+    /// 0, everything from the beginning]
+    #[arg(long, value_name = "N")]
+    pub unfreeze_every: Option<u64>,
     /// Learn low-rank changes of this rank in place of the encoder's weights (LoRA); writes an adapter
     #[arg(long, value_name = "RANK", conflicts_with_all = ["freeze", "tune_only"])]
     pub lora: Option<u64>,

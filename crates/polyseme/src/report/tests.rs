@@ -191,8 +191,6 @@ fn finetune_settings() -> FinetuneSettings {
         class_weights: "none".into(),
         label_smoothing: 0.0,
         freeze: Freeze::Nothing,
-        lora: Default::default(),
-        probe_first: true,
         epochs: 10,
         patience: 0,
         metric: "accuracy".into(),
@@ -204,6 +202,7 @@ fn finetune_settings() -> FinetuneSettings {
         optimizer: optimizer(),
         seed: 1,
         seeds: 5,
+        ..FinetuneSettings::classify("model", "train.csv", "out")
     }
 }
 

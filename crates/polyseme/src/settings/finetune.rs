@@ -100,6 +100,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--label-smoothing", "label_smoothing", args.label_smoothing)?,
         Override::given("--freeze", "freeze", freeze)?,
         Override::given("--tune-only", "freeze", tune_only)?,
+        Override::given("--unfreeze-every", "unfreeze_every", args.unfreeze_every)?,
         Override::given("--lora", "lora.rank", args.lora)?,
         Override::given("--lora-alpha", "lora.alpha", args.lora_alpha)?,
         Override::given("--lora-targets", "lora.targets", args.lora_targets.as_ref())?,

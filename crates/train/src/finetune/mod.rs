@@ -6,6 +6,7 @@ mod head;
 pub mod read;
 mod seed;
 pub mod settings;
+mod steps;
 
 use crate::error::{Error, Result};
 pub use crate::metrics::metrics_of;
@@ -88,6 +89,9 @@ pub fn finetune(
     let probes = new && settings.probe_first && !settings.from_scratch;
     let probe = shared.task.classes().filter(|_| probes);
     let probe = probe.and_then(|(labels, classes)| Probe::new(&first, shared.task.train(), labels, classes));
+    if let Some(text) = settings.told_of_stages(&first) {
+        observer.event(Event::Note(&text));
+    }
     drop(first);
     if let Some(probe) = &probe {
         observer.event(Event::Note(&format!(

@@ -86,7 +86,12 @@ pub(super) fn run(
         probe.give(&mut model);
     }
     let fresh = RunState { data: shared.fingerprint.clone(), ..RunState::default() };
-    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
+    let enter = |model: &mut Model, state: &RunState| {
+        if let Some(stages) = settings.stages() {
+            stages.enter(state.stage, model);
+        }
+    };
+    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, &enter, observer)?;
 
     let stream = Stream::new(seed);
     let features = shared.features(&model, observer);
@@ -171,6 +176,7 @@ fn plan(shared: &Shared, per_epoch: u64, stream: Stream) -> Plan {
             more_is_better: !is_error(&settings.metric),
             patience: settings.patience,
         }),
+        stages: settings.stages(),
         stream,
     }
 }

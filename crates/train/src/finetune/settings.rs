@@ -49,6 +49,10 @@ pub struct FinetuneSettings {
     pub label_smoothing: f64,
     /// What is not trained.
     pub freeze: Freeze,
+    /// Epochs after which one more layer is tuned, from the top, where first the head is tuned alone and last the
+    /// embeddings (gradual unfreezing); 0: everything from the beginning.
+    #[serde(default)]
+    pub unfreeze_every: u64,
     /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
     #[serde(default)]
     pub lora: LoraSettings,
@@ -129,6 +133,7 @@ impl FinetuneSettings {
             class_weights: none(),
             label_smoothing: 0.0,
             freeze: Freeze::Nothing,
+            unfreeze_every: 0,
             lora: LoraSettings::default(),
             probe_first: true,
             epochs: 10,
@@ -222,6 +227,7 @@ impl FinetuneSettings {
         if self.lora.rank > 0 && self.from_scratch {
             return Err(setting("from_scratch", true, "false: low-rank changes are changes of a model"));
         }
+        self.check_unfreezing()?;
         positive("lora.alpha", self.lora.alpha)?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;

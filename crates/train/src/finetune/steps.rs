@@ -1,0 +1,48 @@
+//! Ways to take the steps that contradict other settings.
+
+use super::freeze::Freeze;
+use super::settings::FinetuneSettings;
+use crate::error::Result;
+use crate::pretrain::settings::setting;
+use crate::stages::Stages;
+use polyseme_models::Model;
+
+impl FinetuneSettings {
+    /// Looks for contradictions with gradual unfreezing.
+    pub(super) fn check_unfreezing(&self) -> Result<()> {
+        if self.unfreeze_every == 0 {
+            return Ok(());
+        }
+        let refused = |key, found: &str, why: &str| Err(setting(key, found, format!("{why} (unfreeze_every)")));
+        if self.freeze != Freeze::Nothing {
+            return refused("freeze", "given", "`nothing` where one layer after the other begins to be tuned");
+        }
+        if self.lora.rank > 0 {
+            return refused("lora.rank", &self.lora.rank.to_string(), "0 where the encoder's own weights are tuned");
+        }
+        if self.from_scratch {
+            return refused("from_scratch", "true", "false where layers wait for their turn: these know nothing yet");
+        }
+        if ["similarity", "retrieval"].contains(&self.task.as_str()) {
+            return refused("task", &self.task, "one with a head where the head is tuned first");
+        }
+        Ok(())
+    }
+
+    /// The stages of gradual unfreezing, if there are any.
+    pub(super) fn stages(&self) -> Option<Stages> {
+        (self.unfreeze_every > 0).then_some(Stages { epochs: self.unfreeze_every })
+    }
+
+    /// What gradual unfreezing does, and what it does not come to; nothing without it.
+    pub(super) fn told_of_stages(&self, model: &Model) -> Option<String> {
+        let stages = self.stages()?;
+        let each = if stages.epochs == 1 { "each epoch".to_owned() } else { format!("each {} epochs", stages.epochs) };
+        let (reached, last) = (stages.of_epoch(self.epochs - 1, model), stages.last(model));
+        let end = match reached == last {
+            true => format!("everything from epoch {} on", last * stages.epochs + 1),
+            false => format!("{} epochs end while {}", self.epochs, stages.tuned(reached, model)),
+        };
+        Some(format!("the head is tuned alone at first, then one more layer from the top {each}: {end}"))
+    }
+}
