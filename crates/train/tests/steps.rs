@@ -6,9 +6,12 @@ mod common;
 use common::{Listener, bytes, corpus, device, finetuning, pretraining, sentence, story, table};
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
+use polyseme_infer::Encoder;
+use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream};
 use polyseme_train::observer::Silent;
 use polyseme_train::pretrain::Length;
 use polyseme_train::state::RunState;
+use polyseme_train::tasks::r_drop;
 use polyseme_train::{FinetuneOutcome, FinetuneSettings, Stop, finetune, pretrain};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -131,5 +134,79 @@ fn what_waits_for_its_stage_has_no_moments() {
         let of = |part: &str| moments.iter().any(|name| name.contains(part));
         assert!(of("classifier") && !of("embeddings"), "{moments:?}");
         assert_eq!((of("layer.1"), of("layer.0")), (layers > 0, layers > 1), "after {after}");
+    }
+}
+
+#[test]
+fn two_passes_learn_to_say_the_same() {
+    let bench = Bench::new();
+    let with = |r_drop: f64| {
+        let mut settings = FinetuneSettings { r_drop, epochs: 25, ..bench.classify(&format!("r-drop-{r_drop}")) };
+        (settings.patience, settings.probe_first, settings.batch_size) = (0, false, 4);
+        settings
+    };
+    // How far two passes with other dropout are from each other, of the model that was learned.
+    let disagreement = |settings: &FinetuneSettings| {
+        let encoder = Encoder::open(&settings.out).unwrap();
+        let ids: Vec<Sequence> = (0..20)
+            .map(|i| encoder.tokenizer.encode(&sentence(i % 2, 700 + i as u64), None, 24).unwrap())
+            .map(|e| Sequence { ids: e.ids, type_ids: e.type_ids })
+            .collect();
+        let packed = PackedBatch::new(&ids);
+        let said = |seed: u64| encoder.model.sequence_outputs(&packed, Mode::Train(Stream::new(seed)));
+        let apart = |seed: u64| r_drop::of_classes(said(2 * seed), said(2 * seed + 1)).into_scalar::<f32>();
+        (0..10).map(apart).sum::<f32>()
+    };
+    let (none, much) = (with(0.0), with(20.0));
+    run(&none);
+    let outcome = resumes(&much, &[1, 113]);
+    assert!(outcome.median >= 0.9, "{outcome:?}");
+    let (usual, less) = (disagreement(&none), disagreement(&much));
+    assert!(less < 0.7 * usual, "{less} and {usual} without");
+}
+
+#[test]
+fn every_task_with_answers_takes_two_passes() {
+    let bench = Bench::new();
+    let file = |name: &str, text: String| {
+        let path = bench.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let lines = |of: &dyn Fn(u64) -> String| (0..12).map(of).collect::<String>();
+    let said = |i: u64| sentence((i % 2) as usize, i);
+    let answer = |i: u64| {
+        let (text, word) = (said(i), said(i).split(' ').nth(1).unwrap().to_owned());
+        format!(
+            "{{\"id\": \"{i}\", \"question\": \"the\", \"context\": \"{text}\", \"answers\": \
+             [{{\"text\": \"{word}\", \"answer_start\": 4}}]}}\n"
+        )
+    };
+    let rows = [
+        ("multilabel", file("several.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},l{}\n", said(i), i % 2)))),
+        ("regress", file("numbers.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},{i}\n", said(i))))),
+        ("tag", file("tags.conll", lines(&|i| format!("the O\n{} B-X\n\n", said(i).split(' ').nth(1).unwrap())))),
+        ("qa", file("answers.jsonl", lines(&answer))),
+        (
+            "choice",
+            file("choices.csv", "text,a,b,label\n".to_owned() + &lines(&|i| format!("x,{},y,{}\n", said(i), i % 2))),
+        ),
+    ];
+    for (task, rows) in rows {
+        let first_loss = |r_drop: f64| {
+            let out = bench.dir.path().join(format!("{task}-{r_drop}"));
+            let mut settings = FinetuneSettings::of_task(task, &bench.model, &rows, out);
+            (settings.r_drop, settings.valid, settings.epochs) = (r_drop, Some(rows.clone()), 1);
+            settings.max_length = 40;
+            if task == "choice" {
+                settings.choices = vec!["a".into(), "b".into()];
+            }
+            let (outcome, _) = run(&settings);
+            assert!(outcome.median.is_finite(), "{task}");
+            story(&settings.out)[0].loss
+        };
+        // The disagreement is part of the loss, and is little at the beginning.
+        let (usual, little, much) = (first_loss(0.0), first_loss(1e-9), first_loss(1e3));
+        assert!((little - usual).abs() < 0.5 && much > little, "{task}: {usual} {little} {much}");
     }
 }

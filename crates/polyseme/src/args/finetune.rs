@@ -59,6 +59,10 @@ pub struct FinetuneArgs {
     /// Share of the wanted probability that all labels have alike (classify)
     #[arg(long, value_name = "F")]
     pub label_smoothing: Option<f64>,
+    /// Take each batch twice with other dropout, and let disagreement of both weigh this much (R-Drop; 0.5 to 5 are
+    /// usual, and the time doubles)
+    #[arg(long, value_name = "F")]
+    pub r_drop: Option<f64>,
     /// Leave this as it is: nothing, embeddings, a number of layers (with the embeddings), encoder, or
     /// parameters by name, such as 'word_embeddings.weight,layer.0.*'
     #[arg(long, value_name = "WHAT")]

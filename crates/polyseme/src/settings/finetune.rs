@@ -98,6 +98,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--label-separator", "label_separator", args.label_separator.as_ref())?,
         Override::given("--class-weights", "class_weights", args.class_weights.as_ref())?,
         Override::given("--label-smoothing", "label_smoothing", args.label_smoothing)?,
+        Override::given("--r-drop", "r_drop", args.r_drop)?,
         Override::given("--freeze", "freeze", freeze)?,
         Override::given("--tune-only", "freeze", tune_only)?,
         Override::given("--unfreeze-every", "unfreeze_every", args.unfreeze_every)?,

@@ -2,6 +2,7 @@
 
 use crate::check::{Case, Odd};
 use crate::fixture::Head;
+use serde_json::json;
 
 /// Fine-tuning of the model `m` on `train.csv` with more flags.
 macro_rules! finetune {
@@ -45,6 +46,44 @@ pub const CASES: &[Case] = &[
         run: finetune!["classify", "--unfreeze-every", "0.5"],
         exit: 1,
         says: &["0.5", "--unfreeze-every"],
+    },
+    Case {
+        name: "less than no disagreement",
+        make: |_| (),
+        run: finetune!["classify", "--r-drop", "-1"],
+        exit: 1,
+        says: &["--r-drop|r_drop", "-1"],
+    },
+    Case {
+        name: "endless disagreement",
+        make: |_| (),
+        run: finetune!["classify", "--r-drop", "inf"],
+        exit: 1,
+        says: &["`r_drop` is inf", "0 or more"],
+    },
+    Case {
+        name: "disagreement of vectors",
+        make: |_| (),
+        run: finetune!["similarity", "--text", "a", "--pair", "b", "--r-drop", "1"],
+        exit: 1,
+        says: &["`r_drop`", "similarity", "leave --r-drop out"],
+    },
+    Case {
+        name: "disagreement of hidden states that are computed once",
+        make: |_| (),
+        run: finetune!["classify", "--freeze", "encoder", "--r-drop", "1"],
+        exit: 1,
+        says: &["`r_drop` is 1", "computed once, without dropout"],
+    },
+    Case {
+        name: "disagreement without dropout",
+        make: |b| {
+            let none = json!({"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0});
+            b.model_with("m", Head::MaskedLm, none);
+        },
+        run: finetune!["classify", "--r-drop", "1"],
+        exit: 1,
+        says: &["`r_drop` is 1", "without dropout", "say the same"],
     },
 ];
 

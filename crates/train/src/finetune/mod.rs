@@ -81,6 +81,7 @@ pub fn finetune(
     let settings = &shared.settings;
     let before = Before::look(&settings.out);
     let (first, new) = seed::model(&shared, settings.seed)?;
+    settings.check_dropout(&first, &*shared.task)?;
     let parameters: usize = first.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     // Of one seed at a time checkpoints with moments and best weights; of each seed a model.
     let need = (11 + settings.seeds) * 4 * parameters as u64;

@@ -95,7 +95,7 @@ pub(super) fn run(
 
     let stream = Stream::new(seed);
     let features = shared.features(&model, observer);
-    let objective = Supervised::new(&*shared.task, features);
+    let objective = Supervised::new(&*shared.task, features).twice(settings.r_drop);
     let order = stream.named("order");
     let steps = Steps::new(shared.task.train(), settings.batch_size, settings.epochs, order, state.position);
     let per_epoch = Steps::per_epoch(shared.task.train().len(), settings.batch_size);

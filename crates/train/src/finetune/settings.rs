@@ -47,6 +47,10 @@ pub struct FinetuneSettings {
     /// Share of the wanted probability that all labels have alike (`classify`).
     #[serde(default)]
     pub label_smoothing: f64,
+    /// Each batch goes through twice with other dropout, and how far both passes disagree is learned to be little,
+    /// with this weight (R-Drop); 0: once.
+    #[serde(default)]
+    pub r_drop: f64,
     /// What is not trained.
     pub freeze: Freeze,
     /// Epochs after which one more layer is tuned, from the top, where first the head is tuned alone and last the
@@ -113,6 +117,9 @@ fn none() -> String {
 /// belong together.
 pub const TASKS: [&str; 8] = ["classify", "multilabel", "regress", "tag", "qa", "choice", "similarity", "retrieval"];
 
+/// Those that say something of each row that two passes can disagree about.
+pub const R_DROP_TASKS: [&str; 6] = ["classify", "multilabel", "regress", "tag", "qa", "choice"];
+
 impl FinetuneSettings {
     /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,
     /// at most 256 tokens a row, nothing frozen, one seed, best epoch by accuracy.
@@ -132,6 +139,7 @@ impl FinetuneSettings {
             stride: usual_stride(),
             class_weights: none(),
             label_smoothing: 0.0,
+            r_drop: 0.0,
             freeze: Freeze::Nothing,
             unfreeze_every: 0,
             lora: LoraSettings::default(),
@@ -228,6 +236,7 @@ impl FinetuneSettings {
             return Err(setting("from_scratch", true, "false: low-rank changes are changes of a model"));
         }
         self.check_unfreezing()?;
+        self.check_r_drop()?;
         positive("lora.alpha", self.lora.alpha)?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;

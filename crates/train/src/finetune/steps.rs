@@ -1,10 +1,11 @@
 //! Ways to take the steps that contradict other settings.
 
 use super::freeze::Freeze;
-use super::settings::FinetuneSettings;
-use crate::error::Result;
+use super::settings::{FinetuneSettings, R_DROP_TASKS};
+use crate::error::{Error, Result};
 use crate::pretrain::settings::setting;
 use crate::stages::Stages;
+use crate::tasks::{Supervised, Task};
 use polyseme_models::Model;
 
 impl FinetuneSettings {
@@ -27,6 +28,29 @@ impl FinetuneSettings {
             return refused("task", &self.task, "one with a head where the head is tuned first");
         }
         Ok(())
+    }
+
+    /// Looks for contradictions with two passes over each batch.
+    pub(super) fn check_r_drop(&self) -> Result<()> {
+        if !(self.r_drop >= 0.0 && self.r_drop.is_finite()) {
+            return Err(setting("r_drop", self.r_drop, "0 or more"));
+        }
+        if self.r_drop > 0.0 && !R_DROP_TASKS.contains(&self.task.as_str()) {
+            return Err(Error::NotOfTask { key: "r_drop", task: self.task.clone() });
+        }
+        if self.r_drop > 0.0 && self.freeze == Freeze::Encoder {
+            let why = "0 where the encoder stays as it is: its hidden states are computed once, without dropout";
+            return Err(setting("r_drop", self.r_drop, why));
+        }
+        Ok(())
+    }
+
+    /// Errors where two passes would say the same.
+    pub(super) fn check_dropout(&self, model: &Model, task: &dyn Task) -> Result<()> {
+        if self.r_drop == 0.0 || Supervised::new(task, None).drops(model) {
+            return Ok(());
+        }
+        Err(setting("r_drop", self.r_drop, "0 with a model without dropout: two passes would say the same"))
     }
 
     /// The stages of gradual unfreezing, if there are any.

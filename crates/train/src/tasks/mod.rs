@@ -9,6 +9,7 @@ pub mod choice;
 pub mod classify;
 pub mod features;
 pub mod multilabel;
+pub mod r_drop;
 pub mod regress;
 pub mod rows;
 pub mod similarity;
@@ -62,6 +63,13 @@ pub trait Task: Send + Sync {
     /// Sum of the losses of training rows from what the model says of them, `(rows or tokens, outputs)`, in
     /// order.
     fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1>;
+
+    /// How far what the model says in two passes disagrees, a sum over the same targets as the loss. Asked of
+    /// [`crate::finetune::settings::R_DROP_TASKS`] only.
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let _ = (first, second, batch);
+        unreachable!("refused with the settings")
+    }
 
     /// Whether the loss of a row depends on the other rows of its step, so that all must be there at once.
     fn compares_rows(&self) -> bool {
@@ -122,6 +130,8 @@ pub struct Supervised<'a> {
     task: &'a dyn Task,
     /// Hidden states, where the encoder stays as it is.
     features: Option<&'a Features>,
+    /// Weight of the disagreement of two passes (R-Drop); 0: one pass.
+    r_drop: f64,
     /// Validation rows of like length together.
     valid: Vec<Vec<usize>>,
 }
@@ -133,7 +143,12 @@ impl<'a> Supervised<'a> {
         // Sorted by length: no padding either way, but attention runs over equal lengths at once.
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&i| rows.tokens(i));
-        Self { task, features, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
+        Self { task, features, r_drop: 0.0, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
+    }
+
+    /// The same with two passes over each batch, whose disagreement weighs this much; 0: one pass.
+    pub fn twice(self, r_drop: f64) -> Self {
+        Self { r_drop, ..self }
     }
 
     /// What the model says by its head; a task of vectors has none.
@@ -206,7 +221,10 @@ impl Objective for Supervised<'_> {
     type Batch = RowBatch;
 
     fn loss(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<1> {
-        self.task.loss(self.outputs(model, batch, mode), batch)
+        match self.r_drop {
+            0.0 => self.task.loss(self.outputs(model, batch, mode), batch),
+            alpha => self.loss_of_two(model, batch, mode, alpha),
+        }
     }
 
     fn joint(&self, model: &Model, batches: &[RowBatch], modes: &[Mode]) -> Option<Joint> {

@@ -1,7 +1,7 @@
 //! Any number of labels for a text or a pair.
 
 use super::rows::{RowBatch, Rows, hash};
-use super::{Part, Task, beside};
+use super::{Part, Task, beside, r_drop};
 use crate::metrics::Metrics;
 use crate::metrics::multilabel::{MultilabelMetrics, choose_thresholds};
 use polyseme_infer::sigmoid;
@@ -72,6 +72,11 @@ impl Task for Multilabel {
         let wanted = beside(&outputs, &wanted, self.labels.len());
         // The mean over labels, as the reference.
         binary_cross_entropy(outputs, wanted) / self.labels.len() as f32
+    }
+
+    /// The mean over labels, as the loss.
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
+        r_drop::of_labels(first, second) / self.labels.len() as f32
     }
 
     /// The probability of each label, then the row's loss.

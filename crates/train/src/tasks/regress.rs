@@ -1,7 +1,7 @@
 //! A number for a text or a pair.
 
 use super::rows::{RowBatch, Rows, hash};
-use super::{Part, Task, beside};
+use super::{Part, Task, beside, r_drop};
 use crate::metrics::{Metrics, RegressMetrics, mean_and_deviation};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Tensor;
@@ -67,6 +67,10 @@ impl Task for Regress {
         let wanted: Vec<f32> = batch.rows.iter().map(scaled).collect();
         let error = outputs.clone() - beside(&outputs, &wanted, 1);
         (error.clone() * error).sum()
+    }
+
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
+        r_drop::of_numbers(first, second)
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
