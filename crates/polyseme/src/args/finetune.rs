@@ -113,6 +113,10 @@ pub struct FinetuneArgs {
     /// Train with this many seeds, keep the median one, report the spread
     #[arg(long, value_name = "N")]
     pub seeds: Option<u64>,
+    /// Measure by cross-validation, for few rows: N runs, each on a fold of --train that it does not learn from; then
+    /// learn from all rows, for the median of their best epochs
+    #[arg(long, value_name = "N")]
+    pub folds: Option<u64>,
     /// Begin with random weights of the same shape: what the pre-training is worth
     #[arg(long)]
     pub from_scratch: bool,

@@ -211,7 +211,7 @@ fn finetune_outcome() -> FinetuneOutcome {
         .map(|seed| {
             let mut valid = metrics(20);
             valid.accuracy = 0.58 + 0.01 * (seed * 3 % 5) as f64;
-            SeedResult { seed, epoch: 6 + seed % 3, valid: Metrics::Classify(valid) }
+            SeedResult { seed, fold: None, epoch: 6 + seed % 3, valid: Metrics::Classify(valid) }
         })
         .collect();
     let learning_rate = 3e-4;
@@ -222,6 +222,7 @@ fn finetune_outcome() -> FinetuneOutcome {
         chosen: 4,
         median: 0.6,
         spread: (0.58, 0.62),
+        cross_validation: None,
         interrupted: false,
     }
 }

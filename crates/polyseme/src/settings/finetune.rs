@@ -114,6 +114,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--layer-decay", "optimizer.layer_decay", args.layer_decay)?,
         Override::given("--max-length", "max_length", args.max_length)?,
         Override::given("--seeds", "seeds", args.seeds)?,
+        Override::given("--folds", "folds", args.folds)?,
         Override::given("--from-scratch", "from_scratch", args.from_scratch.then_some(true))?,
         Override::given("--seed", "seed", seed)?,
     ]

@@ -50,9 +50,9 @@ pub const CASES: &[Case] = &[
     Case {
         name: "less than no disagreement",
         make: |_| (),
-        run: finetune!["classify", "--r-drop", "-1"],
+        run: finetune!["classify", "--set", "r_drop=-1"],
         exit: 1,
-        says: &["--r-drop|r_drop", "-1"],
+        says: &["`r_drop` is -1", "0 or more"],
     },
     Case {
         name: "endless disagreement",
@@ -85,12 +85,68 @@ pub const CASES: &[Case] = &[
         exit: 1,
         says: &["`r_drop` is 1", "without dropout", "say the same"],
     },
+    Case {
+        name: "a single fold",
+        make: |_| (),
+        run: finetune!["classify", "--folds", "1"],
+        exit: 1,
+        says: &["`folds` is 1", "2 or more"],
+    },
+    Case {
+        name: "folds beside a validation file",
+        make: |_| (),
+        run: finetune!["classify", "--folds", "5", "--valid", "valid.csv"],
+        exit: 1,
+        says: &["`valid` is valid.csv", "nothing where folds"],
+    },
+    Case {
+        name: "folds of several seeds",
+        make: |_| (),
+        run: finetune!["classify", "--folds", "5", "--seeds", "3"],
+        exit: 1,
+        says: &["`seeds` is 3", "1 where each fold is a run of its own"],
+    },
+    Case {
+        name: "more folds than rows",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--folds", "13"],
+        exit: 1,
+        says: &["train.csv has 12 row(s), fewer than 13 folds", "ask for fewer folds"],
+    },
+    Case {
+        name: "more folds than sentences",
+        make: |b| {
+            b.model("m", Head::MaskedLm);
+            b.write("tags.conll", "the O\nsun B-X\n\nthe O\nsnow B-X\n");
+        },
+        run: &["finetune", "m", "--task", "tag", "--train", "tags.conll", "--out", "c", "--folds", "3"],
+        exit: 1,
+        says: &["tags.conll has 2 sentence(s), fewer than 3 folds"],
+    },
 ];
 
-pub const ODD_BUT_FINE: &[Odd] = &[Odd {
-    name: "fewer epochs than layers wait for",
-    make: |b| b.model("m", Head::MaskedLm),
-    run: finetune!["classify", "--unfreeze-every", "3", "--epochs", "2"],
-    says: &["2 epochs end while the head alone is tuned"],
-    leaves: "c/model.safetensors",
-}];
+pub const ODD_BUT_FINE: &[Odd] = &[
+    Odd {
+        name: "fewer epochs than layers wait for",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--unfreeze-every", "3", "--epochs", "2"],
+        says: &["2 epochs end while the head alone is tuned"],
+        leaves: "c/model.safetensors",
+    },
+    Odd {
+        name: "labels of fewer rows than folds",
+        make: |b| {
+            b.model("m", Head::MaskedLm);
+            let more = "the sun,warm\nthe snow,cold\nthe heat,warm\nthe ice,cold\nthe rain,wet\nthe fog,grey\nmist,grey\n";
+            b.write("train.csv", format!("text,label\n{more}"));
+        },
+        run: finetune!["classify", "--folds", "3", "--epochs", "1"],
+        says: &[
+            "each of 7 rows is measured in one of 3 folds",
+            "label `wet` has 1 row(s), fewer than folds: the fold that measures it has not learned from any",
+            "label `grey` has 2 row(s), fewer than folds: 1 of 3 folds measure without it",
+            "the median of the folds' best",
+        ],
+        leaves: "c/model.safetensors",
+    },
+];

@@ -96,6 +96,11 @@ pub trait Task: Send + Sync {
         self.metrics(kept)
     }
 
+    /// The same after a training on all rows, of which none measured it, by what cross-validation measured.
+    fn finish_unmeasured(&self, model: &mut Model, folds: &[&Metrics]) {
+        let _ = (model, folds);
+    }
+
     /// For the head's linear probe: the class of each training row.
     fn classes(&self) -> Option<(&[usize], usize)> {
         None
@@ -196,10 +201,12 @@ impl<'a> Supervised<'a> {
         Some(kept)
     }
 
-    /// What the model says of the first few validation rows.
+    /// What the model says of the first few validation rows, or training rows where there are none.
     pub fn glance(&self, model: &Model) -> Vec<f32> {
-        let rows = self.task.valid();
-        let first: Vec<usize> = self.valid.first().map_or(&[][..], |part| &part[..part.len().min(16)]).to_vec();
+        let (rows, first): (_, Vec<usize>) = match self.valid.first() {
+            Some(part) => (self.task.valid(), part[..part.len().min(16)].to_vec()),
+            None => (self.task.train(), (0..self.task.train().len().min(16)).collect()),
+        };
         let states = states(model, rows, &first, &rows.sequences(&first), Mode::Eval);
         self.says(model, states, Mode::Eval).into_data().iter::<f32>().collect()
     }
@@ -240,7 +247,11 @@ impl Objective for Supervised<'_> {
         (self.outputs(model, batch, mode) * gradient).sum()
     }
 
+    /// Nothing where no rows are kept for it.
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
+        if self.valid.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let metrics = self.metrics(model);
         let named = |name: &&str| ((*name).to_owned(), metrics.get(name).expect("a known metric"));
         Ok(metrics_of(self.task.name()).iter().map(named).collect())

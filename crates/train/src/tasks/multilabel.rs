@@ -97,4 +97,22 @@ impl Task for Multilabel {
         model.set_thresholds(thresholds.clone());
         self.measured(kept, &thresholds)
     }
+
+    /// The median of each label's thresholds in the folds.
+    fn finish_unmeasured(&self, model: &mut Model, folds: &[&Metrics]) {
+        let found: Vec<&Vec<f64>> = folds
+            .iter()
+            .filter_map(|metrics| match metrics {
+                Metrics::Multilabel(m) => Some(&m.thresholds),
+                _ => None,
+            })
+            .collect();
+        let median = |label: usize| {
+            let mut of_label: Vec<f64> = found.iter().map(|thresholds| thresholds[label]).collect();
+            of_label.sort_by(f64::total_cmp);
+            let n = of_label.len();
+            0.5 * (of_label[(n - 1) / 2] + of_label[n / 2])
+        };
+        model.set_thresholds((0..self.labels.len()).map(median).collect());
+    }
 }

@@ -86,8 +86,12 @@ impl Task for Regress {
     }
 
     fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {
-        // Whoever opens the folder gets the numbers themselves.
-        model.rescale_output(self.scale.deviation, self.scale.mean);
+        self.finish_unmeasured(model, &[]);
         self.metrics(kept)
+    }
+
+    /// Whoever opens the folder gets the numbers themselves.
+    fn finish_unmeasured(&self, model: &mut Model, _: &[&Metrics]) {
+        model.rescale_output(self.scale.deviation, self.scale.mean);
     }
 }
