@@ -69,7 +69,8 @@ fn partners_are_told_apart_from_all_of_a_batch_that_takes_several_parts() {
     let bench = Bench::new();
     // 400 pairs of some 70 tokens together: a step of all of them takes two parts.
     let pairs = (0..400).fold("one,two\n".to_owned(), |mut text, i| {
-        let long = |from: u64| (0..4).map(|k| sentence((i % 2) as usize, from + 4 * i + k)).collect::<Vec<_>>().join(" ");
+        let long =
+            |from: u64| (0..4).map(|k| sentence((i % 2) as usize, from + 4 * i + k)).collect::<Vec<_>>().join(" ");
         let one = long(40_000);
         _ = writeln!(text, "{one},{}", one.replace("the ", ""));
         text
@@ -183,7 +184,10 @@ fn every_task_with_answers_takes_two_passes() {
         )
     };
     let rows = [
-        ("multilabel", file("several.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},l{}\n", said(i), i % 2)))),
+        (
+            "multilabel",
+            file("several.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},l{}\n", said(i), i % 2))),
+        ),
         ("regress", file("numbers.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},{i}\n", said(i))))),
         ("tag", file("tags.conll", lines(&|i| format!("the O\n{} B-X\n\n", said(i).split(' ').nth(1).unwrap())))),
         ("qa", file("answers.jsonl", lines(&answer))),

@@ -40,7 +40,8 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
     curves(&mut page, rows, settings);
     if let Some((result, classes)) = chosen.and_then(|r| Some((r, r.valid.classes()?))) {
         let matrix = heat_table(classes);
-        let of = result.fold.map_or(format!("seed {}", result.seed), |fold| format!("fold {fold}, the one in the middle"));
+        let of =
+            result.fold.map_or(format!("seed {}", result.seed), |fold| format!("fold {fold}, the one in the middle"));
         let text = format!("Validation rows of {of}, at its best epoch.");
         let mistakes = details("The most frequent mistakes", &mistakes(classes, 15));
         page.section("Confusion", &text, &(matrix + &mistakes));

@@ -4,7 +4,7 @@ use super::*;
 use crate::tour::outcome::{ArmOutcome, CorpusFacts, Near, Sense, TaskOutcome, TourOutcome, WordSenses};
 use polyseme_models::{Activation, EncoderConfig, Family};
 use polyseme_text::train_tokenizer::TokenizerKind;
-use polyseme_train::finetune::{Freeze, SeedResult};
+use polyseme_train::finetune::{CrossValidation, Freeze, SeedResult};
 use polyseme_train::metrics::{ClassifyMetrics, Metrics, RegressMetrics};
 use polyseme_train::pretrain::{
     DataSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, TokenizerSettings,
@@ -310,6 +310,23 @@ fn finetune_page() {
     show("finetune.html", &page);
     assert_eq!(page.matches("class=\"dot").count(), 5);
     assert!(page.contains("Precision") && page.contains("Confusion matrix") && page.contains("4 (kept)"));
+}
+
+#[test]
+fn finetune_page_of_folds() {
+    let mut settings = finetune_settings();
+    (settings.seeds, settings.folds, settings.valid) = (1, 5, None);
+    let mut outcome = finetune_outcome();
+    outcome.results.iter_mut().zip(1..).for_each(|(result, fold)| (result.seed, result.fold) = (1, Some(fold)));
+    let (mean, deviation, note) = (0.604, 0.0158, "the model learned from all rows".into());
+    outcome.cross_validation = Some(CrossValidation { folds: 5, mean, deviation, epochs: 7, note });
+    let page = finetune(&rows(300), &settings, &outcome, &made());
+    check(&page);
+    show("finetune-folds.html", &page);
+    for part in ["learned from all rows, for 7 epochs", "60.4", "Fold", "the one in the middle", "epochs on all rows"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("seed 1,") && !page.contains("of the validation rows rightly"));
 }
 
 #[test]

@@ -114,6 +114,13 @@ pub const CASES: &[Case] = &[
         says: &["train.csv has 12 row(s), fewer than 13 folds", "ask for fewer folds"],
     },
     Case {
+        name: "more folds than can be counted",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--folds", "9223372036854775807"],
+        exit: 1,
+        says: &["train.csv has 12 row(s), fewer than 9223372036854775807 folds"],
+    },
+    Case {
         name: "more folds than sentences",
         make: |b| {
             b.model("m", Head::MaskedLm);
@@ -137,7 +144,8 @@ pub const ODD_BUT_FINE: &[Odd] = &[
         name: "labels of fewer rows than folds",
         make: |b| {
             b.model("m", Head::MaskedLm);
-            let more = "the sun,warm\nthe snow,cold\nthe heat,warm\nthe ice,cold\nthe rain,wet\nthe fog,grey\nmist,grey\n";
+            let more =
+                "the sun,warm\nthe snow,cold\nthe heat,warm\nthe ice,cold\nthe rain,wet\nthe fog,grey\nmist,grey\n";
             b.write("train.csv", format!("text,label\n{more}"));
         },
         run: finetune!["classify", "--folds", "3", "--epochs", "1"],

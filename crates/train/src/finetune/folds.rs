@@ -121,14 +121,10 @@ impl FinetuneSettings {
     }
 
     /// What is kept for validation in the runs there are, that on all rows first.
-    pub(super) fn splits(&self) -> Vec<Which> {
-        match self.folds {
-            0 => vec![Which::Tenth],
-            of => {
-                let folds = (1..=of).map(|number| Which::Fold { number, of });
-                [Which::NoneAfter { folds: of }].into_iter().chain(folds).collect()
-            }
-        }
+    pub(super) fn splits(&self) -> impl Iterator<Item = Which> + use<> {
+        let of = self.folds;
+        let first = if of == 0 { Which::Tenth } else { Which::NoneAfter { folds: of } };
+        std::iter::once(first).chain((1..=of).map(move |number| Which::Fold { number, of }))
     }
 }
 

@@ -25,8 +25,8 @@ use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::Tokenizer;
 use read::Reading;
-use settings::usual_learning_rate;
 use seed::One;
+use settings::usual_learning_rate;
 pub use settings::{CrossValidation, FinetuneOutcome, FinetuneSettings, SeedResult};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -98,8 +98,8 @@ pub fn finetune(
 ) -> Result<FinetuneOutcome> {
     settings.check()?;
     let device = device.clone().autodiff();
-    let all = prepare(settings, &device, observer)?;
-    let settings = &all[0].settings;
+    let mut all = prepare(settings, &device, observer)?;
+    let settings = &all[0].settings.clone();
     let before = Before::look(&settings.out);
     let (first, _) = seed::model(&all[0], settings.seed)?;
     settings.check_dropout(&first, &*all[0].task)?;
@@ -113,17 +113,20 @@ pub fn finetune(
     }
     drop(first);
     let mut results = Vec::new();
-    for (shared, fold, seed) in ones(&all) {
+    for (which, fold, seed) in ones(settings) {
         let (name, number) = fold.map_or(("seed", seed), |fold| ("fold", fold));
         let one = One { seed, fold, out: folder.path().join(format!("{name}-{number}")) };
         observer.event(Event::Stage(&format!("fine-tune, {name} {number}")));
-        match seed::run(shared, &one, resume, observer, stop) {
+        match seed::run(&all[which], &one, resume, observer, stop) {
             Ok(Some(result)) => {
                 if let Some(said) = result.valid.stuck() {
                     let text = format!("{name} {number} is stuck: it says {said} of all validation rows");
                     observer.event(Event::Warning(&text));
                 }
                 results.push(result);
+                if fold.is_some() {
+                    all[which].features.take(); // nobody else needs them
+                }
             }
             Ok(None) => return Ok(outcome(settings, results, true)),
             Err(error) => {
@@ -149,13 +152,12 @@ pub fn finetune(
     Ok(outcome)
 }
 
-/// The runs that measure, with what they share, their fold and their seed.
-fn ones(all: &[Shared]) -> Vec<(&Shared, Option<u64>, u64)> {
-    let settings = &all[0].settings;
+/// The runs that measure: number of what they share, fold and seed.
+fn ones(settings: &FinetuneSettings) -> Vec<(usize, Option<u64>, u64)> {
     let (seed, seeds) = (settings.seed, settings.seed..settings.seed + settings.seeds);
     match settings.folds {
-        0 => seeds.map(|n| (&all[0], None, n)).collect(),
-        _ => all[1..].iter().zip(1..).map(|(shared, fold)| (shared, Some(fold), seed)).collect(),
+        0 => seeds.map(|n| (0, None, n)).collect(),
+        folds => (1..=folds).map(|fold| (fold as usize, Some(fold), seed)).collect(),
     }
 }
 

@@ -48,7 +48,7 @@ pub struct FinetuneSettings {
     #[serde(default)]
     pub label_smoothing: f64,
     /// Each batch goes through twice with other dropout, and how far both passes disagree is learned to be little,
-    /// with this weight (R-Drop); 0: once.
+    /// with this weight (R-Drop), as a part of the loss; 0: once.
     #[serde(default)]
     pub r_drop: f64,
     /// What is not trained.

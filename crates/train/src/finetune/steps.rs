@@ -70,3 +70,18 @@ impl FinetuneSettings {
         Some(format!("the head is tuned alone at first, then one more layer from the top {each}: {end}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_an_older_run_have_none_of_it() {
+        let settings = FinetuneSettings::classify("m", "t.csv", "o");
+        let mut table = toml::Table::try_from(&settings).unwrap();
+        for key in ["unfreeze_every", "r_drop", "folds"] {
+            assert!(table.remove(key).is_some(), "{key}");
+        }
+        assert_eq!(table.try_into::<FinetuneSettings>().unwrap(), settings);
+    }
+}

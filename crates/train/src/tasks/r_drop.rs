@@ -114,8 +114,7 @@ mod tests {
         let all: [(&str, Ours, ByBook); 3] =
             [("classes", of_classes, classes), ("labels", of_labels, labels), ("numbers", of_numbers, numbers)];
         for (name, ours, by_book) in all {
-            let (first, second) =
-                (tensor(FIRST).autodiff().require_grad(), tensor(SECOND).autodiff().require_grad());
+            let (first, second) = (tensor(FIRST).autodiff().require_grad(), tensor(SECOND).autodiff().require_grad());
             let found = ours(first.clone(), second.clone());
             let mut grads = found.backward();
             let (found, expected) = (f64::from(found.into_scalar::<f32>()), by_book(FIRST, SECOND));
