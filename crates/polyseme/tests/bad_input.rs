@@ -13,6 +13,8 @@ mod models;
 mod sentences;
 #[path = "bad_input/settings.rs"]
 mod settings;
+#[path = "bad_input/steps.rs"]
+mod steps;
 #[path = "bad_input/system.rs"]
 mod system;
 #[path = "bad_input/tables.rs"]
@@ -63,6 +65,12 @@ fn tasks() {
 }
 
 #[test]
+fn steps() {
+    check::refused(steps::CASES);
+    check::accepted(steps::ODD_BUT_FINE);
+}
+
+#[test]
 fn sentences_and_questions() {
     check::refused(sentences::CASES);
 }
@@ -83,6 +91,7 @@ fn there_are_forty_and_none_twice() {
         corpora::CASES,
         settings::CASES,
         tasks::CASES,
+        steps::CASES,
         sentences::CASES,
         system::CASES,
     ];

@@ -35,16 +35,21 @@ fn kill(dir: &Path, words: &[&str], milliseconds: u64, moment: impl Fn() -> bool
     child.wait().unwrap();
 }
 
-#[test]
-fn a_killed_finetuning_goes_on_to_the_same_bytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
+/// Writes an encoder of a few steps, and rows to learn from and to validate on.
+fn encoder_and_rows(dir: &Path) {
     write(dir, "corpus.txt", &corpus(60));
     write(dir, "train.csv", &labelled(60, 1));
     write(dir, "valid.csv", &labelled(30, 2));
     let small = ["--set", "model.config.hidden_size=32", "--set", "model.config.intermediate_size=64"];
     let encoder = ["pretrain", "corpus.txt", "--out", "encoder", "--recipe", "tiny", "--vocab-size", "200", "--quiet"];
     ok(dir, &[&encoder[..], &small, &["--steps", "5", "--seq-len", "32", "--threads", "2"]].concat());
+}
+
+#[test]
+fn a_killed_finetuning_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    encoder_and_rows(dir);
 
     let tuning = |out| {
         let data = ["--task", "classify", "--train", "train.csv", "--valid", "valid.csv"];
@@ -68,6 +73,41 @@ fn a_killed_finetuning_goes_on_to_the_same_bytes() {
     for file in ["model.safetensors", "config.json", "tokenizer.json", "run/seed-0/model.safetensors"] {
         assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
     }
+}
+
+#[test]
+fn killed_folds_of_stages_and_two_passes_go_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    encoder_and_rows(dir);
+    let tuning = |out| {
+        let how = ["--epochs", "12", "--batch-size", "8", "--learning-rate", "1e-3", "--patience", "0"];
+        let steps = ["--folds", "2", "--unfreeze-every", "3", "--r-drop", "1"];
+        let saving = ["--set", "save_every_steps=1", "--threads", "2", "--quiet", "--metric", "loss"];
+        [
+            &["finetune", "encoder", "--out", out, "--task", "classify", "--train", "train.csv"][..],
+            &how,
+            &steps,
+            &saving,
+        ]
+        .concat()
+    };
+    let resume = ["finetune", "--out", "killed", "--resume", "--threads", "2", "--quiet"];
+    ok(dir, &tuning("whole"));
+    // 4 steps an epoch of a fold, 8 of all rows: in the second stage and at the end of the third, then of the last run.
+    let mut words = tuning("killed");
+    for (run, step) in [("fold-1", 14), ("fold-2", 36), ("all", 5)] {
+        kill(dir, &words, 0, || newest(&dir.join(format!("killed/run/{run}/run/checkpoints"))) >= step);
+        words = resume.to_vec();
+    }
+    assert!(!dir.join("killed/model.safetensors").exists(), "killed before the end");
+    let said = ok(dir, &resume);
+    assert!(said.contains("over 2 folds") && said.contains("learned from all rows"), "{said}");
+    for file in ["model.safetensors", "config.json", "run/fold-2/model.safetensors"] {
+        assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
+    }
+    let page = String::from_utf8(bytes(dir, "killed/run/report.html")).unwrap();
+    assert!(page.contains("learned from all rows") && page.contains("each on a fold"), "the report says whose numbers");
 }
 
 /// Runs the program, presses Ctrl-C once it tells that a stage has begun, and gives back all that it

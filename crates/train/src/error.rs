@@ -205,6 +205,10 @@ pub enum Error {
         /// "row(s)".
         what: &'static str,
     },
+    /// Not a row, sentence or article for each fold.
+    #[error("{} has {found} {what}, fewer than {folds} folds", file.display())]
+    #[allow(missing_docs)]
+    TooFewForFolds { file: PathBuf, found: usize, what: &'static str, folds: u64 },
     /// No class has two rows, so that none can be kept for validation.
     #[error("{} has {rows} rows and no label twice: nothing can be kept for validation", file.display())]
     NothingToValidate {
@@ -321,6 +325,7 @@ impl Error {
                 "learn numbers with --task regress, or name the column of the labels with --label"
             }
             Self::TooFewToSplit { .. } => "give a validation file (`--valid`)",
+            Self::TooFewForFolds { .. } => "ask for fewer folds, or give more rows",
             Self::NoWords { .. } => "check that the file holds text that this model's tokenizer knows",
             Self::NotOfTask { key, .. } => return Some(format!("leave --{} out", key.replace('_', "-"))),
             Self::UnseenTag { .. } | Self::UnseenLabel { .. } => {

@@ -14,6 +14,7 @@ pub mod pretrain;
 mod run_setup;
 pub mod sampler;
 pub mod schedule;
+pub mod stages;
 pub mod state;
 pub mod sweep;
 pub mod tasks;

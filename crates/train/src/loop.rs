@@ -10,6 +10,7 @@ use crate::observer::{Event, Observer, Stop};
 use crate::prefetch::prefetch;
 use crate::pretrain::OptimizerSettings;
 use crate::schedule::factor;
+use crate::stages::Stages;
 use crate::state::{self, Best, RunState};
 use polyseme_formats::run::{RunFolder, StepRow};
 use polyseme_models::{Model, ParamInfo};
@@ -57,6 +58,8 @@ pub struct Plan {
     pub log_every: u64,
     /// Whether the best validation's weights are kept.
     pub selection: Option<Selection>,
+    /// Where layers begin to be trained one after the other.
+    pub stages: Option<Stages>,
     /// Root of all random streams of the run.
     pub stream: Stream,
 }
@@ -140,6 +143,7 @@ impl Training<'_> {
                 }
 
                 // Forward, backward, update.
+                self.enter_stage();
                 let begun = Instant::now();
                 let progress = data.progress.unwrap_or_else(|| self.progress_by_clock(&clock));
                 let outcome = self.step(objective, &data, progress);
@@ -178,14 +182,33 @@ impl Training<'_> {
         })
     }
 
+    /// Begins the next stage of gradual unfreezing where its first epoch has come, with fresh moments.
+    fn enter_stage(&mut self) {
+        let Some(stages) = self.plan.stages else { return };
+        let stage = stages.of_epoch(self.state.position.epoch, self.model);
+        if stage == self.state.stage {
+            return;
+        }
+        stages.enter(stage, self.model);
+        self.optimizer = AdamWState::default();
+        (self.state.stage, self.state.since_best) = (stage, 0);
+        let (epoch, tuned) = (self.state.position.epoch + 1, stages.tuned(stage, self.model));
+        self.observer.event(Event::Note(&format!("from epoch {epoch} on, {tuned}")));
+    }
+
     /// One optimizer step. The gradient is that of the mean loss over all targets of the step,
     /// however they are spread over batches.
     fn step<O: Objective>(&mut self, objective: &O, data: &StepData<O::Batch>, progress: f64) -> StepOutcome {
         let settings = &self.plan.optimizer;
         let dropout = self.plan.stream.named("dropout").at(self.state.step);
+        let modes: Vec<Mode> = (0..data.batches.len()).map(|i| Mode::Train(dropout.at(i as u64))).collect();
+        let joint = objective.joint(self.model, &data.batches, &modes);
         let mut sums: Option<(Tensor<1>, Vec<Tensor<1>>)> = None;
-        for (i, batch) in data.batches.iter().enumerate() {
-            let loss = objective.loss(self.model, batch, Mode::Train(dropout.at(i as u64)));
+        for (i, (batch, &mode)) in data.batches.iter().zip(&modes).enumerate() {
+            let loss = match &joint {
+                Some(joint) => objective.surrogate(self.model, batch, mode, joint.gradients[i].clone()),
+                None => objective.loss(self.model, batch, mode),
+            };
             let mut grads = loss.backward();
             let grads = self.model.gradients(&mut grads);
             let loss = loss.without_autodiff();
@@ -195,6 +218,7 @@ impl Training<'_> {
             });
         }
         let (loss, grads) = sums.expect("a step has a batch");
+        let loss = joint.map_or(loss, |joint| joint.loss);
         let targets = data.targets as f64;
         let norm = global_norm(&grads) / targets;
         let rate = settings.learning_rate * factor(settings.schedule, settings.warmup, progress);
@@ -348,7 +372,8 @@ impl Training<'_> {
     /// Whether time or patience are over. A run by the clock makes one step at least.
     fn is_over(&self, clock: &Clock) -> bool {
         let late = self.time_for_steps().is_some_and(|all| clock.seconds() >= all) && self.state.step > 0;
-        let patience = self.plan.selection.as_ref().map_or(0, |s| s.patience);
+        let to_come = self.plan.stages.is_some_and(|stages| self.state.stage < stages.last(self.model));
+        let patience = self.plan.selection.as_ref().filter(|_| !to_come).map_or(0, |s| s.patience);
         late || patience > 0 && self.state.since_best >= patience
     }
 

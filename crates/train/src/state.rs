@@ -48,8 +48,11 @@ pub struct RunState {
     pub data: String,
     /// Optimizer steps done, skipped ones included.
     pub step: u64,
-    /// Updates done: `step` less skipped steps.
+    /// Updates done with the moments at hand: steps less skipped steps, since the stage began where there are stages.
     pub updates: u64,
+    /// The stage of gradual unfreezing.
+    #[serde(default)]
+    pub stage: u64,
     /// Tokens seen.
     pub tokens: u64,
     /// Seconds spent in the loop.
@@ -79,7 +82,7 @@ pub struct RunState {
 }
 
 /// The state of the newest checkpoint, with its weights put into the model and its moments; or
-/// `fresh`, where there is none. Rows of the log after it are cut.
+/// `fresh`, where there is none. Rows of the log after it are cut. `enter` chooses what the model trains in a state.
 ///
 /// # Errors
 /// The checkpoint began with other data than `fresh` names; `what` says which.
@@ -88,6 +91,7 @@ pub fn resume_or_begin(
     model: &mut Model,
     fresh: RunState,
     what: &'static str,
+    enter: &dyn Fn(&mut Model, &RunState),
     observer: &mut dyn Observer,
 ) -> Result<(RunState, AdamWState)> {
     let (found, warnings) = folder.latest_checkpoint::<RunState>()?;
@@ -96,12 +100,14 @@ pub fn resume_or_begin(
     }
     let Some((state, tensors)) = found else {
         folder.truncate_log(0)?;
+        enter(model, &fresh);
         return Ok((fresh, AdamWState::default()));
     };
     if state.data != fresh.data {
         return Err(Error::DataChanged { run: folder.path().to_owned(), what });
     }
     folder.truncate_log(state.step)?;
+    enter(model, &state);
     let optimizer = unpack(&tensors, model, state.updates)?;
     observer.event(Event::Note(&format!("going on after step {}", state.step)));
     Ok((state, optimizer))

@@ -63,6 +63,7 @@ fn train(kinds: &[Kind]) -> (Result<End>, RunState, Vec<Vec<u8>>, Listener) {
         keep: 1,
         log_every: 1,
         selection: None,
+        stages: None,
         stream: Stream::new(1),
     };
     let mut listener = Listener::default();

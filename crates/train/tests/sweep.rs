@@ -103,3 +103,20 @@ fn what_cannot_be_is_said_before_anything_is_written() {
     assert!(refused(&with("epochs", 0.into())).contains("`epochs` is 0"));
     assert!(refused(&|s| s.space.clear()).contains("empty"));
 }
+
+#[test]
+fn ways_to_take_the_steps_may_be_chosen() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = SweepSettings { trials: 4, ..settings(dir.path(), "steps") };
+    let values = |values: Vec<toml::Value>| Dimension::Values(values);
+    settings.space = BTreeMap::from([
+        ("unfreeze_every".to_owned(), values(vec![0.into(), 1.into()])),
+        ("r_drop".to_owned(), values(vec![0.into(), 0.5.into()])),
+        ("batch_size".to_owned(), Dimension::Range { low: 4.0, high: 9.0, log: false, whole: true }),
+    ]);
+    (settings.finetune.epochs, settings.finetune.folds, settings.finetune.valid) = (2, 2, None);
+    let done = run(&settings, false);
+    assert!(done.trials.iter().all(|t| t.score.is_some()), "{:?}", done.trials);
+    let best = settings.finetune.out.join(format!("trials/{}/run/all/model.safetensors", done.best.unwrap()));
+    assert!(bytes(best) == bytes(settings.finetune.out.join("model.safetensors")), "the one that learned from all");
+}

@@ -64,6 +64,10 @@ pub struct FinetuneArgs {
     /// Share of the wanted probability that all labels have alike (classify)
     #[arg(long, value_name = "F")]
     pub label_smoothing: Option<f64>,
+    /// Take each batch twice with other dropout, and let disagreement of both weigh this much (R-Drop; 0.5 to 5 are
+    /// usual, and the time doubles)
+    #[arg(long, value_name = "F")]
+    pub r_drop: Option<f64>,
     /// Leave this as it is: nothing, embeddings, a number of layers (with the embeddings), encoder, or
     /// parameters by name, such as 'word_embeddings.weight,layer.0.*'
     #[arg(long, value_name = "WHAT")]
@@ -71,6 +75,10 @@ pub struct FinetuneArgs {
     /// Tune only these parameters and the head, by name: '*.bias' is BitFit
     #[arg(long, value_name = "NAMES", conflicts_with = "freeze")]
     pub tune_only: Option<String>,
+    /// Tune the head alone at first, then one more layer from the top each N epochs, the embeddings last [default:
+    /// 0, everything from the beginning]
+    #[arg(long, value_name = "N")]
+    pub unfreeze_every: Option<u64>,
     /// Learn low-rank changes of this rank in place of the encoder's weights (LoRA); writes an adapter
     #[arg(long, value_name = "RANK", conflicts_with_all = ["freeze", "tune_only"])]
     pub lora: Option<u64>,
@@ -90,7 +98,7 @@ pub struct FinetuneArgs {
     /// tags and answers, rouge_l of texts, mrr of pairs]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
-    /// Rows an optimizer step
+    /// Rows an optimizer step; for retrieval also the partners that each text is told apart from, however large
     #[arg(long, value_name = "N")]
     pub batch_size: Option<u64>,
     /// Peak learning rate [default: by the model's size, 5e-5 · 768/width · √(12/layers), since smaller
@@ -110,6 +118,10 @@ pub struct FinetuneArgs {
     /// Train with this many seeds, keep the median one, report the spread
     #[arg(long, value_name = "N")]
     pub seeds: Option<u64>,
+    /// Measure by cross-validation, for few rows: N runs, each on a fold of --train that it does not learn from; then
+    /// learn from all rows, for the median of their best epochs
+    #[arg(long, value_name = "N")]
+    pub folds: Option<u64>,
     /// Begin with random weights of the same shape: what the pre-training is worth
     #[arg(long)]
     pub from_scratch: bool,

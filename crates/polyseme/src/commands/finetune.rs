@@ -35,7 +35,11 @@ pub fn run(args: &FinetuneArgs, context: &Context) -> anyhow::Result<()> {
 fn describe(s: &FinetuneSettings, resume: bool) -> String {
     let what = if resume { "going on with fine-tuning" } else { "fine-tuning" };
     let scratch = if s.from_scratch { ", from random weights" } else { "" };
-    let seeds = if s.seeds > 1 { format!(", {} seeds", s.seeds) } else { String::new() };
+    let seeds = match (s.seeds, s.folds) {
+        (1, 0) => String::new(),
+        (seeds, 0) => format!(", {seeds} seeds"),
+        (_, folds) => format!(", {folds} folds, then all rows"),
+    };
     format!(
         "{what} {} on {}{scratch}{seeds}\nsettings: {}",
         s.model.display(),
@@ -50,18 +54,26 @@ fn summary(o: &FinetuneOutcome, settings: &FinetuneSettings) -> String {
         .results
         .iter()
         .map(|r| {
-            let kept = if r.seed == o.chosen && o.results.len() > 1 { " (kept)" } else { "" };
+            let kept = if r.fold.is_none() && r.seed == o.chosen && o.results.len() > 1 { " (kept)" } else { "" };
             let kept = if r.valid.stuck().is_some() { format!("{kept} (stuck)") } else { kept.to_owned() };
-            let first = [format!("{}{kept}", r.seed), r.epoch.to_string()];
+            let first = [format!("{}{kept}", r.fold.unwrap_or(r.seed)), r.epoch.to_string()];
             let value = |name: &&str| format!("{:.4}", r.valid.get(name).unwrap_or(f64::NAN));
             first.into_iter().chain(metrics.iter().map(value)).collect()
         })
         .collect();
-    let titles: Vec<&str> = ["seed", "best epoch"].into_iter().chain(metrics.iter().copied()).collect();
+    let which = if o.cross_validation.is_some() { "fold" } else { "seed" };
+    let titles: Vec<&str> = [which, "best epoch"].into_iter().chain(metrics.iter().copied()).collect();
     let mut text = table(&titles, &rows);
     if o.results.len() > 1 {
         let (low, high) = o.spread;
         text += &format!("\nmedian {} {:.4} (from {low:.4} to {high:.4})\n", settings.metric, o.median);
+    }
+    if let Some(found) = &o.cross_validation {
+        text += &format!(
+            "mean {} {:.4} ± {:.4} over {} folds, each measured by a run that did not learn from it\n\
+             the model learned from all rows, for {} epoch(s), and was not measured itself\n",
+            settings.metric, found.mean, found.deviation, found.folds, found.epochs
+        );
     }
     let model = o.model.display();
     let use_it = if ["similarity", "retrieval"].contains(&settings.task.as_str()) { "embed" } else { "predict" };

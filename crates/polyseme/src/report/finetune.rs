@@ -3,6 +3,7 @@
 use super::chart::{LineChart, Look, Series};
 use super::classes::{class_table, heat_table, mistakes};
 use super::dots::{Arm, dot_chart};
+use super::folds;
 use super::html::{Cell, Fact, Page, details, figure, table};
 use super::scale::{percent, short};
 use super::{Made, made_section, settings_section};
@@ -14,7 +15,7 @@ use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 /// The page as one string of HTML. `rows` are those of the seed whose model was kept; without any the
 /// curves are left out.
 pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOutcome, made: &Made) -> String {
-    let chosen = outcome.results.iter().find(|r| r.seed == outcome.chosen).or(outcome.results.first());
+    let chosen = outcome.in_the_middle(&settings.metric);
     let title = match chosen.map(|r| &r.valid) {
         Some(Metrics::Retrieval(_)) => "Vectors that find each other".to_owned(),
         Some(Metrics::Regress(_)) if settings.task == "similarity" => "Vectors as alike as their texts".to_owned(),
@@ -28,14 +29,21 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
         None => "Fine-tuning".to_owned(),
     };
     let mut page = Page::new("Polyseme · fine-tuning", &title, &lede(settings, outcome, chosen));
-    page.facts(&facts(settings, outcome, chosen));
-    if outcome.results.len() > 1 {
+    match &outcome.cross_validation {
+        Some(found) => page.facts(&folds::facts(settings, outcome, found)),
+        None => page.facts(&facts(settings, outcome, chosen)),
+    }
+    if outcome.cross_validation.is_some() {
+        folds::section(&mut page, settings, outcome);
+    } else if outcome.results.len() > 1 {
         seeds(&mut page, settings, outcome, chosen);
     }
     curves(&mut page, rows, settings);
     if let Some((result, classes)) = chosen.and_then(|r| Some((r, r.valid.classes()?))) {
         let matrix = heat_table(classes);
-        let text = format!("Validation rows of seed {}, at its best epoch.", result.seed);
+        let of =
+            result.fold.map_or(format!("seed {}", result.seed), |fold| format!("fold {fold}, the one in the middle"));
+        let text = format!("Validation rows of {of}, at its best epoch.");
         let mistakes = details("The most frequent mistakes", &mistakes(classes, 15));
         page.section("Confusion", &text, &(matrix + &mistakes));
         page.section("Classes", "", &class_table(&classes.classes));
@@ -60,6 +68,9 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
 fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) -> String {
     let start = if settings.from_scratch { "random weights in the shape of" } else { "the pre-trained" };
     let mut text = format!("Fine-tuned from {start} {}, on {}. ", settings.model.display(), settings.train.display());
+    if let Some(found) = &outcome.cross_validation {
+        return text + &folds::lede(settings, found);
+    }
     match chosen.map(|r| &r.valid) {
         Some(Metrics::Classify(m)) => {
             text.push_str(&format!("It answers {} of the validation rows rightly", percent(m.accuracy)));
@@ -157,7 +168,7 @@ fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<
 }
 
 /// A metric as it is read.
-fn score(metric: &str, value: f64) -> String {
+pub(super) fn score(metric: &str, value: f64) -> String {
     match metric {
         "accuracy" | "macro_f1" | "micro_f1" | "f1" | "precision" | "recall" | "exact_match" | "accuracy_at_1" => {
             percent(value)
@@ -198,7 +209,7 @@ fn seeds(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneOutcome
 }
 
 /// A metric's name as a title.
-fn title(metric: &str) -> String {
+pub(super) fn title(metric: &str) -> String {
     match metric {
         "macro_f1" | "micro_f1" => metric[..1].to_uppercase() + &metric[1..5] + " F1",
         "rmse" | "mae" => metric.to_uppercase(),

@@ -7,6 +7,7 @@ mod chart;
 mod classes;
 mod dots;
 mod finetune;
+mod folds;
 mod html;
 mod pretrain;
 mod scale;

@@ -4,7 +4,7 @@ use super::*;
 use crate::tour::outcome::{ArmOutcome, CorpusFacts, Near, Sense, TaskOutcome, TourOutcome, WordSenses};
 use polyseme_models::{Activation, EncoderConfig, Family};
 use polyseme_text::train_tokenizer::TokenizerKind;
-use polyseme_train::finetune::{Freeze, SeedResult};
+use polyseme_train::finetune::{CrossValidation, Freeze, SeedResult};
 use polyseme_train::metrics::{ClassifyMetrics, Metrics, RegressMetrics};
 use polyseme_train::pretrain::{
     DataSettings, Length, MaskingSettings, ModelSettings, OptimizerSettings, TokenizerSettings,
@@ -192,8 +192,6 @@ fn finetune_settings() -> FinetuneSettings {
         class_weights: "none".into(),
         label_smoothing: 0.0,
         freeze: Freeze::Nothing,
-        lora: Default::default(),
-        probe_first: true,
         epochs: 10,
         patience: 0,
         metric: "accuracy".into(),
@@ -205,6 +203,7 @@ fn finetune_settings() -> FinetuneSettings {
         optimizer: optimizer(),
         seed: 1,
         seeds: 5,
+        ..FinetuneSettings::classify("model", "train.csv", "out")
     }
 }
 
@@ -213,7 +212,7 @@ fn finetune_outcome() -> FinetuneOutcome {
         .map(|seed| {
             let mut valid = metrics(20);
             valid.accuracy = 0.58 + 0.01 * (seed * 3 % 5) as f64;
-            SeedResult { seed, epoch: 6 + seed % 3, valid: Metrics::Classify(valid) }
+            SeedResult { seed, fold: None, epoch: 6 + seed % 3, valid: Metrics::Classify(valid) }
         })
         .collect();
     let learning_rate = 3e-4;
@@ -224,6 +223,7 @@ fn finetune_outcome() -> FinetuneOutcome {
         chosen: 4,
         median: 0.6,
         spread: (0.58, 0.62),
+        cross_validation: None,
         interrupted: false,
     }
 }
@@ -311,6 +311,23 @@ fn finetune_page() {
     show("finetune.html", &page);
     assert_eq!(page.matches("class=\"dot").count(), 5);
     assert!(page.contains("Precision") && page.contains("Confusion matrix") && page.contains("4 (kept)"));
+}
+
+#[test]
+fn finetune_page_of_folds() {
+    let mut settings = finetune_settings();
+    (settings.seeds, settings.folds, settings.valid) = (1, 5, None);
+    let mut outcome = finetune_outcome();
+    outcome.results.iter_mut().zip(1..).for_each(|(result, fold)| (result.seed, result.fold) = (1, Some(fold)));
+    let (mean, deviation, note) = (0.604, 0.0158, "the model learned from all rows".into());
+    outcome.cross_validation = Some(CrossValidation { folds: 5, mean, deviation, epochs: 7, note });
+    let page = finetune(&rows(300), &settings, &outcome, &made());
+    check(&page);
+    show("finetune-folds.html", &page);
+    for part in ["learned from all rows, for 7 epochs", "60.4", "Fold", "the one in the middle", "epochs on all rows"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("seed 1,") && !page.contains("of the validation rows rightly"));
 }
 
 #[test]

@@ -99,8 +99,10 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--max-new-tokens", "max_new_tokens", args.max_new_tokens)?,
         Override::given("--class-weights", "class_weights", args.class_weights.as_ref())?,
         Override::given("--label-smoothing", "label_smoothing", args.label_smoothing)?,
+        Override::given("--r-drop", "r_drop", args.r_drop)?,
         Override::given("--freeze", "freeze", freeze)?,
         Override::given("--tune-only", "freeze", tune_only)?,
+        Override::given("--unfreeze-every", "unfreeze_every", args.unfreeze_every)?,
         Override::given("--lora", "lora.rank", args.lora)?,
         Override::given("--lora-alpha", "lora.alpha", args.lora_alpha)?,
         Override::given("--lora-targets", "lora.targets", args.lora_targets.as_ref())?,
@@ -113,6 +115,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--layer-decay", "optimizer.layer_decay", args.layer_decay)?,
         Override::given("--max-length", "max_length", args.max_length)?,
         Override::given("--seeds", "seeds", args.seeds)?,
+        Override::given("--folds", "folds", args.folds)?,
         Override::given("--from-scratch", "from_scratch", args.from_scratch.then_some(true))?,
         Override::given("--seed", "seed", seed)?,
     ]

@@ -124,6 +124,13 @@ impl Labelled {
         Ok(labels)
     }
 
+    /// The label set of these rows and of others.
+    pub(super) fn label_set_with(&self, others: &Self) -> Result<Vec<String>> {
+        let mut all = self.clone();
+        all.rows.extend(others.rows.iter().cloned());
+        all.label_set()
+    }
+
     /// The error for one label only.
     pub(super) fn one_class(&self, label: &str) -> Error {
         let column = self.columns.label.clone().unwrap_or_default();
@@ -259,13 +266,18 @@ impl Labelled {
             let too_few = Error::TooFewToSplit { file: file.clone(), found: rows, what: "row(s)" };
             return Err(if alike { Error::NothingToValidate { file, rows } } else { too_few });
         }
+        Ok(self.parted(&valid))
+    }
+
+    /// Those that are not `chosen`, and those that are.
+    pub(super) fn parted(self, chosen: &BTreeSet<usize>) -> (Self, Self) {
         let Self { file, columns, rows } = self;
         let part = |kept: bool, rows: &[LabelledRow]| Self {
             file: file.clone(),
             columns: columns.clone(),
-            rows: rows.iter().enumerate().filter(|(i, _)| valid.contains(i) == kept).map(|(_, r)| r.clone()).collect(),
+            rows: rows.iter().enumerate().filter(|(i, _)| chosen.contains(i) == kept).map(|(_, r)| r.clone()).collect(),
         };
-        Ok((part(false, &rows), part(true, &rows)))
+        (part(false, &rows), part(true, &rows))
     }
 }
 

@@ -1,15 +1,17 @@
-//! Fine-tuning on labelled rows for a task, over one or several seeds.
+//! Fine-tuning on labelled rows for a task, over one or several seeds or folds.
 
 pub mod data;
+mod folds;
 mod freeze;
 mod head;
 pub mod read;
 mod seed;
 pub mod settings;
+mod steps;
 
 use crate::error::{Error, Result};
 pub use crate::metrics::metrics_of;
-use crate::observer::{Event, Observer, Stop};
+use crate::observer::{Event, Observer, Silent, Stop};
 use crate::run_setup::{self, Before};
 use crate::tasks::Task;
 use crate::tasks::features::Features;
@@ -23,25 +25,28 @@ use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::Tokenizer;
 use read::Reading;
+use seed::One;
 use settings::usual_learning_rate;
-pub use settings::{FinetuneOutcome, FinetuneSettings, SeedResult};
+pub use settings::{CrossValidation, FinetuneOutcome, FinetuneSettings, SeedResult};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
 const MAY_CHANGE: [&str; 5] = ["out", "seeds", "gradient_checkpointing", "save_every_seconds", "save_every_steps"];
 
-/// Everything the seeds share.
+/// Everything the seeds share; each fold has its own.
 struct Shared {
     /// With the learning rate resolved.
     settings: FinetuneSettings,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     task: Box<dyn Task>,
     device: Device,
     /// Names rows and model.
     fingerprint: String,
     /// Hidden states of the rows, where no seed changes the encoder. They are made when they are first needed.
     features: OnceLock<Option<Features>>,
+    /// How a new head begins, computed when it is first needed.
+    probe: OnceLock<Option<Probe>>,
 }
 
 impl Shared {
@@ -56,13 +61,30 @@ impl Shared {
         });
         features.as_ref()
     }
+
+    /// How a head that is new begins where it is not by chance; the same for every seed.
+    fn probe(&self, model: &Model, new: bool, observer: &mut dyn Observer) -> Option<&Probe> {
+        // Random features know nothing worth beginning with.
+        let probes = new && self.settings.probe_first && !self.settings.from_scratch;
+        let (labels, classes) = self.task.classes().filter(|_| probes)?;
+        let probe = self.probe.get_or_init(|| {
+            let probe = Probe::new(model, self.task.train(), labels, classes)?;
+            observer.event(Event::Note(&format!(
+                "the head begins as a linear probe that knows {:.0} % of the rows it has not seen",
+                100.0 * probe.known
+            )));
+            Some(probe)
+        });
+        probe.as_ref()
+    }
 }
 
 /// Runs (or, with `resume`, goes on with) a fine-tuning.
 ///
 /// In `settings.out` it leaves a model folder with `id2label`, the tokenizer's files, and
-/// `run/results.json`; each seed has `run/seed-<n>/`, a model folder with a run of its own.
-/// Stages reported: "encode", "fine-tune, seed n".
+/// `run/results.json`; each seed has `run/seed-<n>/`, a model folder with a run of its own. So has each fold,
+/// `run/fold-<n>/`, and the run on all rows after them, `run/all/`.
+/// Stages reported: "encode", "fine-tune, seed n"; "fine-tune, fold n", "fine-tune on all rows".
 ///
 /// # Errors
 /// Contradicting settings, a model or a table that cannot be read, rows that lack something, labels
@@ -76,36 +98,35 @@ pub fn finetune(
 ) -> Result<FinetuneOutcome> {
     settings.check()?;
     let device = device.clone().autodiff();
-    let shared = prepare(settings, &device, observer)?;
-    let settings = &shared.settings;
+    let mut all = prepare(settings, &device, observer)?;
+    let settings = &all[0].settings.clone();
     let before = Before::look(&settings.out);
-    let (first, new) = seed::model(&shared, settings.seed)?;
+    let (first, _) = seed::model(&all[0], settings.seed)?;
+    settings.check_dropout(&first, &*all[0].task)?;
     let parameters: usize = first.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    // Of one seed at a time checkpoints with moments and best weights; of each seed a model.
-    let need = (11 + settings.seeds) * 4 * parameters as u64;
+    // Of one run at a time checkpoints with moments and best weights; of each a model.
+    let runs = if settings.folds > 0 { settings.folds + 1 } else { settings.seeds };
+    let need = (11 + runs) * 4 * parameters as u64;
     let mut folder = run_setup::open(&settings.out, settings, resume, need, &MAY_CHANGE)?;
-    // Random features know nothing worth beginning with.
-    let probes = new && settings.probe_first && !settings.from_scratch;
-    let probe = shared.task.classes().filter(|_| probes);
-    let probe = probe.and_then(|(labels, classes)| Probe::new(&first, shared.task.train(), labels, classes));
-    drop(first);
-    if let Some(probe) = &probe {
-        observer.event(Event::Note(&format!(
-            "the head begins as a linear probe that knows {:.0} % of the rows it has not seen",
-            100.0 * probe.known
-        )));
+    if let Some(text) = settings.told_of_stages(&first) {
+        observer.event(Event::Note(&text));
     }
+    drop(first);
     let mut results = Vec::new();
-    for n in settings.seed..settings.seed + settings.seeds {
-        observer.event(Event::Stage(&format!("fine-tune, seed {n}")));
-        let found = seed::run(&shared, n, probe.as_ref(), resume, &seed_folder(&folder, n), observer, stop);
-        match found {
+    for (which, fold, seed) in ones(settings) {
+        let (name, number) = fold.map_or(("seed", seed), |fold| ("fold", fold));
+        let one = One { seed, fold, out: folder.path().join(format!("{name}-{number}")) };
+        observer.event(Event::Stage(&format!("fine-tune, {name} {number}")));
+        match seed::run(&all[which], &one, resume, observer, stop) {
             Ok(Some(result)) => {
                 if let Some(said) = result.valid.stuck() {
-                    let text = format!("seed {n} is stuck: it says {said} of all validation rows");
+                    let text = format!("{name} {number} is stuck: it says {said} of all validation rows");
                     observer.event(Event::Warning(&text));
                 }
                 results.push(result);
+                if fold.is_some() {
+                    all[which].features.take(); // nobody else needs them
+                }
             }
             Ok(None) => return Ok(outcome(settings, results, true)),
             Err(error) => {
@@ -117,17 +138,39 @@ pub fn finetune(
             }
         }
     }
+    if settings.folds > 0 {
+        let epochs = folds::epochs(&results);
+        observer.event(Event::Stage("fine-tune on all rows"));
+        observer.event(Event::Note(&format!("for {epochs} epoch(s), the median of the folds' best")));
+        let one = One { seed: settings.seed, fold: None, out: folder.path().join("all") };
+        if !seed::run_on_all(&all[0], &one, (epochs, &results), resume, observer, stop)? {
+            return Ok(outcome(settings, results, true));
+        }
+    }
     let outcome = outcome(settings, results, false);
-    publish(&shared, &mut folder, &outcome)?;
+    publish(&all[0], &mut folder, &outcome)?;
     Ok(outcome)
 }
 
-fn seed_folder(folder: &RunFolder, n: u64) -> PathBuf {
-    folder.path().join(format!("seed-{n}"))
+/// The runs that measure: number of what they share, fold and seed.
+fn ones(settings: &FinetuneSettings) -> Vec<(usize, Option<u64>, u64)> {
+    let (seed, seeds) = (settings.seed, settings.seed..settings.seed + settings.seeds);
+    match settings.folds {
+        0 => seeds.map(|n| (0, None, n)).collect(),
+        folds => (1..=folds).map(|fold| (fold as usize, Some(fold), seed)).collect(),
+    }
 }
 
-/// Reads model folder and rows, and encodes these.
-fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Shared> {
+/// The folder of the run whose model is kept.
+fn kept_folder(folder: &RunFolder, outcome: &FinetuneOutcome) -> PathBuf {
+    match outcome.cross_validation {
+        None => folder.path().join(format!("seed-{}", outcome.chosen)),
+        Some(_) => folder.path().join("all"),
+    }
+}
+
+/// Reads model folder and rows, and encodes these: of cross-validation all rows, then those of each fold.
+fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Vec<Shared>> {
     let tokenizer = Tokenizer::open(&settings.model)?;
     let source = ModelFolder::open(&settings.model)?;
     let (model, _) = Model::open(&source, HeadKind::None, Stream::new(settings.seed), device)?;
@@ -147,18 +190,33 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
         max_new_tokens: settings.max_new_tokens,
         vectors: vectors_of(source.sentence_modules()?.map(|modules| modules.pooling))?,
     };
-    let task = reading.to_learn(&settings, &|labels| like_the_model(labels, &source), observer)?;
-    reading.fits(task.train(), &config)?;
-    reading.fits(task.valid(), &config)?;
-    let cut = task.train().truncated + task.valid().truncated;
-    if cut > 0 {
-        let all = task.train().len() + task.valid().len();
-        let whose = if longest < settings.max_length { "the most this model takes" } else { "max_length" };
-        observer.event(Event::Note(&format!("{cut} of {all} texts were cut to {longest} tokens ({whose})")));
+    let like_known = |labels| like_the_model(labels, &source);
+    let mut tasks: Vec<Box<dyn Task>> = Vec::new();
+    for which in settings.splits() {
+        // What there is to say of the rows is said once.
+        let observer: &mut dyn Observer = if tasks.is_empty() { observer } else { &mut Silent };
+        let task = reading.to_learn(&settings, which, &like_known, observer)?;
+        reading.fits(task.train(), &config)?;
+        reading.fits(task.valid(), &config)?;
+        let cut = task.train().truncated + task.valid().truncated;
+        if cut > 0 {
+            let all = task.train().len() + task.valid().len();
+            let whose = if longest < settings.max_length { "the most this model takes" } else { "max_length" };
+            observer.event(Event::Note(&format!("{cut} of {all} texts were cut to {longest} tokens ({whose})")));
+        }
+        tasks.push(task);
     }
-    let (train, valid, targets) = (task.train().hash(), task.valid().hash(), task.targets_hash());
-    let fingerprint = format!("{train:016x} {valid:016x} {targets:016x}");
-    Ok(Shared { settings, tokenizer, task, device: device.clone(), fingerprint, features: OnceLock::new() })
+    let tokenizer = Arc::new(tokenizer);
+    let shared = |task: Box<dyn Task>| Shared {
+        settings: settings.clone(),
+        tokenizer: tokenizer.clone(),
+        device: device.clone(),
+        fingerprint: format!("{:016x} {:016x} {:016x}", task.train().hash(), task.valid().hash(), task.targets_hash()),
+        task,
+        features: OnceLock::new(),
+        probe: OnceLock::new(),
+    };
+    Ok(tasks.into_iter().map(shared).collect())
 }
 
 /// What a sentence vector is made of, by how a folder pools: the mean where it says nothing.
@@ -215,7 +273,7 @@ fn like_the_model(labels: Vec<String>, source: &ModelFolder) -> Result<Vec<Strin
     Ok(if sorted(known.clone()) == sorted(labels.clone()) { known } else { labels })
 }
 
-/// Median, spread and the seed in the middle.
+/// Median, spread and the seed in the middle; of folds once all are measured also their mean.
 fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: bool) -> FinetuneOutcome {
     let metric = |r: &SeedResult| r.valid.get(&settings.metric).expect("checked with the settings");
     let mut order: Vec<&SeedResult> = results.iter().collect();
@@ -227,13 +285,25 @@ fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: b
         let middle = 0.5 * (metric(order[(n - 1) / 2]) + metric(order[n / 2]));
         (middle, (metric(order[0]), metric(order[n - 1])), order[(n - 1) / 2].seed)
     };
-    let learning_rate = settings.optimizer.learning_rate;
-    FinetuneOutcome { model: settings.out.clone(), learning_rate, results, chosen, median, spread, interrupted }
+    let chosen = if settings.folds > 0 { settings.seed } else { chosen };
+    let values: Vec<f64> = results.iter().map(metric).collect();
+    let cross_validation =
+        (settings.folds > 0 && n as u64 == settings.folds).then(|| CrossValidation::new(&values, &results));
+    FinetuneOutcome {
+        model: settings.out.clone(),
+        learning_rate: settings.optimizer.learning_rate,
+        results,
+        chosen,
+        median,
+        spread,
+        cross_validation,
+        interrupted,
+    }
 }
 
-/// Copies the chosen seed's model and rows to the output folder and writes the results.
+/// Copies the kept run's model and rows to the output folder and writes the results.
 fn publish(shared: &Shared, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
-    let chosen = seed_folder(folder, outcome.chosen);
+    let chosen = kept_folder(folder, outcome);
     let out = &shared.settings.out;
     for name in [
         "adapter_model.safetensors",

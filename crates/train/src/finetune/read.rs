@@ -1,6 +1,7 @@
 //! From files to a task: read, checked, labelled, encoded.
 
-use super::data::{Columns, LabelRule, Labelled, a_tenth, shortened};
+use super::data::{Columns, LabelRule, Labelled, shortened};
+use super::folds::{Split, Which};
 use super::settings::FinetuneSettings;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
@@ -69,7 +70,7 @@ impl Reading<'_> {
     fn tagged_part(&self, rows: &Tagged, labels: &[String]) -> Result<(Part<tag::TagTarget>, Vec<Vec<usize>>)> {
         let truth = numbers_of(&rows.path, &rows.sentences, labels)?;
         let part = tag::encode(&rows.sentences, &truth, self.tokenizer, self.longest)?;
-        if part.targets.is_empty() {
+        if part.targets.is_empty() && !rows.sentences.is_empty() {
             return Err(Error::NoWords { file: rows.path.clone() });
         }
         Ok((part, truth))
@@ -175,15 +176,16 @@ impl Reading<'_> {
     pub(super) fn to_learn(
         &self,
         settings: &FinetuneSettings,
+        which: Which,
         like_known: &dyn Fn(Vec<String>) -> Result<Vec<String>>,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Task>> {
-        let stream = Stream::new(settings.seed);
+        let split = Split { which, stream: Stream::new(settings.seed) };
         Ok(match settings.task.as_str() {
-            "tag" => self.tag_task(settings, like_known, stream, observer)?,
-            "qa" => self.answer_task(settings, stream, observer)?,
+            "tag" => self.tag_task(settings, like_known, split, observer)?,
+            "qa" => self.answer_task(settings, split, observer)?,
             task => {
-                let (train, valid) = self.tables(settings, stream, observer)?;
+                let (train, valid) = self.tables(settings, split, observer)?;
                 observer.event(Event::Stage("encode"));
                 match task {
                     "multilabel" => {
@@ -237,7 +239,12 @@ impl Reading<'_> {
                         Box::new(task)
                     }
                     _ => {
-                        let labels = like_known(train.label_set()?)?;
+                        // All labels of the rows there are, also of those that a fold keeps.
+                        let labels = match settings.valid {
+                            Some(_) => train.label_set()?,
+                            None => train.label_set_with(&valid)?,
+                        };
+                        let labels = like_known(labels)?;
                         let part = |rows: &Labelled| self.part(rows, rows.numbers(&labels)?);
                         let (train, valid) = (part(&train)?, part(&valid)?);
                         let task = Classify::new(labels, train, valid).smoothed(settings.label_smoothing);
@@ -252,7 +259,7 @@ impl Reading<'_> {
     fn tables(
         &self,
         settings: &FinetuneSettings,
-        stream: Stream,
+        split: Split,
         observer: &mut dyn Observer,
     ) -> Result<(Labelled, Labelled)> {
         let task = settings.task.as_str();
@@ -275,9 +282,10 @@ impl Reading<'_> {
             }
             None => {
                 let alike = task == "classify";
-                let (train, valid) = train.split(stream, alike)?;
+                split.tell(train.rows.len(), "rows", alike.then_some(&train), observer);
+                let (train, valid) = split.rows(train, alike)?;
                 let which = if alike { "a tenth of each label" } else { "a tenth" };
-                tell_split(observer, valid.rows.len(), train.rows.len(), "rows", which);
+                tell_split(observer, split, valid.rows.len(), train.rows.len(), "rows", which);
                 (train, valid)
             }
         };
@@ -298,7 +306,7 @@ impl Reading<'_> {
         &self,
         settings: &FinetuneSettings,
         like_known: &dyn Fn(Vec<String>) -> Result<Vec<String>>,
-        stream: Stream,
+        split: Split,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Task>> {
         let train = self.tagged(&settings.train)?;
@@ -323,9 +331,10 @@ impl Reading<'_> {
         let (train, valid) = match &settings.valid {
             Some(file) => (train, self.tagged(file)?),
             None => {
-                let chosen = split_of(&settings.train, train.sentences.len(), "sentence(s)", stream)?;
+                let chosen = split.of(&settings.train, train.sentences.len(), "sentence(s)")?;
+                split.tell(train.sentences.len(), "sentences", None, observer);
                 let (valid, rest) = parted(train.sentences, &chosen);
-                tell_split(observer, valid.len(), rest.len(), "sentences", "a tenth");
+                tell_split(observer, split, valid.len(), rest.len(), "sentences", "a tenth");
                 let path = train.path;
                 (Tagged { path: path.clone(), sentences: rest }, Tagged { path, sentences: valid })
             }
@@ -339,7 +348,7 @@ impl Reading<'_> {
     fn answer_task(
         &self,
         settings: &FinetuneSettings,
-        stream: Stream,
+        split: Split,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Task>> {
         let train = Questions::read(&settings.train)?.questions;
@@ -352,12 +361,13 @@ impl Reading<'_> {
                 // Questions on one passage know of each other: whole articles are kept, or whole passages.
                 let of = |q: &Question| if q.group.is_empty() { q.context.to_string() } else { q.group.clone() };
                 let groups: BTreeSet<String> = train.iter().map(of).collect();
-                let chosen = split_of(&settings.train, groups.len(), "article(s)", stream)?;
+                let chosen = split.of(&settings.train, groups.len(), "article(s)")?;
+                split.tell(groups.len(), "articles", None, observer);
                 let number: BTreeMap<String, usize> = groups.into_iter().zip(0..).collect();
                 let kept: BTreeSet<usize> =
                     (0..train.len()).filter(|&i| chosen.contains(&number[&of(&train[i])])).collect();
                 let (valid, rest) = parted(train, &kept);
-                tell_split(observer, valid.len(), rest.len(), "questions", "a tenth of the articles");
+                tell_split(observer, split, valid.len(), rest.len(), "questions", "a tenth of the articles");
                 (rest, valid)
             }
         };
@@ -378,19 +388,13 @@ fn seen<'a>(rows: &'a Labelled, choices: &'a [String]) -> impl Iterator<Item = L
     rows.rows.iter().zip(choices).map(row)
 }
 
-fn tell_split(observer: &mut dyn Observer, kept: usize, rest: usize, what: &str, which: &str) {
+fn tell_split(observer: &mut dyn Observer, split: Split, kept: usize, rest: usize, what: &str, which: &str) {
+    if split.which != Which::Tenth {
+        return;
+    }
     let all = kept + rest;
     let text = format!("no validation file was given: {kept} of {all} {what}, {which}, are kept for validation");
     observer.event(Event::Note(&text));
-}
-
-/// A tenth of so many.
-fn split_of(file: &Path, count: usize, what: &'static str, stream: Stream) -> Result<BTreeSet<usize>> {
-    let chosen = a_tenth((0..count).map(|_| ""), stream);
-    match chosen.is_empty() {
-        true => Err(Error::TooFewToSplit { file: file.to_owned(), found: count, what }),
-        false => Ok(chosen),
-    }
 }
 
 /// Those chosen, and the rest.

@@ -1,9 +1,8 @@
-//! One seed of a fine-tuning run: a model folder with a run of its own.
+//! One seed of a fine-tuning run, or one fold: a model folder with a run of its own.
 
-use super::head::Probe;
 use super::{SeedResult, Shared, write_json};
 use crate::error::{Error, Result};
-use crate::metrics::is_error;
+use crate::metrics::{Metrics, is_error};
 use crate::observer::{Event, Observer, Stop};
 use crate::state::{self, RunState};
 use crate::tasks::Supervised;
@@ -15,7 +14,7 @@ use polyseme_formats::tensors::TensorFile;
 use polyseme_models::{HeadKind, Model, ParamGroup};
 use polyseme_tensor::Stream;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// For a resumed run whose data are not those it began with.
 const WHAT_CHANGED: &str = "the labelled rows, their labels or the tokenizer";
@@ -50,25 +49,93 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
     Ok((model, new))
 }
 
-/// Trains a seed, or goes on with it, or takes its result if it is there already. `None`: it was
+/// Which run it is, and where.
+pub(super) struct One {
+    /// Names its random streams.
+    pub seed: u64,
+    /// The fold that measures, from 1.
+    pub fold: Option<u64>,
+    /// Its folder.
+    pub out: PathBuf,
+}
+
+/// Trains a seed or a fold, or goes on with it, or takes its result if it is there already. `None`: it was
 /// asked to stop.
 pub(super) fn run(
     shared: &Shared,
-    seed: u64,
-    probe: Option<&Probe>,
+    one: &One,
     resume: bool,
-    out: &Path,
     observer: &mut dyn Observer,
     stop: &Stop,
 ) -> Result<Option<SeedResult>> {
-    let result_path = out.join("result.json");
+    let result_path = one.out.join("result.json");
     if resume && let Some(Finished { result, data }) = finished(&result_path) {
-        if data != shared.fingerprint {
-            return Err(Error::DataChanged { run: out.to_owned(), what: WHAT_CHANGED });
-        }
-        observer.event(Event::Note(&format!("seed {seed} was finished before")));
+        same_data(shared, &data, &one.out)?;
+        let which = one.fold.map_or(format!("seed {}", one.seed), |fold| format!("fold {fold}"));
+        observer.event(Event::Note(&format!("{which} was finished before")));
         return Ok(Some(result));
     }
+    let Some(mut trained) = train(shared, one, shared.settings.epochs, resume, observer, stop)? else {
+        return Ok(None);
+    };
+    let best = trained.state.best.as_ref().expect("every run validates at its end").step;
+    let best_weights = best_path(&trained.folder, best);
+    trained.model.load_tensors(&TensorFile::open(&best_weights)?)?;
+    let features = shared.features(&trained.model, observer);
+    let valid = Supervised::new(&*shared.task, features).finish(&mut trained.model);
+    let result = SeedResult { seed: one.seed, fold: one.fold, epoch: best.div_ceil(trained.per_epoch), valid };
+    write(shared, &trained.model, &one.out)?;
+    let result = Finished { result, data: shared.fingerprint.clone() };
+    write_json(&result_path, &result)?;
+    // As it is read back: a resumed run must compare the same digits.
+    let Finished { result, .. } = finished(&result_path).unwrap_or(result);
+    // The result is whole: what was kept for a resume is needed no more.
+    let _ = std::fs::remove_dir_all(trained.folder.path().join("checkpoints"));
+    let _ = std::fs::remove_file(best_weights);
+    Ok(Some(result))
+}
+
+/// Trains on all rows for so many epochs, where `folds` have measured; or goes on with it, or finds it done. `false`:
+/// it was asked to stop.
+pub(super) fn run_on_all(
+    shared: &Shared,
+    one: &One,
+    (epochs, folds): (u64, &[SeedResult]),
+    resume: bool,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<bool> {
+    let result_path = one.out.join("result.json");
+    if resume && let Some(FinishedOnAll { data, .. }) = read(&result_path) {
+        return same_data(shared, &data, &one.out).map(|()| true);
+    }
+    let Some(mut trained) = train(shared, one, epochs, resume, observer, stop)? else { return Ok(false) };
+    let measured: Vec<&Metrics> = folds.iter().map(|fold| &fold.valid).collect();
+    shared.task.finish_unmeasured(&mut trained.model, &measured);
+    write(shared, &trained.model, &one.out)?;
+    write_json(&result_path, &FinishedOnAll { epochs, data: shared.fingerprint.clone() })?;
+    let _ = std::fs::remove_dir_all(trained.folder.path().join("checkpoints"));
+    Ok(true)
+}
+
+/// A model after its last step.
+struct Trained {
+    model: Model,
+    folder: RunFolder,
+    state: RunState,
+    per_epoch: u64,
+}
+
+/// Trains for so many epochs of those that the schedule is for, or goes on with it. `None`: it was asked to stop.
+fn train(
+    shared: &Shared,
+    one: &One,
+    epochs: u64,
+    resume: bool,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<Option<Trained>> {
+    let (seed, out) = (one.seed, &one.out);
     let mut settings = shared.settings.clone();
     (settings.seed, settings.seeds, settings.out) = (seed, 1, out.to_owned());
     // The run that holds all seeds has compared settings; here a run may or may not have begun.
@@ -81,20 +148,26 @@ pub(super) fn run(
         folder.write_settings(&settings)?;
         folder
     };
-    let (mut model, _) = model(shared, seed)?;
-    if let Some(probe) = probe {
+    let (mut model, new) = model(shared, seed)?;
+    if let Some(probe) = shared.probe(&model, new, observer) {
         probe.give(&mut model);
     }
     let fresh = RunState { data: shared.fingerprint.clone(), ..RunState::default() };
-    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
+    let enter = |model: &mut Model, state: &RunState| {
+        if let Some(stages) = settings.stages() {
+            stages.enter(state.stage, model);
+        }
+    };
+    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, &enter, observer)?;
 
     let stream = Stream::new(seed);
     let features = shared.features(&model, observer);
-    let objective = Supervised::new(&*shared.task, features);
+    let objective = Supervised::new(&*shared.task, features).twice(settings.r_drop);
     let order = stream.named("order");
     let steps = Steps::new(shared.task.train(), settings.batch_size, settings.epochs, order, state.position);
     let per_epoch = Steps::per_epoch(shared.task.train().len(), settings.batch_size);
-    let plan = plan(shared, per_epoch, stream);
+    let left = (epochs * per_epoch).saturating_sub(state.position.epoch * per_epoch + state.position.index);
+    let plan = plan(shared, per_epoch, epochs, stream);
     let mut training = Training {
         plan: &plan,
         saved_best: None,
@@ -106,26 +179,30 @@ pub(super) fn run(
         stop,
         lengthen: Default::default(),
     };
-    if training.run(&objective, steps)? == End::Interrupted {
+    if training.run(&objective, steps.take(left as usize))? == End::Interrupted {
         return Ok(None);
     }
-    let best = training.state.best.as_ref().expect("every run validates at its end").step;
-    model.load_tensors(&TensorFile::open(&best_path(&folder, best))?)?;
-    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.finish(&mut model) };
+    let state = training.state;
+    Ok(Some(Trained { model, folder, state, per_epoch }))
+}
+
+/// Writes a model folder and looks whether it says what the model says.
+fn write(shared: &Shared, model: &Model, out: &Path) -> Result<()> {
+    let settings = &shared.settings;
     match settings.lora.rank {
         0 => model.save(out)?,
         _ => model.save_adapter(&settings.lora, out, &settings.model)?,
     }
     shared.tokenizer.save(out)?;
-    read_back(shared, &model, out)?;
-    let result = Finished { result, data: shared.fingerprint.clone() };
-    write_json(&result_path, &result)?;
-    // As it is read back: a resumed run must compare the same digits.
-    let Finished { result, .. } = finished(&result_path).unwrap_or(result);
-    // The result is whole: what was kept for a resume is needed no more.
-    let _ = std::fs::remove_dir_all(folder.path().join("checkpoints"));
-    let _ = std::fs::remove_file(best_path(&folder, best));
-    Ok(Some(result))
+    read_back(shared, model, out)
+}
+
+/// Errors where a run that was finished learned from other rows.
+fn same_data(shared: &Shared, data: &str, out: &Path) -> Result<()> {
+    match data == shared.fingerprint {
+        true => Ok(()),
+        false => Err(Error::DataChanged { run: out.to_owned(), what: WHAT_CHANGED }),
+    }
 }
 
 /// Errors unless the folder that was written says what the model says.
@@ -149,28 +226,44 @@ struct Finished {
     data: String,
 }
 
+/// A run on all rows that came to its end.
+#[derive(Serialize, Deserialize)]
+struct FinishedOnAll {
+    /// Epochs it learned for.
+    epochs: u64,
+    /// Names the rows it learned from.
+    data: String,
+}
+
 fn finished(path: &Path) -> Option<Finished> {
+    read(path)
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// What the loop is told: validate after each epoch, keep the best.
-fn plan(shared: &Shared, per_epoch: u64, stream: Stream) -> Plan {
+/// What the loop is told: validate after each epoch, keep the best; or only go through where no rows are kept for it.
+fn plan(shared: &Shared, per_epoch: u64, epochs: u64, stream: Stream) -> Plan {
     let settings = &shared.settings;
+    let selection = Selection {
+        metric: settings.metric.clone(),
+        more_is_better: !is_error(&settings.metric),
+        patience: settings.patience,
+    };
+    let measures = !shared.task.valid().is_empty();
     Plan {
         optimizer: settings.optimizer.clone(),
         budget: None,
-        total_steps: Some(settings.epochs * per_epoch),
+        total_steps: Some(epochs * per_epoch),
         short_share: 0.0,
-        valid_every: per_epoch,
+        valid_every: if measures { per_epoch } else { 0 },
         save_every_seconds: settings.save_every_seconds,
         save_every_steps: settings.save_every_steps,
         keep: 2,
         log_every: (per_epoch / 10).clamp(1, 10),
-        selection: Some(Selection {
-            metric: settings.metric.clone(),
-            more_is_better: !is_error(&settings.metric),
-            patience: settings.patience,
-        }),
+        selection: measures.then_some(selection),
+        stages: settings.stages(),
         stream,
     }
 }

@@ -50,8 +50,16 @@ pub struct FinetuneSettings {
     /// Share of the wanted probability that all labels have alike (`classify`).
     #[serde(default)]
     pub label_smoothing: f64,
+    /// Each batch goes through twice with other dropout, and how far both passes disagree is learned to be little,
+    /// with this weight (R-Drop), as a part of the loss; 0: once.
+    #[serde(default)]
+    pub r_drop: f64,
     /// What is not trained.
     pub freeze: Freeze,
+    /// Epochs after which one more layer is tuned, from the top, where first the head is tuned alone and last the
+    /// embeddings (gradual unfreezing); 0: everything from the beginning.
+    #[serde(default)]
+    pub unfreeze_every: u64,
     /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
     #[serde(default)]
     pub lora: LoraSettings,
@@ -85,6 +93,10 @@ pub struct FinetuneSettings {
     pub seed: u64,
     /// Runs with seeds `seed..seed + seeds`; the median one is the folder's model.
     pub seeds: u64,
+    /// Runs that each measure on a fold of the training rows of their own, before one learns from all rows, for the
+    /// median of their best epochs; 0: none.
+    #[serde(default)]
+    pub folds: u64,
 }
 
 fn yes() -> bool {
@@ -117,6 +129,9 @@ fn none() -> String {
 pub const TASKS: [&str; 9] =
     ["classify", "multilabel", "regress", "tag", "qa", "choice", "generate", "similarity", "retrieval"];
 
+/// Those that say something of each row that two passes can disagree about.
+pub const R_DROP_TASKS: [&str; 6] = ["classify", "multilabel", "regress", "tag", "qa", "choice"];
+
 impl FinetuneSettings {
     /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,
     /// at most 256 tokens a row, nothing frozen, one seed, best epoch by accuracy.
@@ -137,7 +152,9 @@ impl FinetuneSettings {
             max_new_tokens: usual_new_tokens(),
             class_weights: none(),
             label_smoothing: 0.0,
+            r_drop: 0.0,
             freeze: Freeze::Nothing,
+            unfreeze_every: 0,
             lora: LoraSettings::default(),
             probe_first: true,
             epochs: 10,
@@ -151,6 +168,7 @@ impl FinetuneSettings {
             optimizer: OptimizerSettings::finetune(),
             seed: 0,
             seeds: 1,
+            folds: 0,
         }
     }
 
@@ -236,6 +254,9 @@ impl FinetuneSettings {
         if self.lora.rank > 0 && self.from_scratch {
             return Err(setting("from_scratch", true, "false: low-rank changes are changes of a model"));
         }
+        self.check_unfreezing()?;
+        self.check_r_drop()?;
+        self.check_folds()?;
         positive("lora.alpha", self.lora.alpha)?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
@@ -287,6 +308,9 @@ pub fn usual_learning_rate(config: &EncoderConfig) -> f64 {
 pub struct SeedResult {
     /// The seed.
     pub seed: u64,
+    /// The fold that measured, from 1, in cross-validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<u64>,
     /// Best epoch, from 1.
     pub epoch: u64,
     /// Its validation metrics.
@@ -296,20 +320,51 @@ pub struct SeedResult {
 /// What came out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinetuneOutcome {
-    /// The model folder (of the seed with the median metric).
+    /// The model folder (of the seed with the median metric; of cross-validation, the one that learned from all rows).
     pub model: PathBuf,
     /// The peak learning rate of all seeds.
     pub learning_rate: f64,
-    /// All seeds.
+    /// All seeds, or all folds.
     pub results: Vec<SeedResult>,
     /// Seed whose model is kept.
     pub chosen: u64,
-    /// Median of the chosen metric over seeds.
+    /// Median of the chosen metric over seeds or folds.
     pub median: f64,
     /// Lowest and highest.
     pub spread: (f64, f64),
+    /// What else cross-validation came to, once all folds were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<CrossValidation>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
+}
+
+impl FinetuneOutcome {
+    /// The result that stands for all: of the seed whose model is kept, or of the fold in the middle.
+    pub fn in_the_middle(&self, metric: &str) -> Option<&SeedResult> {
+        if self.results.iter().all(|r| r.fold.is_none()) {
+            return self.results.iter().find(|r| r.seed == self.chosen).or(self.results.first());
+        }
+        let value = |r: &SeedResult| r.valid.get(metric).unwrap_or(f64::NAN);
+        let mut order: Vec<&SeedResult> = self.results.iter().collect();
+        order.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        order.get((order.len().saturating_sub(1)) / 2).copied()
+    }
+}
+
+/// What cross-validation came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrossValidation {
+    /// Number of folds.
+    pub folds: u64,
+    /// Mean of the chosen metric over folds.
+    pub mean: f64,
+    /// Its deviation (of a sample).
+    pub deviation: f64,
+    /// Epochs for which the model learned from all rows: the median of the folds' best ones.
+    pub epochs: u64,
+    /// What the numbers are of, in words.
+    pub note: String,
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 //! [`StepData`], its name in [`NAMES`] if `pretrain` may use it, and an arm there.
 
 pub mod document_words;
+pub mod joint;
 pub mod mlm;
 
 use crate::error::Result;
 use crate::sampler::Position;
+use joint::Joint;
 use polyseme_models::Model;
 use polyseme_tensor::{Mode, Tensor};
 use std::collections::BTreeMap;
@@ -38,6 +40,18 @@ pub trait Objective {
 
     /// Sum of the losses of all targets of a batch, on the model's device.
     fn loss(&self, model: &Model, batch: &Self::Batch, mode: Mode) -> Tensor<1>;
+
+    /// The loss of several batches of a step where that of one depends on the others; `None` where it does not.
+    fn joint(&self, model: &Model, batches: &[Self::Batch], modes: &[Mode]) -> Option<Joint> {
+        let _ = (model, batches, modes);
+        None
+    }
+
+    /// What stands for the loss of a batch of [`Objective::joint`]: what the model says of it times its gradient.
+    fn surrogate(&self, model: &Model, batch: &Self::Batch, mode: Mode, gradient: Tensor<2>) -> Tensor<1> {
+        let _ = (model, batch, mode, gradient);
+        unreachable!("only where there is a joint loss")
+    }
 
     /// Measures the model on held-out data: name to value.
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>>;

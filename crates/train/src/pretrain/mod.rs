@@ -128,7 +128,8 @@ fn train(
     let sampler = Sampler::new(&store, &held_out, short, data.seq_len - 2, stream.named("order"));
 
     let fresh = RunState { data: fingerprint, position: sampler.start(), ..RunState::default() };
-    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, observer)?;
+    let (state, optimizer) =
+        state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, &|_, _| (), observer)?;
     let lengthen = Arc::new(AtomicBool::new(state.lengthened));
     let at = (state.step, state.position);
     let masks = stream.named("mask");
@@ -184,6 +185,7 @@ fn plan(settings: &PretrainSettings, stream: Stream) -> Plan {
         keep: data.keep,
         log_every: data.log_every,
         selection: None,
+        stages: None,
         stream,
     }
 }

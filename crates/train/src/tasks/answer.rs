@@ -1,7 +1,7 @@
 //! An answer copied from a passage (Rajpurkar et al. 2016, 2018).
 
 use super::rows::{LooksAt, RowBatch, Rows, hash};
-use super::{Part, Task};
+use super::{Part, Task, r_drop};
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::metrics::spans::SpanMetrics;
@@ -79,6 +79,26 @@ fn place_of(question: &Question, window: &Window) -> Option<(usize, usize)> {
     (offsets[start].end > from && start <= end).then_some((start, end))
 }
 
+/// Logits of beginnings and of ends, rows of different lengths beside each other: what is behind a row's end is
+/// never chosen. `(rows, longest)` each
+fn beside_each_other(outputs: Tensor<2>, batch: &RowBatch) -> [Tensor<2>; 2] {
+    let lengths: Vec<usize> = batch.sequences.iter().map(|s| s.ids.len()).collect();
+    let (rows, longest) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
+    let (mut places, mut beyond, mut first) = (vec![0; rows * longest], vec![-1e9; rows * longest], 0);
+    for (i, &length) in lengths.iter().enumerate() {
+        for t in 0..length {
+            places[i * longest + t] = first + t;
+            beyond[i * longest + t] = 0.0;
+        }
+        first += length;
+    }
+    let device = outputs.device().without_autodiff();
+    // (rows · longest, 2)
+    let padded = outputs.select(0, row_tensor(&places, &device));
+    let beyond = Tensor::<1>::from_floats(beyond.as_slice(), &device).reshape([rows, longest]);
+    [0, 1].map(|column| padded.clone().narrow(1, column, 1).reshape([rows, longest]) + beyond.clone())
+}
+
 impl Task for AnswerTask {
     fn name(&self) -> &'static str {
         "qa"
@@ -103,27 +123,18 @@ impl Task for AnswerTask {
     }
 
     fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
-        let lengths: Vec<usize> = batch.sequences.iter().map(|s| s.ids.len()).collect();
-        let (rows, longest) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
-        // Rows of different lengths beside each other: what is behind a row's end is never chosen.
-        let (mut places, mut beyond, mut first) = (vec![0; rows * longest], vec![-1e9; rows * longest], 0);
-        for (i, &length) in lengths.iter().enumerate() {
-            for t in 0..length {
-                places[i * longest + t] = first + t;
-                beyond[i * longest + t] = 0.0;
-            }
-            first += length;
-        }
         let device = outputs.device().without_autodiff();
-        // (rows · longest, 2)
-        let padded = outputs.select(0, row_tensor(&places, &device));
-        let beyond = Tensor::<1>::from_floats(beyond.as_slice(), &device).reshape([rows, longest]);
-        let of = |column: usize, wanted: &dyn Fn(&AnswerTarget) -> usize| {
-            let logits = padded.clone().narrow(1, column, 1).reshape([rows, longest]) + beyond.clone();
+        let [start, end] = beside_each_other(outputs, batch);
+        let of = |logits: Tensor<2>, wanted: &dyn Fn(&AnswerTarget) -> usize| {
             let labels: Vec<u32> = batch.rows.iter().map(|&row| wanted(&self.train.targets[row]) as u32).collect();
             cross_entropy(logits, int_tensor(&labels, &device))
         };
-        (of(0, &|t| t.start) + of(1, &|t| t.end)) * (0.5 * rows as f32)
+        (of(start, &|t| t.start) + of(end, &|t| t.end)) * (0.5 * batch.rows.len() as f32)
+    }
+
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let ([start, end], [start2, end2]) = (beside_each_other(first, batch), beside_each_other(second, batch));
+        (r_drop::of_classes(start, start2) + r_drop::of_classes(end, end2)) * 0.5
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {

@@ -1,7 +1,7 @@
 //! The best of several choices.
 
 use super::rows::{RowBatch, Rows, hash};
-use super::{Part, Task};
+use super::{Part, Task, r_drop};
 use crate::metrics::{ClassifyMetrics, Metrics, score_row};
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
@@ -49,6 +49,11 @@ impl Task for Choose {
         let labels: Vec<u32> = batch.rows.iter().map(|&row| self.train.targets[row] as u32).collect();
         let labels = int_tensor(&labels, &outputs.device().without_autodiff());
         cross_entropy(outputs.reshape([rows, self.names.len()]), labels) * rows as f32
+    }
+
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let beside = |outputs: Tensor<2>| outputs.reshape([batch.rows.len(), self.names.len()]);
+        r_drop::of_classes(beside(first), beside(second))
     }
 
     /// The choice and its cross-entropy.

@@ -1,7 +1,7 @@
 //! One label of several for a text or a pair.
 
 use super::rows::{RowBatch, Rows, hash};
-use super::{Part, Task, beside};
+use super::{Part, Task, beside, r_drop};
 use crate::metrics::{ClassifyMetrics, Metrics, score_row};
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
@@ -74,6 +74,10 @@ impl Task for Classify {
         }
         let wanted = beside(&outputs, &wanted, classes);
         soft_cross_entropy(outputs, wanted)
+    }
+
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
+        r_drop::of_classes(first, second)
     }
 
     /// The answer and its cross-entropy.

@@ -10,6 +10,7 @@ pub mod classify;
 pub mod features;
 pub mod generate;
 pub mod multilabel;
+pub mod r_drop;
 pub mod regress;
 pub mod rows;
 pub mod similarity;
@@ -18,6 +19,7 @@ pub mod tag;
 use crate::error::Result;
 use crate::metrics::{Metrics, metrics_of};
 use crate::objective::Objective;
+use crate::objective::joint::Joint;
 use crate::observer::Stop;
 use features::Features;
 use polyseme_models::{HeadKind, Model};
@@ -77,6 +79,18 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// How far what the model says in two passes disagrees, a sum over the same targets as the loss. Asked of
+    /// [`crate::finetune::settings::R_DROP_TASKS`] only.
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
+        let _ = (first, second, batch);
+        unreachable!("refused with the settings")
+    }
+
+    /// Whether the loss of a row depends on the other rows of its step, so that all must be there at once.
+    fn compares_rows(&self) -> bool {
+        false
+    }
+
     /// What is kept of the outputs for a validation row.
     fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
         let _ = row;
@@ -95,6 +109,11 @@ pub trait Task: Send + Sync {
     fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {
         let _ = model;
         self.metrics(kept)
+    }
+
+    /// The same after a training on all rows, of which none measured it, by what cross-validation measured.
+    fn finish_unmeasured(&self, model: &mut Model, folds: &[&Metrics]) {
+        let _ = (model, folds);
     }
 
     /// For the head's linear probe: the class of each training row.
@@ -126,10 +145,10 @@ fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], m
     }
 }
 
-/// What a model says by its head; a task of vectors has none.
+/// What a model says by its head; a task of vectors has none, and one that generates asks it itself.
 fn says(head: HeadKind, model: &Model, states: Tensor<2>, mode: Mode) -> Tensor<2> {
     match head {
-        HeadKind::None => states,
+        HeadKind::None | HeadKind::Generate => states,
         _ => model.head_outputs(states, mode),
     }
 }
@@ -139,6 +158,8 @@ pub struct Supervised<'a> {
     task: &'a dyn Task,
     /// Hidden states, where the encoder stays as it is.
     features: Option<&'a Features>,
+    /// Weight of the disagreement of two passes (R-Drop); 0: one pass.
+    r_drop: f64,
     /// Validation rows of like length together.
     valid: Vec<Vec<usize>>,
 }
@@ -150,7 +171,25 @@ impl<'a> Supervised<'a> {
         // Sorted by length: no padding either way, but attention runs over equal lengths at once.
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&i| rows.tokens(i));
-        Self { task, features, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
+        Self { task, features, r_drop: 0.0, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
+    }
+
+    /// The same with two passes over each batch, whose disagreement weighs this much; 0: one pass.
+    pub fn twice(self, r_drop: f64) -> Self {
+        Self { r_drop, ..self }
+    }
+
+    /// The hidden states of a batch to learn from that its task looks at.
+    fn learned_states(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<2> {
+        match self.features {
+            Some(features) => features.train.of_rows(&batch.rows, model.device()),
+            None => states(model, self.task.train(), &batch.rows, &batch.sequences, mode),
+        }
+    }
+
+    /// What the model says of a batch to learn from.
+    pub(crate) fn outputs(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<2> {
+        says(self.task.head(), model, self.learned_states(model, batch, mode), mode)
     }
 
     /// What the task keeps of the model's outputs for each validation row; `None` if it was asked to stop.
@@ -187,11 +226,15 @@ impl<'a> Supervised<'a> {
         Some(kept)
     }
 
-    /// What the model says of the first few validation rows.
+    /// What the model says of the first few validation rows, or training rows where there are none.
     pub fn glance(&self, model: &Model) -> Vec<f32> {
-        let rows = self.task.valid();
-        let first: Vec<usize> = self.valid.first().map_or(&[][..], |part| &part[..part.len().min(16)]).to_vec();
-        if let Some(found) = self.task.measured(model, &first) {
+        let (rows, first): (_, Vec<usize>) = match self.valid.first() {
+            Some(part) => (self.task.valid(), part[..part.len().min(16)].to_vec()),
+            None => (self.task.train(), (0..self.task.train().len().min(16)).collect()),
+        };
+        if !self.valid.is_empty()
+            && let Some(found) = self.task.measured(model, &first)
+        {
             return found.concat();
         }
         let states = states(model, rows, &first, &rows.sequences(&first), Mode::Eval);
@@ -215,14 +258,30 @@ impl Objective for Supervised<'_> {
     type Batch = RowBatch;
 
     fn loss(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<1> {
-        let states = match self.features {
-            Some(features) => features.train.of_rows(&batch.rows, model.device()),
-            None => states(model, self.task.train(), &batch.rows, &batch.sequences, mode),
-        };
-        self.task.loss_of_states(model, states, batch, mode)
+        match self.r_drop {
+            0.0 => self.task.loss_of_states(model, self.learned_states(model, batch, mode), batch, mode),
+            alpha => self.loss_of_two(model, batch, mode, alpha),
+        }
     }
 
+    fn joint(&self, model: &Model, batches: &[RowBatch], modes: &[Mode]) -> Option<Joint> {
+        if !self.task.compares_rows() || batches.len() < 2 {
+            return None;
+        }
+        let said = |(batch, &mode): (&RowBatch, &Mode)| self.outputs(model, batch, mode).without_autodiff();
+        let parts = batches.iter().zip(modes).map(said).collect();
+        Some(Joint::of(parts, |outputs| self.task.loss(outputs, &RowBatch::of_all(batches))))
+    }
+
+    fn surrogate(&self, model: &Model, batch: &RowBatch, mode: Mode, gradient: Tensor<2>) -> Tensor<1> {
+        (self.outputs(model, batch, mode) * gradient).sum()
+    }
+
+    /// Nothing where no rows are kept for it.
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
+        if self.valid.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let metrics = self.metrics(model);
         let named = |name: &&str| ((*name).to_owned(), metrics.get(name).expect("a known metric"));
         Ok(metrics_of(self.task.name()).iter().map(named).collect())

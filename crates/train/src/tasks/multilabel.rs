@@ -1,7 +1,7 @@
 //! Any number of labels for a text or a pair.
 
 use super::rows::{RowBatch, Rows, hash};
-use super::{Part, Task, beside};
+use super::{Part, Task, beside, r_drop};
 use crate::metrics::Metrics;
 use crate::metrics::multilabel::{MultilabelMetrics, choose_thresholds};
 use polyseme_infer::sigmoid;
@@ -74,6 +74,11 @@ impl Task for Multilabel {
         binary_cross_entropy(outputs, wanted) / self.labels.len() as f32
     }
 
+    /// The mean over labels, as the loss.
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
+        r_drop::of_labels(first, second) / self.labels.len() as f32
+    }
+
     /// The probability of each label, then the row's loss.
     fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
         let truth = &self.valid.targets[row];
@@ -91,5 +96,23 @@ impl Task for Multilabel {
         let thresholds = choose_thresholds(&self.valid.targets, &self.probabilities(kept));
         model.set_thresholds(thresholds.clone());
         self.measured(kept, &thresholds)
+    }
+
+    /// The median of each label's thresholds in the folds.
+    fn finish_unmeasured(&self, model: &mut Model, folds: &[&Metrics]) {
+        let found: Vec<&Vec<f64>> = folds
+            .iter()
+            .filter_map(|metrics| match metrics {
+                Metrics::Multilabel(m) => Some(&m.thresholds),
+                _ => None,
+            })
+            .collect();
+        let median = |label: usize| {
+            let mut of_label: Vec<f64> = found.iter().map(|thresholds| thresholds[label]).collect();
+            of_label.sort_by(f64::total_cmp);
+            let n = of_label.len();
+            0.5 * (of_label[(n - 1) / 2] + of_label[n / 2])
+        };
+        model.set_thresholds((0..self.labels.len()).map(median).collect());
     }
 }

@@ -1,7 +1,7 @@
 //! A number for a text or a pair.
 
 use super::rows::{RowBatch, Rows, hash};
-use super::{Part, Task, beside};
+use super::{Part, Task, beside, r_drop};
 use crate::metrics::{Metrics, RegressMetrics, mean_and_deviation};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Tensor;
@@ -69,6 +69,10 @@ impl Task for Regress {
         (error.clone() * error).sum()
     }
 
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
+        r_drop::of_numbers(first, second)
+    }
+
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
         let predicted: Vec<f32> = kept.iter().map(|k| k[0] * self.scale.deviation + self.scale.mean).collect();
         Metrics::Regress(RegressMetrics::new(&self.valid.targets, &predicted))
@@ -82,8 +86,12 @@ impl Task for Regress {
     }
 
     fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {
-        // Whoever opens the folder gets the numbers themselves.
-        model.rescale_output(self.scale.deviation, self.scale.mean);
+        self.finish_unmeasured(model, &[]);
         self.metrics(kept)
+    }
+
+    /// Whoever opens the folder gets the numbers themselves.
+    fn finish_unmeasured(&self, model: &mut Model, _: &[&Metrics]) {
+        model.rescale_output(self.scale.deviation, self.scale.mean);
     }
 }

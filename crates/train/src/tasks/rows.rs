@@ -5,7 +5,7 @@ use crate::sampler::Position;
 use polyseme_tensor::{PackedBatch, Sequence, Stream, View};
 use polyseme_text::Encoding;
 
-/// A forward pass takes at most this many tokens; a larger batch is accumulated.
+/// A forward pass takes at most this many tokens; a larger batch is taken in parts.
 pub const TOKENS_PER_BATCH: usize = 16_384;
 
 /// Rows are sorted by length inside windows of this many batches.
@@ -159,6 +159,14 @@ pub struct RowBatch {
     pub sequences: Vec<Sequence>,
     /// Their numbers.
     pub rows: Vec<usize>,
+}
+
+impl RowBatch {
+    /// The rows of several batches, in order.
+    pub(crate) fn of_all(batches: &[Self]) -> Self {
+        let sequences = batches.iter().flat_map(|b| b.sequences.iter().cloned()).collect();
+        Self { sequences, rows: batches.iter().flat_map(|b| b.rows.iter().copied()).collect() }
+    }
 }
 
 /// The optimizer steps of a fine-tuning run, one after the other.

@@ -78,7 +78,7 @@ impl Task for Similarity {
 }
 
 /// Two texts' vectors nearer to each other than to those of the other pairs of a batch (multiple-negatives
-/// ranking, Henderson et al. 2017).
+/// ranking, Henderson et al. 2017), however many parts its forward pass takes (GradCache, Gao et al. 2021).
 pub struct Retrieval {
     train: Part<()>,
     valid: Part<()>,
@@ -118,6 +118,11 @@ impl Task for Retrieval {
         let own = int_tensor(&own, &outputs.device().without_autodiff());
         let (first, second) = pairs(outputs);
         cross_entropy(first.matmul(second.transpose()) * SHARPNESS, own) * rows as f32
+    }
+
+    /// All other pairs are what a pair is told apart from.
+    fn compares_rows(&self) -> bool {
+        true
     }
 
     /// Both vectors, of length 1.

@@ -1,7 +1,7 @@
 //! A label for each word of a text: entities, parts of speech.
 
 use super::rows::{LooksAt, RowBatch, Rows, hash};
-use super::{Part, Task};
+use super::{Part, Task, r_drop};
 use crate::error::Result;
 use crate::metrics::tags::TagMetrics;
 use crate::metrics::{Metrics, score_row};
@@ -96,6 +96,10 @@ impl Task for Tag {
         let count = labels.len() as f32;
         let labels = int_tensor(&labels, &outputs.device().without_autodiff());
         cross_entropy(outputs, labels) * count
+    }
+
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
+        r_drop::of_classes(first, second)
     }
 
     /// Label and cross-entropy of each word.
