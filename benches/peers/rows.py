@@ -146,14 +146,12 @@ def stsb_rows(place):
         return list(csv.reader(source))
 
 
-def rounded(rows):
-    """Pairs by chance, with the score rounded to a class."""
-    rows = [(one, other, f"score {round(float(score))}") for one, other, score in rows]
+def shuffled(rows):
     random.Random(1).shuffle(rows)
     return rows
 
 
-def finetune_row(about, name, rows_of, columns, usual, bar):
+def finetune_row(about, name, task, rows_of, columns, usual, bar):
     def prepare(place):
         count, rows = place.counts(**usual), rows_of(place)
         wanted = (count.warmup + count.steps + 1) * BATCH
@@ -166,15 +164,15 @@ def finetune_row(about, name, rows_of, columns, usual, bar):
         out = place.work / f"{name}-ours"
         shutil.rmtree(out, ignore_errors=True)
         names = [word for flag, column in zip(("--text", "--pair"), columns) for word in (flag, column)]
-        _, run = place.ours("finetune", place.minilm(), "--task", "classify", "--train", prepared["train"], "--valid",
+        _, run = place.ours("finetune", place.minilm(), "--task", task, "--train", prepared["train"], "--valid",
                             prepared["valid"], "--out", out, *names, "--label", "label", "--epochs", "1", "--batch-size",
                             str(BATCH), "--max-length", str(LONG), "--seed", "1", "--set", "probe_first=false", "--quiet")
         return {**logged_speed(out, place.counts(**usual).warmup), **run}
 
     def peer(sampling):
         return lambda place, prepared: place.peer(
-            "torch_peers.py", "trainer", model=place.minilm(), train=prepared["train"], columns=columns, length=LONG, batch=BATCH,
-            sampling=sampling, scratch=place.work / "trainer", **vars(place.counts(**usual)))
+            "torch_peers.py", "trainer", model=place.minilm(), task=task, train=prepared["train"], columns=columns, length=LONG,
+            batch=BATCH, sampling=sampling, scratch=place.work / "trainer", **vars(place.counts(**usual)))
 
     contenders = {OURS: ours, PADDED: peer("random"), GROUPED: peer("group_by_length")}
     return Row(about, "tokens_per_second", contenders, [Bar(PADDED, bar)], prepare=prepare)
@@ -281,10 +279,10 @@ ROWS = {
         [Bar(DENSE, 6.0), Bar(BY_HAND, 2.5)], prepare=prepare_documents),
     "finetune-20news": finetune_row(
         "Fine-tuning all-MiniLM-L6-v2, 20 labels, texts of at most 256 tokens, batches of 32",
-        "finetune-20news", news_rows, ["text"], {"steps": 20, "warmup": 3}, 2.5),
+        "finetune-20news", "classify", news_rows, ["text"], {"steps": 20, "warmup": 3}, 2.5),
     "finetune-stsb": finetune_row(
-        "The same on short pairs of sentences. Until there is regression, the score of a pair, rounded to 0 … 5, is a class",
-        "finetune-stsb", lambda place: rounded(stsb_rows(place)), ["sentence1", "sentence2"], {"steps": 60, "warmup": 5}, 3.0),
+        "The same on short pairs of sentences, whose score is a number",
+        "finetune-stsb", "regress", lambda place: shuffled(stsb_rows(place)), ["sentence1", "sentence2"], {"steps": 60, "warmup": 5}, 3.0),
     "embed-20news": embed_row("Vectors of newsgroup texts of at most 256 tokens, all-MiniLM-L6-v2", "embed-20news", news_texts, 1.4),
     "embed-stsb": embed_row("Vectors of all sentences of the pairs, all-MiniLM-L6-v2", "embed-stsb", stsb_texts, 2.0),
     "latency-16": Row(

@@ -173,14 +173,17 @@ def documents(given):
 
 
 def labelled(given, tokenizer):
-    """The rows of a table as the Trainer takes them, and how many labels there are."""
+    """The rows of a table as the Trainer takes them, and how many outputs they want: one for numbers."""
     with open(given.train, newline="", encoding="utf-8") as source:
         rows = list(csv.DictReader(source))
     texts = [[row[column] for row in rows] for column in given.columns]
     encoded = tokenizer(*texts, truncation=True, max_length=given.length)
-    names = sorted({row["label"] for row in rows})
     keys = list(encoded.keys())
-    labels = [names.index(row["label"]) for row in rows]
+    if given.task == "regress":
+        names, labels = ["score"], [float(row["label"]) for row in rows]
+    else:
+        names = sorted({row["label"] for row in rows})
+        labels = [names.index(row["label"]) for row in rows]
     data = [{**{k: encoded[k][i] for k in keys}, "labels": label} for i, label in enumerate(labels)]
     return data, len(names)
 
