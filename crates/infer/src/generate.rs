@@ -10,7 +10,7 @@ use crate::batches::{TOKEN_BUDGET, WINDOW, plan};
 use crate::encoder::values;
 use crate::fill::head_name;
 use crate::{Encoder, Error, Result};
-use polyseme_models::{HeadKind, Model};
+use polyseme_models::{Grown, HeadKind, Model};
 use polyseme_tensor::{PackedBatch, Sequence, View, device};
 use polyseme_text::{SourceTarget, Tokenizer};
 
@@ -47,6 +47,8 @@ pub struct Generated {
 struct Beam {
     ids: Vec<u32>,
     log_probability: f64,
+    /// Which beginning of the step before it goes on from.
+    parent: usize,
 }
 
 impl Beam {
@@ -68,10 +70,10 @@ impl Search<'_> {
     /// The beginnings that go on and the texts that end, from the most probable next tokens of each open beam.
     fn advance(&mut self, next: &[Vec<(u32, f64)>], end: u32, options: &GenerateOptions) {
         let mut all: Vec<Beam> = Vec::new();
-        for (beam, next) in self.open.iter().zip(next) {
+        for (parent, (beam, next)) in self.open.iter().zip(next).enumerate() {
             for &(id, log_probability) in next {
                 let ids = beam.ids.iter().copied().chain([id]).collect();
-                all.push(Beam { ids, log_probability: beam.log_probability + log_probability });
+                all.push(Beam { ids, log_probability: beam.log_probability + log_probability, parent });
             }
         }
         // Stable: of equal ones the first.
@@ -122,15 +124,16 @@ pub fn generate(
     for members in plan(&lengths, TOKEN_BUDGET) {
         let begin = |&i: &usize| Search {
             source: &sources[i],
-            open: vec![Beam { ids: Vec::new(), log_probability: 0.0 }],
+            open: vec![Beam { ids: Vec::new(), log_probability: 0.0, parent: 0 }],
             whole: Vec::new(),
         };
         let mut searches: Vec<Search<'_>> = members.iter().map(begin).collect();
+        let mut before = None;
         for _ in 0..options.max_new_tokens {
             if searches.iter().all(|search| search.open.is_empty()) {
                 break;
             }
-            let next = next_tokens(model, tokenizer, mask, &searches, options.beams);
+            let next = next_tokens(model, tokenizer, mask, &searches, &mut before, options.beams);
             let mut rest = next.as_slice();
             for search in &mut searches {
                 let (own, others) = rest.split_at(search.open.len());
@@ -145,12 +148,22 @@ pub fn generate(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The most probable next tokens of all open beams, in order, with their log-probabilities.
+/// What a step leaves for the next one.
+struct Step {
+    grown: Grown,
+    batch: PackedBatch,
+    /// The number of each search's first beginning.
+    firsts: Vec<usize>,
+}
+
+/// The most probable next tokens of all open beams, in order, with their log-probabilities. Only the token that was
+/// chosen last and the mask behind it go through the layers: all before sees what it saw.
 fn next_tokens(
     model: &Model,
     tokenizer: &Tokenizer,
     mask: u32,
     searches: &[Search<'_>],
+    before: &mut Option<Step>,
     beams: usize,
 ) -> Vec<Vec<(u32, f64)>> {
     let open = || searches.iter().flat_map(|search| search.open.iter().map(|beam| (search.source, &beam.ids)));
@@ -165,11 +178,37 @@ fn next_tokens(
     let sequences: Vec<Sequence> = open().map(sequence).collect();
     let views: Vec<View> = open().map(|(source, ids)| View::of_target(source.source, ids.len(), [ids.len()])).collect();
     let batch = PackedBatch::with_views(&sequences, &views);
-    let rows: Vec<usize> = sequences.iter().enumerate().map(|(i, s)| batch.row(i, s.ids.len() - 1)).collect();
-    let logits = model.masked_lm_logits(&batch, &rows); // (beams, vocabulary)
+    let mut from = vec![None; batch.tokens()];
+    let mut grown = Grown::default();
+    if let Some(step) = before.take() {
+        let parents = searches.iter().zip(&step.firsts);
+        let parents = parents.flat_map(|(search, first)| search.open.iter().map(move |beam| first + beam.parent));
+        for (i, parent) in parents.enumerate() {
+            // The last two are new: the token in the old mask's place, and the mask.
+            for t in 0..sequences[i].ids.len() - 2 {
+                from[batch.row(i, t)] = Some(step.batch.row(parent, t));
+            }
+        }
+        grown = step.grown;
+    }
+    let mut rows: Vec<usize> = sequences.iter().enumerate().map(|(i, s)| batch.row(i, s.ids.len() - 1)).collect();
+    let in_order = rows.clone();
+    rows.sort_unstable();
+    let logits = model.masked_lm_logits_grown(&batch, &from, &mut grown, &rows); // (beams, vocabulary)
     let [_, vocabulary] = logits.dims();
+    let mut open = 0;
+    let firsts = searches.iter().map(|search| {
+        open += search.open.len();
+        open - search.open.len()
+    });
+    *before = Some(Step { grown, firsts: firsts.collect(), batch });
     let known = tokenizer.vocab_size().min(vocabulary);
-    values(logits).chunks_exact(vocabulary).map(|row| most_probable(&row[..known], tokenizer, 2 * beams)).collect()
+    let logits = values(logits);
+    let of = |row: &usize| {
+        let place = rows.binary_search(row).expect("asked for");
+        most_probable(&logits[place * vocabulary..][..known], tokenizer, 2 * beams)
+    };
+    in_order.iter().map(of).collect()
 }
 
 /// The first `count` tokens by probability among those that a text may have, and the end.

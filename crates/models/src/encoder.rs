@@ -5,7 +5,12 @@ use crate::families::EncoderNames;
 use crate::layers::Layer;
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
 use polyseme_tensor::ops::{EmbeddingSettings, EmbeddingWeights, embed_norm, layer_norm, linear};
+use polyseme_tensor::packed::row_tensor;
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
+
+/// What each layer but the first was given of sequences that grow. `(tokens, hidden)` each
+#[derive(Debug, Default)]
+pub struct Grown(Vec<Tensor<2>>);
 
 /// Embeddings and layers, as numbers of parameters.
 pub(crate) struct Encoder {
@@ -68,6 +73,44 @@ impl Encoder {
             see(&x);
         }
         x
+    }
+
+    /// The same of sequences that have grown since `grown` was filled: only their new rows go through the layers.
+    /// `from` names the row that each row was then; `None`: it is new. Old rows must see what they saw. The rows
+    /// asked for are new ones.
+    pub fn forward_grown(
+        &self,
+        params: View<'_>,
+        batch: &PackedBatch,
+        config: &EncoderConfig,
+        (from, grown): (&[Option<usize>], &mut Grown),
+        asked: &[usize],
+    ) -> Tensor<2> {
+        let new: Vec<usize> = (0..from.len()).filter(|&row| from[row].is_none()).collect();
+        let mut x = self.embed(params, batch, config, Mode::Eval);
+        let last = self.layers.len() - 1;
+        for (index, layer) in self.layers[..last].iter().enumerate() {
+            let y = layer.forward(x, params, batch, config, Mode::Eval, Some(&new));
+            x = match grown.0.get(index) {
+                None => y,
+                Some(old) => {
+                    // Old rows stand before the new ones.
+                    let mut next = old.dims()[0]..;
+                    let places = from.iter().map(|row| row.unwrap_or_else(|| next.next().expect("without end")));
+                    let places = row_tensor(&places.collect::<Vec<_>>(), &y.device());
+                    Tensor::cat(vec![old.clone(), y], 0).select(0, places)
+                }
+            };
+            match grown.0.get_mut(index) {
+                None => grown.0.push(x.clone()),
+                Some(old) => *old = x.clone(),
+            }
+        }
+        let x = self.layers[last].forward(x, params, batch, config, Mode::Eval, Some(asked));
+        match self.final_norm {
+            Some(norm) => layer_norm(x, params.norm(norm)),
+            None => x,
+        }
     }
 
     /// Embeddings of tokens, positions and segments. `(tokens, hidden)`

@@ -14,6 +14,7 @@ pub mod registry;
 mod save;
 
 pub use config::{Activation, ClassifierPooling, EncoderConfig, Variant};
+pub use encoder::Grown;
 pub use error::{Error, Result};
 pub use lora::LoraSettings;
 pub use model::{HeadKind, Model};

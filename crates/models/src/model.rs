@@ -1,6 +1,6 @@
 //! An encoder with at most one head, opened from a folder or made anew.
 
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
@@ -402,6 +402,22 @@ impl Model {
     /// Logits of some rows. `(rows, vocabulary)` Panics without an MLM head.
     pub fn masked_lm_logits(&self, batch: &PackedBatch, rows: &[usize]) -> Tensor<2> {
         let (x, params) = self.rows(batch, rows, Mode::Eval);
+        self.masked_lm_head().logits(x, params)
+    }
+
+    /// Logits of some rows of sequences that have grown, by what was computed before they had: only new rows go
+    /// through the layers. `from` names the row of the batch before that each row was; `None`: it is new. Rows that
+    /// were there must see what they saw then, and the rows asked for be new ones, ascending.
+    /// `(rows, vocabulary)` Panics without an MLM head.
+    pub fn masked_lm_logits_grown(
+        &self,
+        batch: &PackedBatch,
+        from: &[Option<usize>],
+        grown: &mut Grown,
+        rows: &[usize],
+    ) -> Tensor<2> {
+        let params = self.params.view(Mode::Eval);
+        let x = self.parts.encoder.forward_grown(params, batch, &self.config, (from, grown), rows);
         self.masked_lm_head().logits(x, params)
     }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{caller_rows, cpu, pick, sequences, three_labels, tiny_model, tiny_of};
-use polyseme_models::{EncoderConfig, Family, HeadKind, Model, ParamGroup};
+use polyseme_models::{EncoderConfig, Family, Grown, HeadKind, Model, ParamGroup};
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
@@ -54,7 +54,31 @@ fn a_mask_says_the_same_whether_the_rest_of_the_target_is_there_or_not() {
         let sequences: Vec<Sequence> = (0..=known).map(|t| sequence(source + t, 1)).collect();
         let views: Vec<View> = (0..=known).map(|t| View::of_target(source, t, [t])).collect();
         let rows: Vec<(usize, usize)> = (0..=known).map(|t| (t, source + t)).collect();
-        assert_close(model.family().model_type(), &together, &logits(&sequences, &views, &rows), Level::Rounding);
+        let alone = logits(&sequences, &views, &rows);
+        assert_close(model.family().model_type(), &together, &alone, Level::Rounding);
+
+        // Token by token, two sequences of different lengths beside each other: only what is new is computed.
+        let (mut grown, mut before, mut said) = (Grown::default(), None::<PackedBatch>, Vec::new());
+        for t in 0..=known {
+            let other = Sequence { ids: vec![5; 3 + t], type_ids: vec![0; 3 + t] };
+            let both = [sequences[t].clone(), other];
+            let batch = PackedBatch::with_views(&both, &[views[t].clone(), View::of_target(2, t, [t])]);
+            let mut from = vec![None; batch.tokens()];
+            for (i, sequence) in both.iter().enumerate() {
+                for token in 0..sequence.ids.len() - 2 {
+                    from[batch.row(i, token)] = before.as_ref().map(|before| before.row(i, token));
+                }
+            }
+            let mut rows: Vec<usize> = (0..2).map(|i| batch.row(i, both[i].ids.len() - 1)).collect();
+            let first = rows[0];
+            rows.sort_unstable();
+            let found = values(&model.masked_lm_logits_grown(&batch, &from, &mut grown, &rows));
+            let width = found.len() / 2;
+            let place = rows.iter().position(|&row| row == first).unwrap();
+            said.extend_from_slice(&found[place * width..(place + 1) * width]);
+            before = Some(batch);
+        }
+        assert_close(model.family().model_type(), &said, &alone, Level::Rounding);
     }
 }
 
