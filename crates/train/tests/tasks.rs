@@ -72,6 +72,7 @@ fn measured(settings: &FinetuneSettings) -> Metrics {
         label_separator: settings.label_separator.clone(),
         max_length: Some(settings.max_length),
         stride: settings.stride,
+        analyse: false,
     };
     let file = settings.valid.as_ref().unwrap();
     evaluate(&encoder, file, &how, &mut |_, _| (), &Stop::default()).unwrap().unwrap().metrics

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 const EVAL_HELP: &str = "\
 Examples:
   polyseme eval classifier --data test.csv
-  polyseme eval classifier --data test.jsonl --text body --label topic --json";
+  polyseme eval classifier --data test.jsonl --text body --label topic --json
+  polyseme eval tagger --data test.conll --report errors.html";
 
 /// Words of `polyseme eval`.
 #[derive(Clone, Debug, Args)]
@@ -36,6 +37,9 @@ pub struct EvalArgs {
     /// Longest input in tokens; longer ones are cut, or read in windows by taggers and readers
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
+    /// Page to write: calibration, precision and recall, the worst errors with their texts
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 const PREDICT_HELP: &str = "\

@@ -5,6 +5,7 @@ use crate::commands::{Context, Interrupted};
 use crate::render::confusion::confusion;
 use crate::render::numbers::group;
 use crate::render::table::table;
+use crate::report;
 use polyseme_train::evaluate::{EvaluateSettings, Evaluation, evaluate};
 use polyseme_train::finetune::data::Columns;
 use polyseme_train::metrics::{ClassScores, ClassifyMetrics, Metrics, metrics_of};
@@ -23,6 +24,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         label_separator: args.label_separator.clone().unwrap_or(usual.label_separator),
         max_length: args.max_length,
         stride: usual.stride,
+        analyse: args.report.is_some(),
     };
     let mut progress = context.progress();
     progress.begin("evaluate");
@@ -31,7 +33,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         return Err(Interrupted.into());
     };
     progress.finish();
-    let Evaluation { task, metrics, truncated } = found;
+    let page = args.report.as_ref().map(|_| report::evaluation(&args.model, &args.data, &found, &context.made()));
+    let Evaluation { task, metrics, truncated, .. } = found;
     if truncated > 0 {
         context.note(&format!("{} texts were longer than the longest input and were cut", group(truncated as u64)));
     }
@@ -63,7 +66,11 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         Metrics::Answer(_) => String::new(),
         Metrics::Retrieval(m) => format!("\neach among {} candidates\n", group(m.candidates)),
     };
-    context.result(&json, &text)
+    context.result(&json, &text)?;
+    if let (Some(path), Some(page)) = (&args.report, page) {
+        context.note(&format!("report: {}", report::write(path, &page)?.display()));
+    }
+    Ok(())
 }
 
 fn of_classes(m: &ClassifyMetrics) -> String {

@@ -305,7 +305,7 @@ fn pretrain_page() {
 
 #[test]
 fn finetune_page() {
-    let page = finetune(&rows(300), &finetune_settings(), &finetune_outcome(), &made());
+    let page = finetune(&rows(300), &finetune_settings(), &finetune_outcome(), None, &made());
     check(&page);
     show("finetune.html", &page);
     assert_eq!(page.matches("class=\"dot").count(), 5);
@@ -328,7 +328,7 @@ fn finetune_page_of_numbers() {
         let measured = row.valid.remove("accuracy");
         row.valid.extend(measured.map(|value| ("spearman".to_owned(), value)));
     }
-    let page = finetune(&rows, &settings, &outcome, &made());
+    let page = finetune(&rows, &settings, &outcome, None, &made());
     check(&page);
     show("finetune-numbers.html", &page);
     for needed in ["A number for each text", "Spearman", "RMSE", "correlation", "always giving their mean", "4 (kept)"]
@@ -355,7 +355,7 @@ fn tour_page() {
 fn texts_stay_texts() {
     let pages = [
         pretrain(&rows(3), &pretrain_settings(), &pretrain_outcome(), &made()),
-        finetune(&rows(3), &finetune_settings(), &finetune_outcome(), &made()),
+        finetune(&rows(3), &finetune_settings(), &finetune_outcome(), None, &made()),
         tour(&rows(3), &tour_outcome(), &made()),
     ];
     for page in pages {
@@ -377,13 +377,13 @@ fn empty_one_row_and_broken_numbers() {
         let page = pretrain(&log, &pretrain_settings(), &outcome, &made());
         check(&page);
         show(&format!("pretrain-{name}.html"), &page);
-        check(&finetune(&log, &finetune_settings(), &finetune_outcome(), &made()));
+        check(&finetune(&log, &finetune_settings(), &finetune_outcome(), None, &made()));
     }
     (outcome.valid_loss, outcome.unigram_entropy, outcome.valid_accuracy) = (f64::NAN, f64::NAN, f64::NAN);
     check(&pretrain(&rows(2), &pretrain_settings(), &outcome, &made()));
     let mut nothing = finetune_outcome();
     nothing.results.clear();
-    check(&finetune(&[], &finetune_settings(), &nothing, &made()));
+    check(&finetune(&[], &finetune_settings(), &nothing, None, &made()));
 }
 
 #[test]

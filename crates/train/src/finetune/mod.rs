@@ -6,7 +6,9 @@ mod head;
 pub mod read;
 mod seed;
 pub mod settings;
+mod shown;
 
+use crate::analysis;
 use crate::error::{Error, Result};
 pub use crate::metrics::metrics_of;
 use crate::observer::{Event, Observer, Stop};
@@ -247,6 +249,9 @@ fn publish(shared: &Shared, folder: &mut RunFolder, outcome: &FinetuneOutcome) -
     }
     shared.tokenizer.save(out)?;
     write_modules(shared, out)?;
+    if chosen.join(analysis::FILE).exists() {
+        copy(&chosen.join(analysis::FILE), &folder.path().join(analysis::FILE))?;
+    }
     let rows = RunFolder::resume(&chosen)?.rows()?;
     folder.truncate_log(0)?;
     rows.iter().try_for_each(|row| folder.log(row))?;

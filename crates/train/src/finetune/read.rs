@@ -2,6 +2,7 @@
 
 use super::data::{Columns, LabelRule, Labelled, a_tenth, shortened};
 use super::settings::FinetuneSettings;
+use super::shown;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::tasks::regress::{Regress, Scale};
@@ -34,12 +35,13 @@ pub struct Reading<'a> {
 impl Reading<'_> {
     /// Rows of a table with what is true of each.
     fn part<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
-        Ok(Part { rows: rows.encode(self.tokenizer, self.longest)?, targets })
+        Ok(Part { rows: rows.encode(self.tokenizer, self.longest)?, targets, shown: Vec::new() })
     }
 
     /// Pairs of texts that are encoded apart.
     fn apart<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
-        Ok(Part { rows: rows.encode_apart(self.tokenizer, self.longest, self.vectors.clone())?, targets })
+        let rows = rows.encode_apart(self.tokenizer, self.longest, self.vectors.clone())?;
+        Ok(Part { rows, targets, shown: Vec::new() })
     }
 
     fn table(&self, file: &Path, columns: &Columns, rule: LabelRule) -> Result<Labelled> {
@@ -93,21 +95,24 @@ impl Reading<'_> {
             HeadKind::Classify(labels) => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
                 let part = self.part(&rows, rows.numbers(&labels)?)?;
-                Box::new(Classify::new(labels, Part::none(), part))
+                Box::new(Classify::new(labels, Part::none(), part.showing(shown::rows(&rows))))
             }
             HeadKind::MultiLabel(labels) => {
                 let rows = self.table(file, self.columns, LabelRule::Maybe)?;
                 let part = self.part(&rows, rows.several_of(&labels, self.label_separator)?)?;
                 let thresholds = model.thresholds().map_or(vec![0.5; labels.len()], <[f64]>::to_vec);
+                let part = part.showing(shown::rows(&rows));
                 Box::new(Multilabel::new(labels, Part::none(), part).with_thresholds(thresholds))
             }
             HeadKind::Regress => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
-                Box::new(Regress::new(Scale::NONE, Part::none(), self.part(&rows, rows.measured()?)?))
+                let part = self.part(&rows, rows.measured()?)?.showing(shown::rows(&rows));
+                Box::new(Regress::new(Scale::NONE, Part::none(), part))
             }
             HeadKind::Tag(labels) => {
                 let rows = self.tagged(file)?;
                 let (part, truth) = self.tagged_part(&rows, &labels)?;
+                let part = part.showing(shown::sentences(rows));
                 Box::new(tag::Tag::new(labels, Part::none(), part, truth))
             }
             HeadKind::Answer => {
@@ -119,7 +124,7 @@ impl Reading<'_> {
             HeadKind::Choice => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
                 enough_choices(&rows.columns)?;
-                let part = self.part(&rows, rows.chosen()?)?;
+                let part = self.part(&rows, rows.chosen()?)?.showing(shown::rows(&rows));
                 Box::new(Choose::new(rows.columns.choices.clone(), Part::none(), part))
             }
             HeadKind::None if self.columns.pair.is_some() => {
@@ -128,12 +133,12 @@ impl Reading<'_> {
                     true => {
                         let rows = Labelled::new(&table, self.columns, LabelRule::Always)?;
                         let scores = rows.measured()?;
-                        let part = self.apart(&rows, scores.clone())?;
+                        let part = self.apart(&rows, scores.clone())?.showing(shown::rows(&rows));
                         Box::new(Similarity::new(&scores, Part::none(), part))
                     }
                     false => {
                         let rows = Labelled::new(&table, self.columns, LabelRule::Never)?;
-                        let part = self.apart(&rows, vec![(); rows.rows.len()])?;
+                        let part = self.apart(&rows, vec![(); rows.rows.len()])?.showing(shown::rows(&rows));
                         Box::new(Retrieval::new(Part::none(), part))
                     }
                 }
@@ -165,6 +170,7 @@ impl Reading<'_> {
             task => {
                 let (train, valid) = self.tables(settings, stream, observer)?;
                 observer.event(Event::Stage("encode"));
+                let shown = shown::rows(&valid);
                 match task {
                     "multilabel" => {
                         let of = |rows: &Labelled| rows.several(self.label_separator).into_iter().flatten();
@@ -178,7 +184,7 @@ impl Reading<'_> {
                         some_label(found.len(), &train)?;
                         let labels = like_known(found.into_iter().collect())?;
                         let part = |rows: &Labelled| self.part(rows, rows.several_of(&labels, self.label_separator)?);
-                        let (train, valid) = (part(&train)?, part(&valid)?);
+                        let (train, valid) = (part(&train)?, part(&valid)?.showing(shown));
                         Box::new(Multilabel::new(labels, train, valid))
                     }
                     "regress" => {
@@ -187,26 +193,27 @@ impl Reading<'_> {
                             return Err(train.one_class(&train.rows[0].label));
                         }
                         let scale = Scale::of(&numbers);
-                        let valid = self.part(&valid, valid.measured()?)?;
+                        let valid = self.part(&valid, valid.measured()?)?.showing(shown);
                         Box::new(Regress::new(scale, self.part(&train, numbers)?, valid))
                     }
                     "similarity" => {
                         let scores = train.measured()?;
-                        let valid = self.apart(&valid, valid.measured()?)?;
+                        let valid = self.apart(&valid, valid.measured()?)?.showing(shown);
                         Box::new(Similarity::new(&scores, self.apart(&train, scores.clone())?, valid))
                     }
                     "retrieval" => {
                         let part = |rows: &Labelled| self.apart(rows, vec![(); rows.rows.len()]);
-                        Box::new(Retrieval::new(part(&train)?, part(&valid)?))
+                        Box::new(Retrieval::new(part(&train)?, part(&valid)?.showing(shown)))
                     }
                     "choice" => {
                         let part = |rows: &Labelled| self.part(rows, rows.chosen()?);
-                        Box::new(Choose::new(train.columns.choices.clone(), part(&train)?, part(&valid)?))
+                        let (names, valid) = (train.columns.choices.clone(), part(&valid)?.showing(shown));
+                        Box::new(Choose::new(names, part(&train)?, valid))
                     }
                     _ => {
                         let labels = like_known(train.label_set()?)?;
                         let part = |rows: &Labelled| self.part(rows, rows.numbers(&labels)?);
-                        let (train, valid) = (part(&train)?, part(&valid)?);
+                        let (train, valid) = (part(&train)?, part(&valid)?.showing(shown));
                         let task = Classify::new(labels, train, valid).smoothed(settings.label_smoothing);
                         Box::new(if settings.class_weights == "balanced" { task.balanced() } else { task })
                     }
@@ -300,6 +307,7 @@ impl Reading<'_> {
         observer.event(Event::Stage("encode"));
         let (of_train, _) = self.tagged_part(&train, &labels)?;
         let (of_valid, truth) = self.tagged_part(&valid, &labels)?;
+        let of_valid = of_valid.showing(shown::sentences(valid));
         Ok(Box::new(tag::Tag::new(labels, of_train, of_valid, truth)))
     }
 

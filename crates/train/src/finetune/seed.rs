@@ -2,6 +2,7 @@
 
 use super::head::Probe;
 use super::{SeedResult, Shared, write_json};
+use crate::analysis;
 use crate::error::{Error, Result};
 use crate::metrics::is_error;
 use crate::observer::{Event, Observer, Stop};
@@ -111,7 +112,9 @@ pub(super) fn run(
     }
     let best = training.state.best.as_ref().expect("every run validates at its end").step;
     model.load_tensors(&TensorFile::open(&best_path(&folder, best))?)?;
-    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.finish(&mut model) };
+    let (valid, analysis) = objective.finish(&mut model);
+    analysis.write(&out.join(analysis::FILE))?;
+    let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid };
     match settings.lora.rank {
         0 => model.save(out)?,
         _ => model.save_adapter(&settings.lora, out, &settings.model)?,
