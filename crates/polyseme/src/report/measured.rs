@@ -58,7 +58,10 @@ pub fn sentence(task: &str, metrics: &Metrics, rows: &str) -> String {
             percent(m.precision)
         ),
         Metrics::Answer(m) => {
-            format!("{} of its answers to the {rows} questions are the wanted ones to the letter.", percent(m.exact_match))
+            format!(
+                "{} of its answers to the {rows} questions are the wanted ones to the letter.",
+                percent(m.exact_match)
+            )
         }
     }
 }

@@ -11,10 +11,10 @@ use polyseme_train::pretrain::{
 };
 use polyseme_train::schedule::Schedule;
 
-const EVIL: &str = "</script><script>alert('x')</script>\"&<b>";
+pub(super) const EVIL: &str = "</script><script>alert('x')</script>\"&<b>";
 
 /// Walks all tags: each that opens closes, in order; attribute values are quoted; no script.
-fn check(page: &str) {
+pub(super) fn check(page: &str) {
     const VOID: [&str; 3] = ["meta", "!doctype", "br"];
     let style_end = page.find("</style>").expect("a style");
     let body = &page[style_end..];
@@ -46,7 +46,7 @@ fn check(page: &str) {
     }
 }
 
-fn made() -> Made {
+pub(super) fn made() -> Made {
     Made { command: format!("polyseme pretrain {EVIL}"), threads: 2, device: "cpu".into() }
 }
 
@@ -174,7 +174,7 @@ fn metrics(classes: usize) -> ClassifyMetrics {
     ClassifyMetrics::new(&labels, &truth, &predicted, 1.3)
 }
 
-fn finetune_settings() -> FinetuneSettings {
+pub(super) fn finetune_settings() -> FinetuneSettings {
     FinetuneSettings {
         model: format!("encoder{EVIL}").into(),
         from_scratch: false,
@@ -207,7 +207,7 @@ fn finetune_settings() -> FinetuneSettings {
     }
 }
 
-fn finetune_outcome() -> FinetuneOutcome {
+pub(super) fn finetune_outcome() -> FinetuneOutcome {
     let results = (1..=5)
         .map(|seed| {
             let mut valid = metrics(20);
@@ -287,7 +287,7 @@ fn tour_outcome() -> TourOutcome {
 }
 
 /// Writes a page where `POLYSEME_SHOW_REPORTS` points to, for one's own eyes.
-fn show(name: &str, page: &str) {
+pub(super) fn show(name: &str, page: &str) {
     if let Some(folder) = std::env::var_os("POLYSEME_SHOW_REPORTS") {
         std::fs::write(PathBuf::from(folder).join(name), page).expect("the folder can be written");
     }

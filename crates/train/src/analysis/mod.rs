@@ -68,7 +68,7 @@ pub enum What {
     Labels { texts: Vec<String>, labels: Vec<JudgedLabel> },
     /// A number. `wanted` is what should have been said: the true one, or what a score is as a cosine.
     Number { texts: Vec<String>, truth: f32, said: f32, wanted: f32 },
-    /// Labels of words.
+    /// Labels of words: how many entities or words are wrong, and how many right.
     Tags { passage: Vec<Piece>, wrong: u64, right: u64 },
     /// An answer; empty for none.
     Answer { question: String, passage: Vec<Piece>, answers: Vec<String>, said: String, f1: f64 },
@@ -148,8 +148,9 @@ impl Analysis {
 impl Scatter {
     /// Of true numbers and what was said of them.
     pub fn new(truth: &[f32], said: &[f32], wanted: [f32; 2]) -> Self {
-        let every = truth.len().div_ceil(POINTS).max(1);
-        let points = truth.iter().zip(said).step_by(every).map(|(&t, &s)| [t, s]).collect();
+        let count = truth.len().min(POINTS);
+        let row = |i: usize| i * truth.len() / count;
+        let points = (0..count).map(row).map(|row| [truth[row], said[row]]).collect();
         Self { points, wanted }
     }
 }

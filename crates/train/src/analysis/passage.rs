@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Characters of a text without marks.
-const BEGIN: usize = 700;
+const BEGIN: usize = 500;
 /// A passage with no more characters is shown whole.
 const WHOLE: usize = 900;
 /// Characters kept beside a mark.

@@ -2,7 +2,7 @@
 
 use super::rows::{LooksAt, RowBatch, Rows, hash};
 use super::{Part, Task};
-use crate::analysis::{Analysis, Marked, Mistake, What, WORST, begin, marked, rounded};
+use crate::analysis::{Analysis, Marked, Mistake, WORST, What, begin, marked, rounded};
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::metrics::spans::{SpanMetrics, score_answer};

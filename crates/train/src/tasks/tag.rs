@@ -78,8 +78,11 @@ fn told(words: &[String], truth: &[TaggedSpan], said: &[TaggedSpan], entities: b
         Marked { bytes, label: span.label.to_owned() }
     };
     let marks = |spans: &[TaggedSpan]| spans.iter().map(mark).collect::<Vec<_>>();
-    let right = said.iter().filter(|span| truth.contains(span)).count();
-    let wrong = if entities { truth.len() + said.len() - 2 * right } else { truth.len() };
+    let same = said.iter().filter(|span| truth.contains(span)).count();
+    let (wrong, right) = match entities {
+        true => (truth.len() + said.len() - 2 * same, same),
+        false => (truth.len(), words.len() - truth.len()),
+    };
     let passage = marked(&text, &marks(truth), &marks(said), true);
     What::Tags { passage, wrong: wrong as u64, right: right as u64 }
 }

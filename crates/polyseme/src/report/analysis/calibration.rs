@@ -32,12 +32,7 @@ fn row(number: usize, found: &Calibration) -> Vec<Cell> {
     let (bin, width) = (found.bins[number], 1.0 / found.bins.len() as f64);
     let share = |v: f64| Cell::Number(if bin.count > 0 { percent(v) } else { String::new() });
     let (from, to) = (percent(number as f64 * width), percent((number + 1) as f64 * width));
-    vec![
-        Cell::Text(format!("{from} to {to}")),
-        Cell::Number(grouped(bin.count)),
-        share(bin.said),
-        share(bin.came_true),
-    ]
+    vec![Cell::Text(format!("{from} to {to}")), Cell::Number(grouped(bin.count)), share(bin.said), share(bin.came_true)]
 }
 
 fn drawing(found: &Calibration) -> String {
@@ -45,7 +40,8 @@ fn drawing(found: &Calibration) -> String {
     let filled: Vec<&Bin> = found.bins.iter().filter(|b| b.count > 0 && plot.has(b.said, b.came_true)).collect();
     let mut label = format!("Calibration. Expected error {}.", percent(found.ece));
     for bin in filled.iter().rev().take(3) {
-        let _ = write!(label, " Of {} said with {} came true {}.", bin.count, percent(bin.said), percent(bin.came_true));
+        let _ =
+            write!(label, " Of {} said with {} came true {}.", bin.count, percent(bin.said), percent(bin.came_true));
     }
     let mut out = plot.open(&label);
     plot.axes(&TICKS, &TICKS, "share that came true", &mut out);

@@ -4,6 +4,8 @@ mod calibration;
 mod plot;
 mod precision;
 mod scatter;
+#[cfg(test)]
+mod tests;
 mod worst;
 
 use super::html::{Page, escape};

@@ -10,7 +10,8 @@ const TICKS: [f64; 3] = [0.0, 0.5, 1.0];
 
 pub fn section(page: &mut Page, found: &PrecisionRecalls, rows: u64) {
     let drawn: Vec<&PrecisionRecall> = found.labels.iter().filter(|curve| !curve.points.is_empty()).collect();
-    let mut text = format!("Average precision is the area under a curve; its mean over labels is {:.3}", found.macro_average);
+    let mut text =
+        format!("Average precision (AP) is the area under a curve; its mean over labels is {:.3}", found.macro_average);
     if let Some(micro) = &found.micro {
         let _ = write!(text, ", and of all pairs of row and label taken together {:.3}", micro.average_precision);
     }
@@ -89,6 +90,7 @@ fn small(curve: &PrecisionRecall, rows: u64) -> String {
         );
     }
     out.push_str("</svg>");
-    let caption = format!("<b>{}</b> {average}, {} rows", escape(&curve.label), grouped(curve.support));
+    let (name, rows) = (escape(&curve.label), grouped(curve.support));
+    let caption = format!("<b>{name}</b> AP {:.3} · {rows} rows", curve.average_precision);
     format!("<figure><figcaption>{caption}</figcaption>{out}</figure>\n")
 }

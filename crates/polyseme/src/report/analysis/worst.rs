@@ -13,35 +13,19 @@ const LABEL: usize = 80;
 pub fn section(page: &mut Page, analysis: &Analysis, rows: &str) {
     let (shown, all) = (analysis.worst.len() as u64, grouped(analysis.rows));
     let kind = analysis.worst.first().map(|m| &m.what);
-    let noun = match kind {
-        Some(What::Tags { .. }) => "sentences",
-        Some(What::Answer { .. }) => "questions",
-        Some(What::Partner { .. } | What::Number { .. }) => "pairs",
-        _ => "rows",
-    };
-    let noun = match kind {
-        Some(What::Number { texts, .. }) if texts.len() < 2 => "rows",
-        _ => noun,
-    };
-    if shown == 0 {
+    let Some(what) = kind else {
         if analysis.wrong == Some(0) {
             page.section("The worst errors", "", &format!("<p class=\"none\">All {all} {rows} rows are right.</p>\n"));
         }
         return;
-    }
-    let order = match kind {
-        Some(What::Answer { .. }) => "those that share fewest words with a right answer",
-        Some(What::Partner { .. }) => "those whose partner comes last",
-        Some(What::Number { .. }) => "those that are farthest off",
-        _ => "those with the greatest loss",
     };
-    let text = match analysis.wrong {
-        Some(wrong) if wrong > shown => {
-            format!("{} of {all} {rows} {noun} are not wholly right. These are {shown} of them: {order}.", grouped(wrong))
-        }
-        Some(wrong) => format!("{} of {all} {rows} {noun} are not wholly right.", grouped(wrong)),
-        None => format!("{shown} of {all} {rows} {noun}: {order}."),
-    };
+    let (noun, wrongly, order) = of_kind(what);
+    let text =
+        match analysis.wrong.map(|wrong| (wrong, format!("{wrongly}: {} of {all} {rows} {noun}", grouped(wrong)))) {
+            Some((wrong, text)) if wrong > shown => format!("{text}. Here are {shown} of them, {order} first."),
+            Some((_, text)) => format!("{text}, {order} first."),
+            None => format!("{shown} of {all} {rows} {noun}, {order} first."),
+        };
     let list = |part: &[Mistake], first: usize| {
         let items: String = part.iter().map(mistake).collect();
         format!("<ol class=\"worst\" start=\"{first}\">\n{items}</ol>\n")
@@ -54,6 +38,23 @@ pub fn section(page: &mut Page, analysis: &Analysis, rows: &str) {
     page.section("The worst errors", &text, &markup);
 }
 
+/// What rows are, how they are wrong, and which of them come first.
+fn of_kind(what: &What) -> (&'static str, &'static str, &'static str) {
+    match what {
+        What::Label { .. } => ("rows", "Wrong", "those with the greatest loss"),
+        What::Labels { .. } => ("rows", "Not all labels right", "those with the greatest loss"),
+        What::Number { texts, .. } => {
+            (if texts.len() > 1 { "pairs" } else { "rows" }, "Wrong", "those that are farthest off")
+        }
+        What::Tags { .. } => ("sentences", "Not wholly right", "those with the greatest loss"),
+        What::Answer { .. } => {
+            ("questions", "Not right to the letter", "those that share fewest words with a right answer")
+        }
+        What::Choice { .. } => ("rows", "Wrong", "those with the greatest loss"),
+        What::Partner { .. } => ("pairs", "Another text came before the partner", "those whose partner comes last"),
+    }
+}
+
 /// What the marks in a passage mean.
 fn legend(kind: Option<&What>) -> String {
     match kind {
@@ -62,10 +63,12 @@ fn legend(kind: Option<&What>) -> String {
              <mark class=\"spurious\">found wrongly<small>said kind</small></mark> \
              <mark class=\"differs\">of another kind or extent<small>is kind, said kind</small></mark></p>\n"
             .to_owned(),
-        Some(What::Answer { .. }) => "<p class=\"legend\"><mark class=\"missed\">a right answer<small>right</small></mark> \
+        Some(What::Answer { .. }) => {
+            "<p class=\"legend\"><mark class=\"missed\">a right answer<small>right</small></mark> \
              <mark class=\"spurious\">what was said<small>said</small></mark> \
              <mark class=\"right\">what both share<small>both</small></mark></p>\n"
-            .to_owned(),
+                .to_owned()
+        }
         _ => String::new(),
     }
 }
@@ -86,11 +89,17 @@ fn mistake(found: &Mistake) -> String {
         }
         What::Answer { question, passage, answers, said, .. } => answer(question, passage, answers, said),
         What::Choice { text, choices, truth, said } => {
-            let mut out = quotes(std::slice::from_ref(text)) + "<ul class=\"choices\">";
+            let mut out = asked(text) + "<ul class=\"choices\">";
             for (i, choice) in choices.iter().enumerate() {
                 let what = [("is right", i == *truth), ("said", i == *said)];
                 let what: Vec<&str> = what.iter().filter(|w| w.1).map(|w| w.0).collect();
-                let class = if i == *truth { "is" } else if i == *said { "said" } else { "" };
+                let class = if i == *truth {
+                    "is"
+                } else if i == *said {
+                    "said"
+                } else {
+                    ""
+                };
                 let _ = write!(
                     out,
                     "<li class=\"{class}\"><b>{}</b> <i>{} {}</i> <span dir=\"auto\">{}</span></li>",
@@ -107,7 +116,7 @@ fn mistake(found: &Mistake) -> String {
                 let note = format!("rank {}, cosine {:.3}", grouped(found.rank), found.cosine);
                 line(&[verdict(what, "", name, &note)]) + &quotes(std::slice::from_ref(&found.text))
             };
-            quotes(std::slice::from_ref(text)) + &of("is", "its partner", partner) + &of("said", "came first", first)
+            asked(text) + &of("is", "its partner", partner) + &of("said", "came first", first)
         }
     };
     head + "</li>\n"
@@ -145,6 +154,11 @@ fn number(truth: f32, said: f32, wanted: f32) -> String {
     line(&[of("is", truth, &is), of("said", said, &note)])
 }
 
+/// What a model was asked.
+fn asked(text: &str) -> String {
+    format!("<p class=\"asked\" dir=\"auto\">{}</p>\n", escape(text))
+}
+
 fn answer(question: &str, passage: &[Piece], answers: &[String], said: &str) -> String {
     let of = |class: &str, text: &str| verdict(class, class, if text.is_empty() { "no answer" } else { text }, "");
     let mark = |piece: &Piece| match (&piece.truth, &piece.said) {
@@ -153,9 +167,7 @@ fn answer(question: &str, passage: &[Piece], answers: &[String], said: &str) -> 
         (None, Some(_)) => Some(("spurious", "said".to_owned())),
         (None, None) => None,
     };
-    format!("<p class=\"asked\" dir=\"auto\">{}</p>\n", escape(question))
-        + &line(&[of("is", &answers.join(" · ")), of("said", said)])
-        + &quoted(passage, &mark)
+    asked(question) + &line(&[of("is", &answers.join(" · ")), of("said", said)]) + &quoted(passage, &mark)
 }
 
 /// How a piece of a sentence is marked, and in which words.
@@ -171,7 +183,7 @@ fn tag_mark(piece: &Piece) -> Option<(&'static str, String)> {
 }
 
 fn quoted(passage: &[Piece], mark: &dyn Fn(&Piece) -> Option<(&'static str, String)>) -> String {
-    let mut out = "<blockquote dir=\"auto\">".to_owned();
+    let mut out = "<blockquote class=\"marked\" dir=\"auto\">".to_owned();
     for piece in passage {
         let text = escape(&piece.text);
         let _ = match mark(piece) {
