@@ -134,8 +134,8 @@ fn words_and_answers() {
         })
     };
     for (task, tag) in [
-        ("names", &(|w| ["O", "B-X", "I-X", "B-Y"][w % 4]) as &dyn Fn(usize) -> &'static str),
-        ("parts", &|w| ["DET", "NOUN"][w % 2]),
+        ("names", &(|w: usize| ["O", "B-X", "I-X", "B-Y"][w % 4]) as &dyn Fn(usize) -> &'static str),
+        ("parts", &|w: usize| ["DET", "NOUN"][w % 2]),
     ] {
         let content = tagged(tag);
         let (found, metrics) = analysed(&model, "tag", &format!("{task}.conll"), &content);

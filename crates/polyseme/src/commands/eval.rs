@@ -5,14 +5,19 @@ use crate::commands::{Context, Interrupted};
 use crate::render::confusion::confusion;
 use crate::render::numbers::group;
 use crate::render::table::table;
-use crate::report;
+use crate::report::evaluation as evaluation_page;
+use polyseme_formats::Error;
+use polyseme_formats::atomic::Pending;
 use polyseme_train::evaluate::{EvaluateSettings, Evaluation, evaluate};
 use polyseme_train::finetune::data::Columns;
 use polyseme_train::metrics::{ClassScores, ClassifyMetrics, Metrics, metrics_of};
+use std::io::Write;
 
 /// Evaluates and shows the metrics.
 pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
+    // Before the work, so that a path where nothing can be written costs none.
+    let report = args.report.as_deref().map(Pending::create).transpose()?;
     let usual = EvaluateSettings::default();
     let settings = EvaluateSettings {
         columns: Columns {
@@ -33,7 +38,13 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         return Err(Interrupted.into());
     };
     progress.finish();
-    let page = args.report.as_ref().map(|_| report::evaluation(&args.model, &args.data, &found, &context.made()));
+    if let Some(mut file) = report {
+        let (page, path) = (evaluation_page(&args.model, &args.data, &found, &context.made()), file.path().to_owned());
+        let written = file.file_mut().write_all(page.as_bytes());
+        written.map_err(|source| Error::Io { action: "write", path: path.clone(), source })?;
+        file.commit()?;
+        context.note(&format!("report: {}", path.display()));
+    }
     let Evaluation { task, metrics, truncated, .. } = found;
     if truncated > 0 {
         context.note(&format!("{} texts were longer than the longest input and were cut", group(truncated as u64)));
@@ -66,11 +77,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         Metrics::Answer(_) => String::new(),
         Metrics::Retrieval(m) => format!("\neach among {} candidates\n", group(m.candidates)),
     };
-    context.result(&json, &text)?;
-    if let (Some(path), Some(page)) = (&args.report, page) {
-        context.note(&format!("report: {}", report::write(path, &page)?.display()));
-    }
-    Ok(())
+    context.result(&json, &text)
 }
 
 fn of_classes(m: &ClassifyMetrics) -> String {

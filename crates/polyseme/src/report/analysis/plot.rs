@@ -76,8 +76,11 @@ impl Plot {
         );
     }
 
-    /// A dashed line from one point to another.
+    /// A dashed line from one point to another, if both can be drawn.
     pub fn level(&self, from: (f64, f64), to: (f64, f64), what: &str, out: &mut String) {
+        if !self.has(from.0, from.1) || !self.has(to.0, to.1) {
+            return;
+        }
         let _ = writeln!(
             out,
             "<line class=\"level\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"><title>{}</title></line>",

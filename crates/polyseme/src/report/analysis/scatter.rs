@@ -62,7 +62,8 @@ fn drawing(found: &Scatter, analysis: &Analysis, [x_name, y_name]: [&str; 2]) ->
     let (x_ticks, y_ticks) = (ticks(x.0, x.1, 5), ticks(y.0, y.1, 5));
     plot.axes(&x_ticks, &y_ticks, y_name, &mut out);
     plot.x_numbers(&x_ticks, x_name, 408.0, &mut out);
-    plot.level((x.0, wanted(x.0).clamp(y.0, y.1)), (x.1, wanted(x.1).clamp(y.0, y.1)), "as it should be", &mut out);
+    let (least, most) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), p| (low.min(p.0), high.max(p.0)));
+    plot.level((least, wanted(least)), (most, wanted(most)), "as it should be", &mut out);
     for (a, b) in points {
         let _ = write!(out, "<circle class=\"point\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"/>", plot.px(a), plot.py(b));
     }
