@@ -101,11 +101,11 @@ pub fn scores(page: &mut Page, metrics: &Metrics, text: &str) {
         }
         Metrics::Multilabel(m) => {
             let text = format!("{text} With the probability each label must have to be said.");
-            page.section("Labels", &text, &class_table(&m.classes, Some(&m.thresholds)));
+            page.section("Labels", text.trim_start(), &class_table(&m.classes, Some(&m.thresholds)));
         }
         Metrics::Tag(m) => {
             let text = format!("{text} Whole entities count, or words where tags have no prefix.");
-            page.section("Kinds", &text, &class_table(&m.types, None));
+            page.section("Kinds", text.trim_start(), &class_table(&m.types, None));
         }
         _ => {}
     }

@@ -63,7 +63,7 @@ impl Shared {
 /// Runs (or, with `resume`, goes on with) a fine-tuning.
 ///
 /// In `settings.out` it leaves a model folder with `id2label`, the tokenizer's files, and
-/// `run/results.json`; each seed has `run/seed-<n>/`, a model folder with a run of its own.
+/// `run/results.json` and `run/analysis.json`; each seed has `run/seed-<n>/`, a model folder with a run of its own.
 /// Stages reported: "encode", "fine-tune, seed n".
 ///
 /// # Errors

@@ -50,13 +50,13 @@ impl AnswerTask {
             windows[target.question].push((&target.window, kept));
             losses[target.question] += loss_of(target, kept);
         }
-        let of = |(question, (windows, loss)): (&Question, (&Vec<(&Window, &[f32])>, f64))| {
-            let (span, none) = best_span(windows);
+        let of = |(number, question): (usize, &Question)| {
+            let (span, none) = best_span(&windows[number]);
             let span = span.filter(|span| !self.or_none || span.score >= none);
             let bytes = span.map(|span| trimmed(&question.context, &span.bytes).1).filter(|bytes| !bytes.is_empty());
-            (bytes, loss / windows.len().max(1) as f64)
+            (bytes, losses[number] / windows[number].len().max(1) as f64)
         };
-        self.questions.iter().zip(windows.iter().zip(losses)).map(of).collect()
+        self.questions.iter().enumerate().map(of).collect()
     }
 }
 

@@ -26,7 +26,7 @@ fn curves(labels: usize, thresholds: bool) -> PrecisionRecalls {
     let names: Vec<String> = (0..labels).map(|c| if c == 0 { EVIL.into() } else { format!("label {c}") }).collect();
     let rows: Vec<Vec<f32>> = (0..500).map(|r| (0..labels).map(|c| probability(r, c)).collect()).collect();
     let chosen = vec![0.4; labels];
-    let has = |row: usize, c: usize| row % (c + 2) == 0;
+    let has = |row: usize, c: usize| row.is_multiple_of(c + 2);
     PrecisionRecalls::new(&names, &has, &rows, thresholds.then_some(&chosen)).expect("labels occur")
 }
 
