@@ -116,6 +116,24 @@ fn finetuning_beats_chance_by_far_and_eval_agrees() {
 }
 
 #[test]
+fn reports_show_what_is_wrong() {
+    let page = std::fs::read_to_string(WORLD.join("classifier/run/report.html")).unwrap();
+    for part in ["Calibration", "Precision and recall", "The worst errors", "Brier score"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let analysis = saved("classifier/run/analysis.json");
+    assert_eq!(analysis["rows"], 45);
+    // Labels that are none of the texts': everything that is said is wrong.
+    let wrong = labelled(30, 5).replace(",sea\n", ",SEA\n").replace(",farm\n", ",sea\n").replace(",SEA\n", ",farm\n");
+    write(&WORLD, "wrong.csv", &wrong);
+    ok(&WORLD, &["eval", "classifier", "--data", "wrong.csv", "--report", "wrong.html"]);
+    let page = std::fs::read_to_string(WORLD.join("wrong.html")).unwrap();
+    for part in ["measured on wrong.csv", "The worst errors", "row 1 ·", "near the", "polyseme eval classifier"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
 fn the_learning_rate_of_finetuning_goes_by_the_size_of_the_model() {
     let tune = |out: &str, more: &[&str]| {
         let words = ["finetune", "encoder", "--task", "classify", "--train", "train.csv", "--valid", "valid.csv"];

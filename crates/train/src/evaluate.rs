@@ -1,5 +1,6 @@
 //! Scores of a fine-tuned model on labelled rows.
 
+use crate::analysis::Analysis;
 use crate::error::Result;
 use crate::finetune::data::Columns;
 use crate::finetune::read::Reading;
@@ -24,6 +25,8 @@ pub struct EvaluateSettings {
     pub stride: usize,
     /// Tokens of the longest generated text, its end included.
     pub max_new_tokens: usize,
+    /// Whether to tell what is wrong, besides the metrics.
+    pub analyse: bool,
 }
 
 impl Default for EvaluateSettings {
@@ -34,6 +37,7 @@ impl Default for EvaluateSettings {
             max_length: None,
             stride: 128,
             max_new_tokens: 48,
+            analyse: false,
         }
     }
 }
@@ -47,6 +51,8 @@ pub struct Evaluation {
     pub metrics: Metrics,
     /// Rows whose texts were cut.
     pub truncated: usize,
+    /// What is wrong, if that was asked for.
+    pub analysis: Option<Analysis>,
 }
 
 /// Predicts every row of a file and compares. `progress(done, total)` is called in rows. `None`: it was asked to
@@ -74,10 +80,8 @@ pub fn evaluate(
     let task = reading.to_measure(&encoder.model, file)?;
     let measured = Supervised::new(&*task, None);
     let kept = device::on_pool(|| measured.kept(&encoder.model, progress, stop));
-    let found = kept.map(|kept| Evaluation {
-        task: task.name(),
-        metrics: task.metrics(&kept),
-        truncated: task.valid().truncated,
-    });
-    Ok(found)
+    let Some(kept) = kept else { return Ok(None) };
+    let metrics = task.metrics(&kept);
+    let analysis = settings.analyse.then(|| task.analysis(&kept, &metrics));
+    Ok(Some(Evaluation { task: task.name(), metrics, truncated: task.valid().truncated, analysis }))
 }

@@ -1,5 +1,6 @@
 //! Learning: batches, objectives, the optimizer's schedule, the one loop, checkpoints, metrics.
 
+pub mod analysis;
 mod dot;
 mod error;
 pub mod evaluate;

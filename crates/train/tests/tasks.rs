@@ -49,7 +49,7 @@ impl Bench {
         assert!(finetune(&parts, false, &device(), &mut listener, &stop).unwrap().interrupted);
         let resumed = finetune(&parts, true, &device(), &mut Silent, &Stop::default()).unwrap();
         assert_eq!(resumed.results, whole.results, "{}", settings.task);
-        for file in ["model.safetensors", "config.json"] {
+        for file in ["model.safetensors", "config.json", "run/analysis.json"] {
             assert!(bytes(parts.out.join(file)) == bytes(settings.out.join(file)), "{}: {file}", settings.task);
         }
         let found = measured(settings);
@@ -73,6 +73,7 @@ fn measured(settings: &FinetuneSettings) -> Metrics {
         max_length: Some(settings.max_length),
         stride: settings.stride,
         max_new_tokens: settings.max_new_tokens,
+        analyse: false,
     };
     let file = settings.valid.as_ref().unwrap();
     evaluate(&encoder, file, &how, &mut |_, _| (), &Stop::default()).unwrap().unwrap().metrics

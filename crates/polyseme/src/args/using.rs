@@ -6,7 +6,8 @@ use std::path::PathBuf;
 const EVAL_HELP: &str = "\
 Examples:
   polyseme eval classifier --data test.csv
-  polyseme eval classifier --data test.jsonl --text body --label topic --json";
+  polyseme eval classifier --data test.jsonl --text body --label topic --json
+  polyseme eval tagger --data test.conll --report errors.html";
 
 /// Words of `polyseme eval`.
 #[derive(Clone, Debug, Args)]
@@ -39,6 +40,9 @@ pub struct EvalArgs {
     /// Tokens of the longest text that is generated [default: 48]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub max_new_tokens: Option<u64>,
+    /// Page to write: calibration, precision and recall, the worst errors with their texts
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 const PREDICT_HELP: &str = "\

@@ -5,13 +5,19 @@ use crate::commands::{Context, Interrupted};
 use crate::render::confusion::confusion;
 use crate::render::numbers::group;
 use crate::render::table::table;
+use crate::report::evaluation as evaluation_page;
+use polyseme_formats::Error;
+use polyseme_formats::atomic::Pending;
 use polyseme_train::evaluate::{EvaluateSettings, Evaluation, evaluate};
 use polyseme_train::finetune::data::Columns;
 use polyseme_train::metrics::{ClassScores, ClassifyMetrics, Metrics, metrics_of};
+use std::io::Write;
 
 /// Evaluates and shows the metrics.
 pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
+    // Before the work, so that a path where nothing can be written costs none.
+    let report = args.report.as_deref().map(Pending::create).transpose()?;
     let usual = EvaluateSettings::default();
     let settings = EvaluateSettings {
         columns: Columns {
@@ -24,6 +30,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         max_length: args.max_length,
         stride: usual.stride,
         max_new_tokens: args.max_new_tokens.map_or(usual.max_new_tokens, |n| n as usize),
+        analyse: args.report.is_some(),
     };
     let mut progress = context.progress();
     progress.begin("evaluate");
@@ -32,7 +39,14 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         return Err(Interrupted.into());
     };
     progress.finish();
-    let Evaluation { task, metrics, truncated } = found;
+    if let Some(mut file) = report {
+        let (page, path) = (evaluation_page(&args.model, &args.data, &found, &context.made()), file.path().to_owned());
+        let written = file.file_mut().write_all(page.as_bytes());
+        written.map_err(|source| Error::Io { action: "write", path: path.clone(), source })?;
+        file.commit()?;
+        context.note(&format!("report: {}", path.display()));
+    }
+    let Evaluation { task, metrics, truncated, .. } = found;
     if truncated > 0 {
         context.note(&format!("{} texts were longer than the longest input and were cut", group(truncated as u64)));
     }

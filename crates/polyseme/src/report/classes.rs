@@ -1,7 +1,7 @@
 //! What a confusion matrix says: scores of each class, the matrix as a heat table, the usual mistakes.
 
 use super::html::{Cell, escape, table};
-use super::scale::{grouped, percent};
+use super::scale::{grouped, percent, short};
 use polyseme_train::metrics::{ClassScores, ClassifyMetrics};
 use std::fmt::Write;
 
@@ -16,21 +16,25 @@ fn name(metrics: &ClassifyMetrics, class: usize) -> String {
     metrics.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
 }
 
-/// The table of classes.
-pub fn class_table(classes: &[ClassScores]) -> String {
+/// The table of classes; where they have thresholds, with these.
+pub fn class_table(classes: &[ClassScores], thresholds: Option<&[f64]>) -> String {
     let rows: Vec<Vec<Cell>> = classes
         .iter()
-        .map(|s| {
-            vec![
+        .enumerate()
+        .map(|(i, s)| {
+            let threshold = thresholds.map(|t| Cell::Number(t.get(i).map_or(String::new(), |t| short(*t))));
+            let scores = [
                 Cell::Text(s.label.clone()),
                 Cell::Number(percent(s.precision)),
                 Cell::Number(percent(s.recall)),
                 Cell::Number(percent(s.f1)),
                 Cell::Number(grouped(s.support)),
-            ]
+            ];
+            scores.into_iter().chain(threshold).collect()
         })
         .collect();
-    table("Scores of each class", &["Class", "Precision", "Recall", "F1", "Rows"], &rows)
+    let head = ["Class", "Precision", "Recall", "F1", "Rows", "Threshold"];
+    table("Scores of each class", &head[..if thresholds.is_some() { 6 } else { 5 }], &rows)
 }
 
 /// The confusion matrix: truth down, answers across, shaded by the share of the truth's rows.

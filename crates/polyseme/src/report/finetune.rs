@@ -1,33 +1,27 @@
 //! The report of a fine-tuning run.
 
 use super::chart::{LineChart, Look, Series};
-use super::classes::{class_table, heat_table, mistakes};
 use super::dots::{Arm, dot_chart};
-use super::folds;
-use super::html::{Cell, Fact, Page, details, figure, table};
-use super::scale::{percent, short};
-use super::{Made, made_section, settings_section};
+use super::html::{Cell, Fact, Page, figure, table};
+use super::measured::{heading, majority, measured_facts, score, scores, sentence, title};
+use super::{Made, analysis, folds, made_section, settings_section};
 use polyseme_formats::run::StepRow;
+use polyseme_train::analysis::Analysis;
 use polyseme_train::finetune::SeedResult;
-use polyseme_train::metrics::{ClassifyMetrics, Metrics, is_error, metrics_of};
+use polyseme_train::metrics::{is_error, metrics_of};
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 
 /// The page as one string of HTML. `rows` are those of the seed whose model was kept; without any the
-/// curves are left out.
-pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOutcome, made: &Made) -> String {
+/// curves are left out, and without an analysis what is wrong.
+pub fn page(
+    rows: &[StepRow],
+    settings: &FinetuneSettings,
+    outcome: &FinetuneOutcome,
+    analysis: Option<&Analysis>,
+    made: &Made,
+) -> String {
     let chosen = outcome.in_the_middle(&settings.metric);
-    let title = match chosen.map(|r| &r.valid) {
-        Some(Metrics::Retrieval(_)) => "Vectors that find each other".to_owned(),
-        Some(Metrics::Regress(_)) if settings.task == "similarity" => "Vectors as alike as their texts".to_owned(),
-        Some(Metrics::Regress(_)) => "A number for each text".to_owned(),
-        Some(Metrics::Classify(m)) if settings.task == "choice" => format!("The best of {} choices", m.labels.len()),
-        Some(Metrics::Classify(m)) => format!("A classifier of {} classes", m.labels.len()),
-        Some(Metrics::Multilabel(m)) => format!("Any of {} labels", m.classes.len()),
-        Some(Metrics::Tag(m)) => format!("A tagger of {} kinds", m.types.len()),
-        Some(Metrics::Answer(_)) => "Answers copied from passages".to_owned(),
-        Some(Metrics::Sequence(_)) => "Texts generated from others".to_owned(),
-        None => "Fine-tuning".to_owned(),
-    };
+    let title = chosen.map_or_else(|| "Fine-tuning".to_owned(), |r| heading(&settings.task, &r.valid));
     let mut page = Page::new("Polyseme · fine-tuning", &title, &lede(settings, outcome, chosen));
     match &outcome.cross_validation {
         Some(found) => page.facts(&folds::facts(settings, outcome, found)),
@@ -39,24 +33,14 @@ pub fn page(rows: &[StepRow], settings: &FinetuneSettings, outcome: &FinetuneOut
         seeds(&mut page, settings, outcome, chosen);
     }
     curves(&mut page, rows, settings);
-    if let Some((result, classes)) = chosen.and_then(|r| Some((r, r.valid.classes()?))) {
-        let matrix = heat_table(classes);
+    if let Some(result) = chosen {
         let of =
             result.fold.map_or(format!("seed {}", result.seed), |fold| format!("fold {fold}, the one in the middle"));
         let text = format!("Validation rows of {of}, at its best epoch.");
-        let mistakes = details("The most frequent mistakes", &mistakes(classes, 15));
-        page.section("Confusion", &text, &(matrix + &mistakes));
-        page.section("Classes", "", &class_table(&classes.classes));
-    }
-    match chosen.map(|r| &r.valid) {
-        Some(Metrics::Multilabel(m)) => {
-            let text = "With the probability each label must have to be said, chosen on these validation rows.";
-            page.section("Labels", text, &class_table(&m.classes));
+        scores(&mut page, &result.valid, &text);
+        if let Some(analysis) = analysis {
+            analysis::sections(&mut page, analysis, &result.valid, "validation");
         }
-        Some(Metrics::Tag(m)) => {
-            page.section("Kinds", "Whole entities count, or words where tags have no prefix.", &class_table(&m.types))
-        }
-        _ => {}
     }
     let mut settings = settings.clone();
     settings.optimizer.learning_rate = outcome.learning_rate; // as it was resolved
@@ -71,53 +55,8 @@ fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&
     if let Some(found) = &outcome.cross_validation {
         return text + &folds::lede(settings, found);
     }
-    match chosen.map(|r| &r.valid) {
-        Some(Metrics::Classify(m)) => {
-            text.push_str(&format!("It answers {} of the validation rows rightly", percent(m.accuracy)));
-            text.push_str(&match majority(m) {
-                share if share.is_finite() => {
-                    format!("; always giving the most frequent label would answer {}.", percent(share))
-                }
-                _ => ".".to_owned(),
-            });
-        }
-        Some(Metrics::Retrieval(m)) => text.push_str(&format!(
-            "{} of the validation texts find their partner first, among {}.",
-            percent(m.accuracy_at_1),
-            m.candidates
-        )),
-        Some(Metrics::Regress(m)) if settings.task == "similarity" => text.push_str(&format!(
-            "The cosines of the validation pairs' vectors go with their scores: the correlation of ranks is {:.3}.",
-            m.spearman
-        )),
-        Some(Metrics::Regress(m)) => text.push_str(&format!(
-            "Its numbers are {} from the validation rows' own, as the root of the mean square; always giving their \
-             mean, {}, would be {} away.",
-            short(m.rmse),
-            short(m.mean),
-            short(m.deviation)
-        )),
-        Some(Metrics::Multilabel(m)) => text.push_str(&format!(
-            "All labels of {} of the validation rows are right; of single labels, F1 is {}.",
-            percent(m.exact_match),
-            percent(m.micro_f1)
-        )),
-        Some(Metrics::Tag(m)) => text.push_str(&format!(
-            "It finds {} of the validation sentences' entities, and {} of what it finds are right.",
-            percent(m.recall),
-            percent(m.precision)
-        )),
-        Some(Metrics::Answer(m)) => text.push_str(&format!(
-            "{} of its answers to the validation questions are the wanted ones to the letter.",
-            percent(m.exact_match)
-        )),
-        Some(Metrics::Sequence(m)) => text.push_str(&format!(
-            "{} of the texts it generates from the validation rows are the wanted ones to the letter; of the words, \
-             ROUGE-L is {}.",
-            percent(m.exact_match),
-            percent(m.rouge_l)
-        )),
-        None => {}
+    if let Some(result) = chosen {
+        text.push_str(&sentence(&settings.task, &result.valid, "validation"));
     }
     if outcome.interrupted {
         text.push_str(" The run was stopped before its end; --resume goes on with it.");
@@ -125,37 +64,10 @@ fn lede(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&
     text
 }
 
-/// Accuracy of always giving the most frequent label.
-fn majority(metrics: &ClassifyMetrics) -> f64 {
-    let sizes: Vec<u64> = metrics.confusion.iter().map(|row| row.iter().sum()).collect();
-    let total: u64 = sizes.iter().sum();
-    if total == 0 { f64::NAN } else { sizes.iter().copied().max().unwrap_or(0) as f64 / total as f64 }
-}
-
 fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(r) = chosen {
-        let (count, what) = r.valid.measured_on();
-        let on = format!("on {count} validation {what}");
-        match &r.valid {
-            Metrics::Classify(m) => {
-                facts.push(Fact::new(percent(m.accuracy), "accuracy", on.as_str()));
-                facts.push(Fact::new(percent(m.macro_f1), "macro F1", "mean over classes"));
-                facts.push(Fact::new(short(m.loss), "validation loss", ""));
-            }
-            Metrics::Regress(m) => {
-                facts.push(Fact::new(score("spearman", m.spearman), "Spearman", on.as_str()));
-                facts.push(Fact::new(score("pearson", m.pearson), "Pearson", "correlation of values"));
-                facts.push(Fact::new(short(m.rmse), "root mean square error", ""));
-            }
-            _ => {}
-        }
-        if !matches!(r.valid, Metrics::Classify(_) | Metrics::Regress(_)) {
-            for (i, name) in metrics_of(&settings.task).iter().take(3).enumerate() {
-                let value = r.valid.get(name).unwrap_or(f64::NAN);
-                facts.push(Fact::new(score(name, value), &title(name), if i == 0 { on.as_str() } else { "" }));
-            }
-        }
+        facts.extend(measured_facts(&settings.task, &r.valid, "validation "));
         facts.push(Fact::new(r.epoch.to_string(), "best epoch", format!("of at most {}", settings.epochs)));
     }
     if outcome.results.len() > 1 {
@@ -165,17 +77,6 @@ fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<
         facts.push(Fact::new(score(&settings.metric, outcome.median), &label, note));
     }
     facts
-}
-
-/// A metric as it is read.
-pub(super) fn score(metric: &str, value: f64) -> String {
-    match metric {
-        "accuracy" | "macro_f1" | "micro_f1" | "f1" | "precision" | "recall" | "exact_match" | "accuracy_at_1" => {
-            percent(value)
-        }
-        "spearman" | "pearson" | "mrr" | "ndcg_at_10" => format!("{value:.3}"),
-        _ => short(value),
-    }
 }
 
 fn seeds(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneOutcome, chosen: Option<&SeedResult>) {
@@ -206,15 +107,6 @@ fn seeds(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneOutcome
     let text =
         "The same settings with other random numbers. The model kept is the one in the middle, not the luckiest.";
     page.section("Seeds", text, &figure(&dot_chart(shown, &[arm], guess), "", &data));
-}
-
-/// A metric's name as a title.
-pub(super) fn title(metric: &str) -> String {
-    match metric {
-        "macro_f1" | "micro_f1" => metric[..1].to_uppercase() + &metric[1..5] + " F1",
-        "rmse" | "mae" => metric.to_uppercase(),
-        other => other[..1].to_uppercase() + &other[1..].replace('_', " "),
-    }
 }
 
 fn curves(page: &mut Page, rows: &[StepRow], settings: &FinetuneSettings) {

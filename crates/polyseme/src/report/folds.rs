@@ -1,8 +1,8 @@
 //! What the report of a fine-tuning run says of cross-validation: the numbers are those of the folds, and the model
 //! learned from all rows.
 
-use super::finetune::{score, title};
 use super::html::{Cell, Fact, Page, table};
+use super::measured::{score, title};
 use polyseme_train::finetune::CrossValidation;
 use polyseme_train::metrics::metrics_of;
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};

@@ -3,12 +3,15 @@
 //! Everything a page shows comes from what the run wrote down; drawings are SVG made here, colours
 //! and type are in `style.css`. Texts of the user are escaped where they enter the page.
 
+mod analysis;
 mod chart;
 mod classes;
 mod dots;
+mod evaluation;
 mod finetune;
 mod folds;
 mod html;
+mod measured;
 mod pretrain;
 mod scale;
 mod sweep;
@@ -17,6 +20,7 @@ mod tests;
 mod tour;
 
 pub use dots::median;
+pub use evaluation::page as evaluation;
 pub use finetune::page as finetune;
 pub use pretrain::page as pretrain;
 pub use scale::bytes;
@@ -25,6 +29,7 @@ pub use tour::page as tour;
 
 use html::{Cell, Page, details, pre, table};
 use polyseme_formats::run::StepRow;
+use polyseme_train::analysis::{Analysis, FILE};
 use polyseme_train::{
     FinetuneOutcome, FinetuneSettings, PretrainOutcome, PretrainSettings, SweepOutcome, SweepSettings,
 };
@@ -61,7 +66,8 @@ pub fn write_finetune(
 ) -> polyseme_formats::Result<PathBuf> {
     let run = settings.out.join("run");
     let rows = read_rows(&run.join("metrics.jsonl"));
-    write(&run.join("report.html"), &finetune(&rows, settings, outcome, made))
+    let analysis = Analysis::read(&run.join(FILE));
+    write(&run.join("report.html"), &finetune(&rows, settings, outcome, analysis.as_ref(), made))
 }
 
 /// Writes `<out>/run/report.html` of a search.

@@ -11,10 +11,10 @@ use polyseme_train::pretrain::{
 };
 use polyseme_train::schedule::Schedule;
 
-const EVIL: &str = "</script><script>alert('x')</script>\"&<b>";
+pub(super) const EVIL: &str = "</script><script>alert('x')</script>\"&<b>";
 
 /// Walks all tags: each that opens closes, in order; attribute values are quoted; no script.
-fn check(page: &str) {
+pub(super) fn check(page: &str) {
     const VOID: [&str; 3] = ["meta", "!doctype", "br"];
     let style_end = page.find("</style>").expect("a style");
     let body = &page[style_end..];
@@ -46,7 +46,7 @@ fn check(page: &str) {
     }
 }
 
-fn made() -> Made {
+pub(super) fn made() -> Made {
     Made { command: format!("polyseme pretrain {EVIL}"), threads: 2, device: "cpu".into() }
 }
 
@@ -174,7 +174,7 @@ fn metrics(classes: usize) -> ClassifyMetrics {
     ClassifyMetrics::new(&labels, &truth, &predicted, 1.3)
 }
 
-fn finetune_settings() -> FinetuneSettings {
+pub(super) fn finetune_settings() -> FinetuneSettings {
     FinetuneSettings {
         model: format!("encoder{EVIL}").into(),
         from_scratch: false,
@@ -207,7 +207,7 @@ fn finetune_settings() -> FinetuneSettings {
     }
 }
 
-fn finetune_outcome() -> FinetuneOutcome {
+pub(super) fn finetune_outcome() -> FinetuneOutcome {
     let results = (1..=5)
         .map(|seed| {
             let mut valid = metrics(20);
@@ -288,7 +288,7 @@ fn tour_outcome() -> TourOutcome {
 }
 
 /// Writes a page where `POLYSEME_SHOW_REPORTS` points to, for one's own eyes.
-fn show(name: &str, page: &str) {
+pub(super) fn show(name: &str, page: &str) {
     if let Some(folder) = std::env::var_os("POLYSEME_SHOW_REPORTS") {
         std::fs::write(PathBuf::from(folder).join(name), page).expect("the folder can be written");
     }
@@ -306,7 +306,7 @@ fn pretrain_page() {
 
 #[test]
 fn finetune_page() {
-    let page = finetune(&rows(300), &finetune_settings(), &finetune_outcome(), &made());
+    let page = finetune(&rows(300), &finetune_settings(), &finetune_outcome(), None, &made());
     check(&page);
     show("finetune.html", &page);
     assert_eq!(page.matches("class=\"dot").count(), 5);
@@ -346,7 +346,7 @@ fn finetune_page_of_numbers() {
         let measured = row.valid.remove("accuracy");
         row.valid.extend(measured.map(|value| ("spearman".to_owned(), value)));
     }
-    let page = finetune(&rows, &settings, &outcome, &made());
+    let page = finetune(&rows, &settings, &outcome, None, &made());
     check(&page);
     show("finetune-numbers.html", &page);
     for needed in ["A number for each text", "Spearman", "RMSE", "correlation", "always giving their mean", "4 (kept)"]
@@ -373,7 +373,7 @@ fn tour_page() {
 fn texts_stay_texts() {
     let pages = [
         pretrain(&rows(3), &pretrain_settings(), &pretrain_outcome(), &made()),
-        finetune(&rows(3), &finetune_settings(), &finetune_outcome(), &made()),
+        finetune(&rows(3), &finetune_settings(), &finetune_outcome(), None, &made()),
         tour(&rows(3), &tour_outcome(), &made()),
     ];
     for page in pages {
@@ -395,13 +395,13 @@ fn empty_one_row_and_broken_numbers() {
         let page = pretrain(&log, &pretrain_settings(), &outcome, &made());
         check(&page);
         show(&format!("pretrain-{name}.html"), &page);
-        check(&finetune(&log, &finetune_settings(), &finetune_outcome(), &made()));
+        check(&finetune(&log, &finetune_settings(), &finetune_outcome(), None, &made()));
     }
     (outcome.valid_loss, outcome.unigram_entropy, outcome.valid_accuracy) = (f64::NAN, f64::NAN, f64::NAN);
     check(&pretrain(&rows(2), &pretrain_settings(), &outcome, &made()));
     let mut nothing = finetune_outcome();
     nothing.results.clear();
-    check(&finetune(&[], &finetune_settings(), &nothing, &made()));
+    check(&finetune(&[], &finetune_settings(), &nothing, None, &made()));
 }
 
 #[test]

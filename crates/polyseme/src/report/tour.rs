@@ -112,7 +112,7 @@ fn comparison(page: &mut Page, task: &TaskOutcome) {
         task.examples.iter().map(|(t, l)| vec![Cell::Text(l.clone()), Cell::Text(clip(t, 260))]).collect();
     let markup = details("A few test rows", &table("", &["Label", "Text"], &examples))
         + &heat_table(&task.metrics)
-        + &details("Scores of each class", &class_table(&task.metrics.classes));
+        + &details("Scores of each class", &class_table(&task.metrics.classes, None));
     page.section("Where it errs", "The test rows as the pre-trained model's median seed answered them.", &markup);
 }
 

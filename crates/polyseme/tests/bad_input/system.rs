@@ -63,6 +63,23 @@ pub const CASES: &[Case] = &[
         says: &["/sys/v.npy", "create|write"],
     },
     Case {
+        name: "a report into a folder that is not there",
+        make: |b| b.model("m", Head::Classify),
+        run: &["eval", "m", "--data", "valid.csv", "--report", "nowhere/r.html"],
+        exit: 1,
+        says: &["nowhere"],
+    },
+    Case {
+        name: "a report onto a folder",
+        make: |b| {
+            b.model("m", Head::Classify);
+            b.folder("r.html");
+        },
+        run: &["eval", "m", "--data", "valid.csv", "--report", "r.html"],
+        exit: 1,
+        says: &["r.html", "folder|directory"],
+    },
+    Case {
         name: "vectors into a folder that is not there",
         make: |b| b.model("m", Head::MaskedLm),
         run: &["embed", "m", "texts.txt", "--out", "nowhere/v.npy"],

@@ -7,8 +7,10 @@ mod head;
 pub mod read;
 mod seed;
 pub mod settings;
+mod shown;
 mod steps;
 
+use crate::analysis;
 use crate::error::{Error, Result};
 pub use crate::metrics::metrics_of;
 use crate::observer::{Event, Observer, Silent, Stop};
@@ -82,8 +84,8 @@ impl Shared {
 /// Runs (or, with `resume`, goes on with) a fine-tuning.
 ///
 /// In `settings.out` it leaves a model folder with `id2label`, the tokenizer's files, and
-/// `run/results.json`; each seed has `run/seed-<n>/`, a model folder with a run of its own. So has each fold,
-/// `run/fold-<n>/`, and the run on all rows after them, `run/all/`.
+/// `run/results.json` and `run/analysis.json`; each seed has `run/seed-<n>/`, a model folder with a run of its own. So
+/// has each fold, `run/fold-<n>/`, and the run on all rows after them, `run/all/`.
 /// Stages reported: "encode", "fine-tune, seed n"; "fine-tune, fold n", "fine-tune on all rows".
 ///
 /// # Errors
@@ -318,6 +320,12 @@ fn publish(shared: &Shared, folder: &mut RunFolder, outcome: &FinetuneOutcome) -
     }
     shared.tokenizer.save(out)?;
     write_modules(shared, out)?;
+    // What is wrong is told of a run that was measured.
+    let fold = outcome.in_the_middle(&shared.settings.metric).and_then(|result| result.fold);
+    let measured = fold.map_or(chosen.clone(), |fold| folder.path().join(format!("fold-{fold}")));
+    if measured.join(analysis::FILE).exists() {
+        copy(&measured.join(analysis::FILE), &folder.path().join(analysis::FILE))?;
+    }
     let rows = RunFolder::resume(&chosen)?.rows()?;
     folder.truncate_log(0)?;
     rows.iter().try_for_each(|row| folder.log(row))?;

@@ -3,6 +3,7 @@
 use super::data::{Columns, LabelRule, Labelled, shortened};
 use super::folds::{Split, Which};
 use super::settings::FinetuneSettings;
+use super::shown;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::tasks::generate::{self, Generate};
@@ -39,12 +40,13 @@ pub struct Reading<'a> {
 impl Reading<'_> {
     /// Rows of a table with what is true of each.
     fn part<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
-        Ok(Part { rows: rows.encode(self.tokenizer, self.longest)?, targets })
+        Ok(Part { rows: rows.encode(self.tokenizer, self.longest)?, targets, shown: Vec::new() })
     }
 
     /// Pairs of texts that are encoded apart.
     fn apart<T>(&self, rows: &Labelled, targets: Vec<T>) -> Result<Part<T>> {
-        Ok(Part { rows: rows.encode_apart(self.tokenizer, self.longest, self.vectors.clone())?, targets })
+        let rows = rows.encode_apart(self.tokenizer, self.longest, self.vectors.clone())?;
+        Ok(Part { rows, targets, shown: Vec::new() })
     }
 
     /// Sources with the targets that stand in the label's column.
@@ -109,21 +111,24 @@ impl Reading<'_> {
             HeadKind::Classify(labels) => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
                 let part = self.part(&rows, rows.numbers(&labels)?)?;
-                Box::new(Classify::new(labels, Part::none(), part))
+                Box::new(Classify::new(labels, Part::none(), part.showing(shown::rows(&rows))))
             }
             HeadKind::MultiLabel(labels) => {
                 let rows = self.table(file, self.columns, LabelRule::Maybe)?;
                 let part = self.part(&rows, rows.several_of(&labels, self.label_separator)?)?;
                 let thresholds = model.thresholds().map_or(vec![0.5; labels.len()], <[f64]>::to_vec);
+                let part = part.showing(shown::rows(&rows));
                 Box::new(Multilabel::new(labels, Part::none(), part).with_thresholds(thresholds))
             }
             HeadKind::Regress => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
-                Box::new(Regress::new(Scale::NONE, Part::none(), self.part(&rows, rows.measured()?)?))
+                let part = self.part(&rows, rows.measured()?)?.showing(shown::rows(&rows));
+                Box::new(Regress::new(Scale::NONE, Part::none(), part))
             }
             HeadKind::Tag(labels) => {
                 let rows = self.tagged(file)?;
                 let (part, truth) = self.tagged_part(&rows, &labels)?;
+                let part = part.showing(shown::sentences(rows));
                 Box::new(tag::Tag::new(labels, Part::none(), part, truth))
             }
             HeadKind::Answer => {
@@ -135,7 +140,7 @@ impl Reading<'_> {
             HeadKind::Choice => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
                 enough_choices(&rows.columns)?;
-                let part = self.part(&rows, rows.chosen()?)?;
+                let part = self.part(&rows, rows.chosen()?)?.showing(shown::rows(&rows));
                 Box::new(Choose::new(rows.columns.choices.clone(), Part::none(), part))
             }
             HeadKind::None if self.columns.pair.is_some() => {
@@ -144,12 +149,12 @@ impl Reading<'_> {
                     true => {
                         let rows = Labelled::new(&table, self.columns, LabelRule::Always)?;
                         let scores = rows.measured()?;
-                        let part = self.apart(&rows, scores.clone())?;
+                        let part = self.apart(&rows, scores.clone())?.showing(shown::rows(&rows));
                         Box::new(Similarity::new(&scores, Part::none(), part))
                     }
                     false => {
                         let rows = Labelled::new(&table, self.columns, LabelRule::Never)?;
-                        let part = self.apart(&rows, vec![(); rows.rows.len()])?;
+                        let part = self.apart(&rows, vec![(); rows.rows.len()])?.showing(shown::rows(&rows));
                         Box::new(Retrieval::new(Part::none(), part))
                     }
                 }
@@ -157,7 +162,8 @@ impl Reading<'_> {
             HeadKind::Generate => {
                 let rows = self.table(file, self.columns, LabelRule::Always)?;
                 let options = self.generates();
-                Box::new(Generate::new(Part::none(), self.targets(&rows)?, self.tokenizer, options))
+                let part = self.targets(&rows)?.showing(shown::rows(&rows));
+                Box::new(Generate::new(Part::none(), part, self.tokenizer, options))
             }
             head => {
                 return Err(polyseme_infer::Error::WrongHead {
@@ -187,6 +193,7 @@ impl Reading<'_> {
             task => {
                 let (train, valid) = self.tables(settings, split, observer)?;
                 observer.event(Event::Stage("encode"));
+                let shown = shown::rows(&valid);
                 match task {
                     "multilabel" => {
                         let of = |rows: &Labelled| rows.several(self.label_separator).into_iter().flatten();
@@ -200,7 +207,7 @@ impl Reading<'_> {
                         some_label(found.len(), &train)?;
                         let labels = like_known(found.into_iter().collect())?;
                         let part = |rows: &Labelled| self.part(rows, rows.several_of(&labels, self.label_separator)?);
-                        let (train, valid) = (part(&train)?, part(&valid)?);
+                        let (train, valid) = (part(&train)?, part(&valid)?.showing(shown));
                         Box::new(Multilabel::new(labels, train, valid))
                     }
                     "regress" => {
@@ -209,24 +216,25 @@ impl Reading<'_> {
                             return Err(train.one_class(&train.rows[0].label));
                         }
                         let scale = Scale::of(&numbers);
-                        let valid = self.part(&valid, valid.measured()?)?;
+                        let valid = self.part(&valid, valid.measured()?)?.showing(shown);
                         Box::new(Regress::new(scale, self.part(&train, numbers)?, valid))
                     }
                     "similarity" => {
                         let scores = train.measured()?;
-                        let valid = self.apart(&valid, valid.measured()?)?;
+                        let valid = self.apart(&valid, valid.measured()?)?.showing(shown);
                         Box::new(Similarity::new(&scores, self.apart(&train, scores.clone())?, valid))
                     }
                     "retrieval" => {
                         let part = |rows: &Labelled| self.apart(rows, vec![(); rows.rows.len()]);
-                        Box::new(Retrieval::new(part(&train)?, part(&valid)?))
+                        Box::new(Retrieval::new(part(&train)?, part(&valid)?.showing(shown)))
                     }
                     "choice" => {
                         let part = |rows: &Labelled| self.part(rows, rows.chosen()?);
-                        Box::new(Choose::new(train.columns.choices.clone(), part(&train)?, part(&valid)?))
+                        let (names, valid) = (train.columns.choices.clone(), part(&valid)?.showing(shown));
+                        Box::new(Choose::new(names, part(&train)?, valid))
                     }
                     "generate" => {
-                        let (train, valid) = (self.targets(&train)?, self.targets(&valid)?);
+                        let (train, valid) = (self.targets(&train)?, self.targets(&valid)?.showing(shown));
                         let task = Generate::new(train, valid, self.tokenizer, self.generates());
                         let (tokens, unknown) = task.unknown();
                         if unknown > 0 {
@@ -246,7 +254,7 @@ impl Reading<'_> {
                         };
                         let labels = like_known(labels)?;
                         let part = |rows: &Labelled| self.part(rows, rows.numbers(&labels)?);
-                        let (train, valid) = (part(&train)?, part(&valid)?);
+                        let (train, valid) = (part(&train)?, part(&valid)?.showing(shown));
                         let task = Classify::new(labels, train, valid).smoothed(settings.label_smoothing);
                         Box::new(if settings.class_weights == "balanced" { task.balanced() } else { task })
                     }
@@ -342,6 +350,7 @@ impl Reading<'_> {
         observer.event(Event::Stage("encode"));
         let (of_train, _) = self.tagged_part(&train, &labels)?;
         let (of_valid, truth) = self.tagged_part(&valid, &labels)?;
+        let of_valid = of_valid.showing(shown::sentences(valid));
         Ok(Box::new(tag::Tag::new(labels, of_train, of_valid, truth)))
     }
 

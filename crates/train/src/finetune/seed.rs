@@ -1,6 +1,7 @@
 //! One seed of a fine-tuning run, or one fold: a model folder with a run of its own.
 
 use super::{SeedResult, Shared, write_json};
+use crate::analysis;
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, is_error};
 use crate::observer::{Event, Observer, Stop};
@@ -82,7 +83,8 @@ pub(super) fn run(
     let best_weights = best_path(&trained.folder, best);
     trained.model.load_tensors(&TensorFile::open(&best_weights)?)?;
     let features = shared.features(&trained.model, observer);
-    let valid = Supervised::new(&*shared.task, features).finish(&mut trained.model);
+    let (valid, analysis) = Supervised::new(&*shared.task, features).finish(&mut trained.model);
+    analysis.write(&one.out.join(analysis::FILE))?;
     let result = SeedResult { seed: one.seed, fold: one.fold, epoch: best.div_ceil(trained.per_epoch), valid };
     write(shared, &trained.model, &one.out)?;
     let result = Finished { result, data: shared.fingerprint.clone() };

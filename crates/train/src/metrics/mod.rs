@@ -1,6 +1,8 @@
 //! Metrics by their usual names, equal to scikit-learn's.
 
+pub mod calibration;
 pub mod multilabel;
+pub mod precision;
 pub mod ranking;
 pub mod sequences;
 pub mod spans;
@@ -71,6 +73,13 @@ impl ClassifyMetrics {
             labels: labels.to_vec(),
             classes,
         }
+    }
+
+    /// From the logits of each row. Panics as [`ClassifyMetrics::new`].
+    pub fn of_logits(labels: &[String], truth: &[usize], logits: &[Vec<f32>]) -> Self {
+        let rows = logits.iter().zip(truth).map(|(logits, &truth)| score_row(logits, truth));
+        let (predicted, losses): (Vec<usize>, Vec<f64>) = rows.unzip();
+        Self::new(labels, truth, &predicted, losses.iter().sum::<f64>() / losses.len() as f64)
     }
 
     /// A metric by its name: `accuracy`, `macro_f1`, `loss`.

@@ -84,7 +84,8 @@ impl TagMetrics {
     }
 }
 
-fn name_entities<'a>(mut tags: impl Iterator<Item = &'a str> + Clone) -> bool {
+/// Whether tags name entities, not single tokens.
+pub(crate) fn name_entities<'a>(mut tags: impl Iterator<Item = &'a str> + Clone) -> bool {
     let has_prefix = |tag: &str| ["B-", "I-", "E-", "S-"].iter().any(|prefix| tag.starts_with(prefix));
     tags.clone().any(has_prefix) || tags.all(|tag| ["O", "B", "I", "E", "S"].contains(&tag))
 }

@@ -2,9 +2,10 @@
 
 use super::rows::{LooksAt, RowBatch, Rows, hash};
 use super::{Part, Task, r_drop};
+use crate::analysis::{Analysis, Marked, Mistake, WORST, What, begin, marked, rounded};
 use crate::error::Result;
 use crate::metrics::Metrics;
-use crate::metrics::spans::SpanMetrics;
+use crate::metrics::spans::{SpanMetrics, score_answer};
 use polyseme_infer::{best_span, trimmed};
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
@@ -12,6 +13,7 @@ use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::packed::{int_tensor, row_tensor};
 use polyseme_text::{Question, Tokenizer, Window};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// A window of a question's passage, and where the answer begins and ends in it: tokens 0 and 0 where it has
 /// none.
@@ -39,6 +41,51 @@ impl AnswerTask {
     pub fn new(train: Part<AnswerTarget>, valid: Part<AnswerTarget>, questions: Vec<Question>, or_none: bool) -> Self {
         Self { train, valid, questions, or_none }
     }
+
+    /// Where the answer to each validation question stands, if it was given one, and the mean loss of its windows.
+    fn said(&self, kept: &[Vec<f32>]) -> Vec<(Option<Range<usize>>, f64)> {
+        let mut windows: Vec<Vec<(&Window, &[f32])>> = vec![Vec::new(); self.questions.len()];
+        let mut losses = vec![0.0; self.questions.len()];
+        for (target, kept) in self.valid.targets.iter().zip(kept) {
+            windows[target.question].push((&target.window, kept));
+            losses[target.question] += loss_of(target, kept);
+        }
+        let of = |(number, question): (usize, &Question)| {
+            let (span, none) = best_span(&windows[number]);
+            let span = span.filter(|span| !self.or_none || span.score >= none);
+            let bytes = span.map(|span| trimmed(&question.context, &span.bytes).1).filter(|bytes| !bytes.is_empty());
+            (bytes, losses[number] / windows[number].len().max(1) as f64)
+        };
+        self.questions.iter().enumerate().map(of).collect()
+    }
+}
+
+/// The right answers to a question, each once.
+fn gold(question: &Question) -> Vec<String> {
+    let mut answers: Vec<String> = Vec::new();
+    for answer in &question.answers {
+        if !answers.contains(&answer.text) {
+            answers.push(answer.text.clone());
+        }
+    }
+    answers
+}
+
+/// A question with right answers and the given one in place.
+fn told(question: &Question, said: Option<&Range<usize>>, loss: f64) -> Mistake {
+    let mark = |bytes: Range<usize>| Marked { bytes, label: "answer".into() };
+    let truth: Vec<Marked> = question.answers.iter().map(|a| mark(a.start..a.start + a.text.len())).collect();
+    let given: Vec<Marked> = said.into_iter().cloned().map(mark).collect();
+    let (answers, said) = (gold(question), said.map_or("", |bytes| &question.context[bytes.clone()]));
+    let f1 = rounded(score_answer(&answers, said).1);
+    let what = What::Answer {
+        question: begin(&question.question),
+        passage: marked(&question.context, &truth, &given, false),
+        answers: answers.iter().map(|answer| begin(answer)).collect(),
+        said: begin(said),
+        f1,
+    };
+    Mistake { place: format!("question {}", question.id), loss: rounded(loss), what }
 }
 
 /// Questions in windows of at most `max_length` tokens that overlap by `stride`. Of several answers to a
@@ -138,22 +185,35 @@ impl Task for AnswerTask {
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let mut windows: Vec<Vec<(&Window, &[f32])>> = vec![Vec::new(); self.questions.len()];
-        let mut loss = 0.0;
-        for (target, kept) in self.valid.targets.iter().zip(kept) {
-            windows[target.question].push((&target.window, kept));
-            loss += 0.5 * (surprise(kept, 0, target.start) + surprise(kept, 1, target.end));
-        }
-        let answer = |(question, windows): (&Question, &Vec<(&Window, &[f32])>)| {
-            let (span, none) = best_span(windows);
-            let span = span.filter(|span| !self.or_none || span.score >= none);
-            span.map_or_else(String::new, |span| trimmed(&question.context, &span.bytes).0.to_owned())
+        let loss = self.valid.targets.iter().zip(kept).map(|(t, k)| loss_of(t, k)).sum::<f64>() / kept.len() as f64;
+        let text = |(question, (bytes, _)): (&Question, (Option<Range<usize>>, f64))| {
+            bytes.map_or_else(String::new, |bytes| question.context[bytes].to_owned())
         };
-        let predicted: Vec<String> = self.questions.iter().zip(&windows).map(answer).collect();
-        let gold = |q: &Question| q.answers.iter().map(|a| a.text.clone()).collect();
+        let predicted: Vec<String> = self.questions.iter().zip(self.said(kept)).map(text).collect();
         let gold: Vec<Vec<String>> = self.questions.iter().map(gold).collect();
-        Metrics::Answer(SpanMetrics::new(&gold, &predicted, loss / kept.len() as f64))
+        Metrics::Answer(SpanMetrics::new(&gold, &predicted, loss))
     }
+
+    /// The worst share fewest words with a right answer; of equals, those that surprise it most.
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let said = self.said(kept);
+        let of = |(row, question): (usize, &Question)| {
+            let answer = said[row].0.clone().map_or("", |bytes| &question.context[bytes]);
+            let (right, f1) = score_answer(&gold(question), answer);
+            (!right).then_some((row, f1))
+        };
+        let mut wrong: Vec<(usize, f64)> = self.questions.iter().enumerate().filter_map(of).collect();
+        let loss = |row: usize| said[row].1;
+        wrong.sort_by(|a, b| a.1.total_cmp(&b.1).then(loss(b.0).total_cmp(&loss(a.0))).then(a.0.cmp(&b.0)));
+        let worst = wrong.iter().take(WORST);
+        let told = worst.map(|&(row, _)| told(&self.questions[row], said[row].0.as_ref(), loss(row)));
+        Analysis::new(said.len(), Some(wrong.len()), told.collect())
+    }
+}
+
+/// Mean cross-entropy of where a window's answer begins and ends.
+fn loss_of(target: &AnswerTarget, logits: &[f32]) -> f64 {
+    0.5 * (surprise(logits, 0, target.start) + surprise(logits, 1, target.end))
 }
 
 /// `-ln` of the probability of a token among a row's, of logits `(tokens, 2)`.

@@ -2,7 +2,8 @@
 
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, r_drop};
-use crate::metrics::{ClassifyMetrics, Metrics, score_row};
+use crate::analysis::{Analysis, Answers, Choice, What};
+use crate::metrics::{ClassifyMetrics, Metrics};
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
 use polyseme_tensor::ops::cross_entropy;
@@ -56,15 +57,23 @@ impl Task for Choose {
         r_drop::of_classes(beside(first), beside(second))
     }
 
-    /// The choice and its cross-entropy.
-    fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
-        let (choice, loss) = score_row(outputs, self.valid.targets[row]);
-        vec![choice as f32, loss as f32]
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        Metrics::Classify(ClassifyMetrics::of_logits(&self.names, &self.valid.targets, kept))
     }
 
-    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let predicted: Vec<usize> = kept.iter().map(|k| k[0] as usize).collect();
-        let loss = kept.iter().map(|k| f64::from(k[1])).sum::<f64>() / kept.len() as f64;
-        Metrics::Classify(ClassifyMetrics::new(&self.names, &self.valid.targets, &predicted, loss))
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let answers = Answers::new(kept, &self.valid.targets);
+        answers.analysis(|row| {
+            let (place, texts) = self.valid.shown(row);
+            let mut texts = texts.into_iter();
+            let text = texts.next().unwrap_or_default();
+            let of = |(c, name): (usize, &String)| Choice {
+                name: name.clone(),
+                text: texts.next().unwrap_or_default(),
+                probability: answers.probability(row, c),
+            };
+            let choices = self.names.iter().enumerate().map(of).collect();
+            (place, What::Choice { text, choices, truth: answers.truth[row], said: answers.said[row] })
+        })
     }
 }

@@ -2,7 +2,9 @@
 
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside, r_drop};
-use crate::metrics::{ClassifyMetrics, Metrics, score_row};
+use crate::analysis::{Analysis, Answers, Scored, What};
+use crate::metrics::precision::PrecisionRecalls;
+use crate::metrics::{ClassifyMetrics, Metrics};
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
 use polyseme_tensor::ops::soft_cross_entropy;
@@ -80,16 +82,21 @@ impl Task for Classify {
         r_drop::of_classes(first, second)
     }
 
-    /// The answer and its cross-entropy.
-    fn keep(&self, outputs: &[f32], row: usize) -> Vec<f32> {
-        let (answer, loss) = score_row(outputs, self.valid.targets[row]);
-        vec![answer as f32, loss as f32]
+    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
+        Metrics::Classify(ClassifyMetrics::of_logits(&self.labels, &self.valid.targets, kept))
     }
 
-    fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let predicted: Vec<usize> = kept.iter().map(|k| k[0] as usize).collect();
-        let loss = kept.iter().map(|k| f64::from(k[1])).sum::<f64>() / kept.len() as f64;
-        Metrics::Classify(ClassifyMetrics::new(&self.labels, &self.valid.targets, &predicted, loss))
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let truth = &self.valid.targets;
+        let answers = Answers::new(kept, truth);
+        let tell = |row: usize| {
+            let (place, texts) = self.valid.shown(row);
+            let of = |c: usize| Scored { label: self.labels[c].clone(), probability: answers.probability(row, c) };
+            (place, What::Label { texts, truth: of(truth[row]), said: of(answers.said[row]) })
+        };
+        let has = |row: usize, label: usize| truth[row] == label;
+        let precision_recall = PrecisionRecalls::new(&self.labels, &has, &answers.probabilities, None);
+        Analysis { precision_recall, ..answers.analysis(tell) }
     }
 
     fn classes(&self) -> Option<(&[usize], usize)> {

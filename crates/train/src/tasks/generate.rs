@@ -6,9 +6,10 @@
 
 use super::rows::{LooksAt, RowBatch, Rows, hash};
 use super::{Part, Task, states};
+use crate::analysis::{Analysis, Mistake, What, begin, rounded, worst};
 use crate::error::Result;
 use crate::metrics::Metrics;
-use crate::metrics::sequences::SequenceMetrics;
+use crate::metrics::sequences::{SequenceMetrics, rouge_l};
 use polyseme_infer::{GenerateOptions, generate};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Mode, Tensor};
@@ -49,6 +50,16 @@ impl Generate {
         wanted.encoded.target().to_vec().into_iter().chain([self.tokenizer.special().sep])
     }
 
+    /// The text of what was kept of a row.
+    fn text(&self, kept: &[f32]) -> String {
+        self.tokenizer.decode(&ids(kept), true).unwrap_or_default()
+    }
+
+    /// Whether the tokens that were generated are those that are wanted.
+    fn is_exact(&self, kept: &[Vec<f32>], row: usize) -> bool {
+        ids(&kept[row]) == self.valid.targets[row].encoded.target()
+    }
+
     /// Mean loss over the masks of rows, from their states, and how many they are.
     fn mean_loss(
         &self,
@@ -61,6 +72,11 @@ impl Generate {
         let labels: Vec<u32> = rows.iter().flat_map(|&row| self.labels(&part.targets[row])).collect();
         (model.masked_lm_loss_of(states, &labels, mode).0, labels.len())
     }
+}
+
+/// The generated tokens among what is kept of a row.
+fn ids(kept: &[f32]) -> Vec<u32> {
+    kept[1..].iter().map(|&id| id as u32).collect()
 }
 
 /// Encodes sources and targets of at most `max_target` tokens, together at most `max_length`.
@@ -93,7 +109,7 @@ pub fn encode(
         targets.push(Wanted { encoded, text: text.to_owned() });
     }
     rows.looks_at = LooksAt::Tokens(masks);
-    Ok(Part { rows, targets })
+    Ok(Part { rows, targets, shown: Vec::new() })
 }
 
 impl Task for Generate {
@@ -138,14 +154,23 @@ impl Task for Generate {
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let ids = |kept: &Vec<f32>| kept[1..].iter().map(|&id| id as u32).collect::<Vec<_>>();
-        let text = |kept: &Vec<f32>| self.tokenizer.decode(&ids(kept), true).unwrap_or_default();
-        let predicted: Vec<String> = kept.iter().map(text).collect();
+        let predicted: Vec<String> = kept.iter().map(|kept| self.text(kept)).collect();
         let wanted: Vec<&str> = self.valid.targets.iter().map(|wanted| wanted.text.as_str()).collect();
-        let same = |(kept, wanted): (&Vec<f32>, &Wanted)| ids(kept) == wanted.encoded.target();
-        let exact = kept.iter().zip(&self.valid.targets).filter(|pair| same(*pair)).count();
+        let exact = (0..kept.len()).filter(|&row| self.is_exact(kept, row)).count();
         let tokens: u64 = (0..kept.len()).map(|row| self.valid.rows.targets(row)).sum();
         let loss = kept.iter().map(|k| f64::from(k[0])).sum::<f64>() / tokens.max(1) as f64;
         Metrics::Sequence(SequenceMetrics::new(&wanted, &predicted, exact as u64, loss))
+    }
+
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let wrong: Vec<usize> = (0..kept.len()).filter(|&row| !self.is_exact(kept, row)).collect();
+        let shared = |row: usize| rouge_l(&self.valid.targets[row].text, &self.text(&kept[row]));
+        let told = worst(wrong.iter().map(|&row| (row, 1.0 - shared(row)))).into_iter().map(|row| {
+            let (place, texts) = self.valid.shown(row);
+            let (wanted, said) = (begin(&self.valid.targets[row].text), begin(&self.text(&kept[row])));
+            let what = What::Text { texts, wanted, said, rouge_l: rounded(shared(row)) };
+            Mistake { place, loss: rounded(kept[row][0] / self.valid.rows.targets(row) as f32), what }
+        });
+        Analysis::new(kept.len(), Some(wrong.len()), told.collect())
     }
 }

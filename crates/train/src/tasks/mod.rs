@@ -16,6 +16,7 @@ pub mod rows;
 pub mod similarity;
 pub mod tag;
 
+use crate::analysis::{Analysis, Shown};
 use crate::error::Result;
 use crate::metrics::{Metrics, metrics_of};
 use crate::objective::Objective;
@@ -35,12 +36,27 @@ pub struct Part<T> {
     pub rows: Rows,
     /// What is true of them.
     pub targets: Vec<T>,
+    /// What a reader is shown of them, or of the sentences they are windows of; of rows to learn from nothing is
+    /// kept.
+    pub shown: Vec<Shown>,
 }
 
 impl<T> Part<T> {
     /// No rows: an evaluation has none to learn from.
     pub fn none() -> Self {
-        Self { rows: Rows::new(1, LooksAt::Sequences), targets: Vec::new() }
+        Self { rows: Rows::new(1, LooksAt::Sequences), targets: Vec::new(), shown: Vec::new() }
+    }
+
+    /// With what a reader is shown of each row.
+    pub fn showing(mut self, shown: Vec<Shown>) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    /// What a reader is shown of a row: place and texts.
+    fn shown(&self, row: usize) -> (String, Vec<String>) {
+        let Shown { place, texts } = self.shown.get(row).cloned().unwrap_or_default();
+        (place, texts)
     }
 }
 
@@ -99,6 +115,9 @@ pub trait Task: Send + Sync {
 
     /// Metrics from what was kept of all validation rows.
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics;
+
+    /// What is wrong with it, beside the metrics that it has.
+    fn analysis(&self, kept: &[Vec<f32>], metrics: &Metrics) -> Analysis;
 
     /// Before the training; `known` if the folder's own head goes on.
     fn begin(&self, model: &mut Model, known: bool) {
@@ -247,10 +266,12 @@ impl<'a> Supervised<'a> {
         self.task.metrics(&kept.expect("nobody asked to stop"))
     }
 
-    /// Puts what the validation rows tell into the model, and gives the metrics it then has.
-    pub fn finish(&self, model: &mut Model) -> Metrics {
-        let kept = self.kept(model, &mut |_, _| {}, &Stop::default());
-        self.task.finish(model, &kept.expect("nobody asked to stop"))
+    /// Puts what the validation rows tell into the model, and gives the metrics it then has and what is wrong.
+    pub fn finish(&self, model: &mut Model) -> (Metrics, Analysis) {
+        let kept = self.kept(model, &mut |_, _| {}, &Stop::default()).expect("nobody asked to stop");
+        let metrics = self.task.finish(model, &kept);
+        let analysis = self.task.analysis(&kept, &metrics);
+        (metrics, analysis)
     }
 }
 

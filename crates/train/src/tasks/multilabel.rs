@@ -2,12 +2,18 @@
 
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside, r_drop};
+use crate::analysis::{Analysis, JudgedLabel, Mistake, What, rounded, worst};
 use crate::metrics::Metrics;
+use crate::metrics::calibration::Calibration;
 use crate::metrics::multilabel::{MultilabelMetrics, choose_thresholds};
+use crate::metrics::precision::PrecisionRecalls;
 use polyseme_infer::sigmoid;
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Tensor;
 use polyseme_tensor::ops::binary_cross_entropy;
+
+/// Labels that are told of a wrong row, the worst ones.
+const TOLD: usize = 12;
 
 /// The task, with rows whose targets say of each label whether it is true.
 pub struct Multilabel {
@@ -36,6 +42,23 @@ impl Multilabel {
         let loss = losses.sum::<f64>() / kept.len() as f64;
         let probabilities = self.probabilities(kept);
         Metrics::Multilabel(MultilabelMetrics::new(&self.labels, &self.valid.targets, &probabilities, thresholds, loss))
+    }
+
+    /// A row with the labels that are true or were said: first those that are wrong, the worst first.
+    fn told(&self, row: usize, probabilities: &[f32], thresholds: &[f64], loss: f32) -> Mistake {
+        let judged = |(c, label): (usize, &String)| JudgedLabel {
+            label: label.clone(),
+            probability: rounded(probabilities[c]),
+            truth: self.valid.targets[row][c],
+            said: f64::from(probabilities[c]) >= thresholds[c],
+        };
+        let all = self.labels.iter().enumerate().map(judged);
+        let mut labels: Vec<JudgedLabel> = all.filter(|l| l.truth || l.said).collect();
+        let error = |l: &JudgedLabel| (l.probability - f64::from(u8::from(l.truth))).abs();
+        labels.sort_by(|a, b| (a.truth == a.said).cmp(&(b.truth == b.said)).then(error(b).total_cmp(&error(a))));
+        labels.truncate(TOLD);
+        let (place, texts) = self.valid.shown(row);
+        Mistake { place, loss: rounded(loss), what: What::Labels { texts, labels } }
     }
 
     fn probabilities(&self, kept: &[Vec<f32>]) -> Vec<Vec<f32>> {
@@ -90,6 +113,23 @@ impl Task for Multilabel {
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
         let usual = vec![0.5; self.labels.len()];
         self.measured(kept, self.thresholds.as_ref().unwrap_or(&usual))
+    }
+
+    fn analysis(&self, kept: &[Vec<f32>], metrics: &Metrics) -> Analysis {
+        let usual = vec![0.5; self.labels.len()];
+        let thresholds = if let Metrics::Multilabel(m) = metrics { &m.thresholds } else { &usual };
+        let (truth, probabilities) = (&self.valid.targets, self.probabilities(kept));
+        let right = |row: usize| (0..usual.len()).all(|c| truth[row][c] == (f64::from(kept[row][c]) >= thresholds[c]));
+        let wrong: Vec<usize> = (0..kept.len()).filter(|&row| !right(row)).collect();
+        let loss = |row: usize| kept[row][self.labels.len()];
+        let worst = worst(wrong.iter().map(|&row| (row, f64::from(loss(row)))));
+        let told = worst.into_iter().map(|row| self.told(row, &kept[row], thresholds, loss(row)));
+        let has = |row: usize, label: usize| truth[row][label];
+        Analysis {
+            calibration: Some(Calibration::of_labels(truth, &probabilities)),
+            precision_recall: PrecisionRecalls::new(&self.labels, &has, &probabilities, Some(thresholds)),
+            ..Analysis::new(kept.len(), Some(wrong.len()), told.collect())
+        }
     }
 
     fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {

@@ -2,6 +2,7 @@
 
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside, r_drop};
+use crate::analysis::{Analysis, Mistake, Scatter, What, rounded, worst};
 use crate::metrics::{Metrics, RegressMetrics, mean_and_deviation};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Tensor;
@@ -39,6 +40,25 @@ impl Regress {
     pub fn new(scale: Scale, train: Part<f32>, valid: Part<f32>) -> Self {
         Self { scale, train, valid }
     }
+
+    fn said(&self, kept: &[Vec<f32>]) -> Vec<f32> {
+        kept.iter().map(|k| k[0] * self.scale.deviation + self.scale.mean).collect()
+    }
+}
+
+/// Numbers beside those that were said; `wanted` are the true ones as they should be said, `scale` how.
+pub(super) fn of_numbers<T>(
+    valid: &Part<T>,
+    (truth, said): (&[f32], &[f32]),
+    (wanted, scale): (&[f32], [f32; 2]),
+) -> Analysis {
+    let error = |row: usize| f64::from(said[row]) - f64::from(wanted[row]);
+    let told = worst((0..said.len()).map(|row| (row, error(row).abs()))).into_iter().map(|row| {
+        let (place, texts) = valid.shown(row);
+        let what = What::Number { texts, truth: truth[row], said: said[row], wanted: wanted[row] };
+        Mistake { place, loss: rounded(error(row).powi(2)), what }
+    });
+    Analysis { scatter: Some(Scatter::new(truth, said, scale)), ..Analysis::new(said.len(), None, told.collect()) }
 }
 
 impl Task for Regress {
@@ -74,8 +94,12 @@ impl Task for Regress {
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let predicted: Vec<f32> = kept.iter().map(|k| k[0] * self.scale.deviation + self.scale.mean).collect();
-        Metrics::Regress(RegressMetrics::new(&self.valid.targets, &predicted))
+        Metrics::Regress(RegressMetrics::new(&self.valid.targets, &self.said(kept)))
+    }
+
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let truth = &self.valid.targets;
+        of_numbers(&self.valid, (truth, &self.said(kept)), (truth, [0.0, 1.0]))
     }
 
     fn begin(&self, model: &mut Model, known: bool) {

@@ -1,10 +1,12 @@
 //! Sentence vectors: pairs with a score of how alike they are, or pairs that belong together.
 
-use super::regress::Scale;
+use super::regress::{Scale, of_numbers};
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside};
+use crate::analysis::{Analysis, Mistake, Ranked, What, rounded, worst};
 use crate::metrics::ranking::RetrievalMetrics;
 use crate::metrics::{Metrics, RegressMetrics};
+use polyseme_infer::first_of_best;
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
 use polyseme_tensor::ops::cross_entropy;
@@ -30,6 +32,11 @@ impl Similarity {
         let (least, greatest) = from.iter().fold((f32::MAX, f32::MIN), |(a, b), &x| (a.min(x), b.max(x)));
         let deviation = if greatest > least { greatest - least } else { 1.0 };
         Self { scale: Scale { mean: least, deviation }, train, valid }
+    }
+
+    /// The scores of the validation rows as cosines should be.
+    fn wanted(&self) -> Vec<f32> {
+        self.valid.targets.iter().map(|t| (t - self.scale.mean) / self.scale.deviation).collect()
     }
 }
 
@@ -70,10 +77,14 @@ impl Task for Similarity {
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let scaled: Vec<f32> =
-            self.valid.targets.iter().map(|t| (t - self.scale.mean) / self.scale.deviation).collect();
         let cosines: Vec<f32> = kept.iter().map(|k| k[0]).collect();
-        Metrics::Regress(RegressMetrics::new(&scaled, &cosines))
+        Metrics::Regress(RegressMetrics::new(&self.wanted(), &cosines))
+    }
+
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let cosines: Vec<f32> = kept.iter().map(|k| k[0]).collect();
+        let scale = [-self.scale.mean / self.scale.deviation, 1.0 / self.scale.deviation];
+        of_numbers(&self.valid, (&self.valid.targets, &cosines), (&self.wanted(), scale))
     }
 }
 
@@ -89,6 +100,43 @@ impl Retrieval {
     pub fn new(train: Part<()>, valid: Part<()>) -> Self {
         Self { train, valid }
     }
+
+    fn text(&self, row: usize, which: usize) -> String {
+        self.valid.shown(row).1.into_iter().nth(which).unwrap_or_default()
+    }
+}
+
+/// What a text found among the candidates.
+struct Found {
+    /// Rank of its partner, from 1.
+    rank: usize,
+    /// The row whose partner came first.
+    first: usize,
+    /// Cosines of its own partner and of the first.
+    cosines: [f32; 2],
+    /// Cross-entropy of its own partner among the candidates.
+    loss: f64,
+}
+
+/// What each text finds, of both texts' vectors of each row.
+fn search(kept: &[Vec<f32>]) -> Vec<Found> {
+    let mut found = Vec::with_capacity(kept.len());
+    for (part, group) in kept.chunks(CANDIDATES).enumerate() {
+        for (own, query) in group.iter().enumerate() {
+            let width = query.len() / 2;
+            let near = |k: &Vec<f32>| dot(&query[..width], &k[width..]);
+            let scores: Vec<f32> = group.iter().map(near).collect();
+            let (wanted, first) = (scores[own], first_of_best(&scores));
+            let sharp = |s: f32| f64::from(SHARPNESS * (s - wanted)).exp();
+            found.push(Found {
+                rank: 1 + scores.iter().filter(|&&s| s > wanted).count(),
+                first: part * CANDIDATES + first,
+                cosines: [wanted, scores[first]],
+                loss: scores.iter().map(|&s| sharp(s)).sum::<f64>().ln(),
+            });
+        }
+    }
+    found
 }
 
 impl Task for Retrieval {
@@ -132,20 +180,28 @@ impl Task for Retrieval {
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let (mut ranks, mut loss) = (Vec::with_capacity(kept.len()), 0.0);
-        for group in kept.chunks(CANDIDATES) {
-            for (own, query) in group.iter().enumerate() {
-                let width = query.len() / 2;
-                let near = |k: &Vec<f32>| dot(&query[..width], &k[width..]);
-                let scores: Vec<f32> = group.iter().map(near).collect();
-                let wanted = scores[own];
-                ranks.push(1 + scores.iter().filter(|&&s| s > wanted).count());
-                let sharp = |s: f32| f64::from(SHARPNESS * (s - wanted)).exp();
-                loss += scores.iter().map(|&s| sharp(s)).sum::<f64>().ln();
-            }
-        }
-        let candidates = kept.len().min(CANDIDATES) as u64;
-        Metrics::Retrieval(RetrievalMetrics::new(&ranks, loss / kept.len() as f64, candidates))
+        let found = search(kept);
+        let ranks: Vec<usize> = found.iter().map(|f| f.rank).collect();
+        let loss = found.iter().map(|f| f.loss).sum::<f64>() / kept.len() as f64;
+        Metrics::Retrieval(RetrievalMetrics::new(&ranks, loss, kept.len().min(CANDIDATES) as u64))
+    }
+
+    /// The worst are those whose partner comes last.
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let found = search(kept);
+        let wrong = || (0..found.len()).filter(|&row| found[row].rank > 1);
+        let told = worst(wrong().map(|row| (row, found[row].rank as f64))).into_iter().map(|row| {
+            let Found { rank, first, cosines, loss } = found[row];
+            let ranked = |row: usize, rank: usize, cosine: f32| Ranked {
+                text: self.text(row, 1),
+                rank: rank as u64,
+                cosine: rounded(cosine),
+            };
+            let (partner, first) = (ranked(row, rank, cosines[0]), ranked(first, 1, cosines[1]));
+            let what = What::Partner { text: self.text(row, 0), partner, first };
+            Mistake { place: self.valid.shown(row).0, loss: rounded(loss), what }
+        });
+        Analysis::new(found.len(), Some(wrong().count()), told.collect())
     }
 }
 

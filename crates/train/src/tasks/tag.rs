@@ -2,10 +2,11 @@
 
 use super::rows::{LooksAt, RowBatch, Rows, hash};
 use super::{Part, Task, r_drop};
+use crate::analysis::{Analysis, Marked, Mistake, What, marked, rounded, worst};
 use crate::error::Result;
-use crate::metrics::tags::TagMetrics;
+use crate::metrics::tags::{TagMetrics, name_entities};
 use crate::metrics::{Metrics, score_row};
-use polyseme_infer::{joined, tag_windows};
+use polyseme_infer::{TaggedSpan, joined, spans, tag_windows};
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
 use polyseme_tensor::ops::cross_entropy;
@@ -36,6 +37,54 @@ impl Tag {
     pub fn new(labels: Vec<String>, train: Part<TagTarget>, valid: Part<TagTarget>, truth: Vec<Vec<usize>>) -> Self {
         Self { labels, train, valid, truth }
     }
+
+    /// Labels said of the words of all validation sentences, and the sum of each sentence's losses.
+    fn said(&self, kept: &[Vec<f32>]) -> (Vec<Vec<usize>>, Vec<f64>) {
+        // What the tokenizer leaves nothing of is outside of everything.
+        let outside = self.labels.iter().position(|l| l == "O").unwrap_or(0);
+        let mut said: Vec<Vec<usize>> = self.truth.iter().map(|words| vec![outside; words.len()]).collect();
+        let mut losses = vec![0.0; said.len()];
+        for (target, kept) in self.valid.targets.iter().zip(kept) {
+            for (&word, found) in target.words.iter().zip(kept.chunks_exact(2)) {
+                said[target.sentence][word] = found[0] as usize;
+                losses[target.sentence] += f64::from(found[1]);
+            }
+        }
+        (said, losses)
+    }
+
+    fn names(&self, labels: &[usize]) -> Vec<&str> {
+        labels.iter().map(|&l| self.labels[l].as_str()).collect()
+    }
+}
+
+/// Entities of a sentence; where tags name none, each word whose tag is another in the `other` list.
+fn found<'a>(tags: &[&'a str], other: &[&str], entities: bool) -> Vec<TaggedSpan<'a>> {
+    match entities {
+        true => spans(tags),
+        false => {
+            let wrong = (0..tags.len()).filter(|&i| tags[i] != other[i]);
+            wrong.map(|i| TaggedSpan { start: i, end: i + 1, label: tags[i] }).collect()
+        }
+    }
+}
+
+/// A sentence with what is true and what was said in place.
+fn told(words: &[String], truth: &[TaggedSpan], said: &[TaggedSpan], entities: bool) -> What {
+    let (text, places) = joined(words);
+    let mark = |span: &TaggedSpan| {
+        let (first, last) = (places.get(span.start), places.get(span.end - 1));
+        let bytes = first.map_or(0, |w| w.start)..last.map_or(0, |w| w.end);
+        Marked { bytes, label: span.label.to_owned() }
+    };
+    let marks = |spans: &[TaggedSpan]| spans.iter().map(mark).collect::<Vec<_>>();
+    let same = said.iter().filter(|span| truth.contains(span)).count();
+    let (wrong, right) = match entities {
+        true => (truth.len() + said.len() - 2 * same, same),
+        false => (truth.len(), words.len() - truth.len()),
+    };
+    let passage = marked(&text, &marks(truth), &marks(said), true);
+    What::Tags { passage, wrong: wrong as u64, right: right as u64 }
 }
 
 /// Sentences in windows of at most `max_length` tokens, each word's label at its first piece. `labels` are those
@@ -110,20 +159,28 @@ impl Task for Tag {
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        // What the tokenizer leaves nothing of is outside of everything.
-        let outside = self.labels.iter().position(|l| l == "O").unwrap_or(0);
-        let mut predicted: Vec<Vec<usize>> = self.truth.iter().map(|words| vec![outside; words.len()]).collect();
-        let (mut loss, mut words) = (0.0, 0.0);
-        for (target, kept) in self.valid.targets.iter().zip(kept) {
-            for (&word, found) in target.words.iter().zip(kept.chunks_exact(2)) {
-                predicted[target.sentence][word] = found[0] as usize;
-                loss += f64::from(found[1]);
-                words += 1.0;
-            }
-        }
-        let names = |all: &[Vec<usize>]| -> Vec<Vec<&str>> {
-            all.iter().map(|words| words.iter().map(|&l| self.labels[l].as_str()).collect()).collect()
+        let (said, losses) = self.said(kept);
+        let words: usize = self.valid.targets.iter().map(|t| t.words.len()).sum();
+        let names = |all: &[Vec<usize>]| all.iter().map(|words| self.names(words)).collect::<Vec<_>>();
+        let loss = losses.iter().sum::<f64>() / words as f64;
+        Metrics::Tag(TagMetrics::new(&names(&self.truth), &names(&said), loss))
+    }
+
+    /// The worst sentences are those whose words surprise it most, taken together.
+    fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
+        let (said, losses) = self.said(kept);
+        let used = self.truth.iter().chain(&said).flatten().map(|&l| self.labels[l].as_str());
+        let entities = name_entities(used);
+        let both = |s: usize| {
+            let (truth, said) = (self.names(&self.truth[s]), self.names(&said[s]));
+            (found(&truth, &said, entities), found(&said, &truth, entities))
         };
-        Metrics::Tag(TagMetrics::new(&names(&self.truth), &names(&predicted), loss / words))
+        let wrong: Vec<usize> = (0..said.len()).filter(|&s| both(s).0 != both(s).1).collect();
+        let mistake = |s: usize| {
+            let ((place, words), (truth, said)) = (self.valid.shown(s), both(s));
+            Mistake { place, loss: rounded(losses[s]), what: told(&words, &truth, &said, entities) }
+        };
+        let worst = worst(wrong.iter().map(|&s| (s, losses[s]))).into_iter().map(mistake).collect();
+        Analysis::new(said.len(), Some(wrong.len()), worst)
     }
 }
