@@ -321,7 +321,7 @@ fn finetune_page_of_folds() {
     outcome.results.iter_mut().zip(1..).for_each(|(result, fold)| (result.seed, result.fold) = (1, Some(fold)));
     let (mean, deviation, note) = (0.604, 0.0158, "the model learned from all rows".into());
     outcome.cross_validation = Some(CrossValidation { folds: 5, mean, deviation, epochs: 7, note });
-    let page = finetune(&rows(300), &settings, &outcome, &made());
+    let page = finetune(&rows(300), &settings, &outcome, None, &made());
     check(&page);
     show("finetune-folds.html", &page);
     for part in ["learned from all rows, for 7 epochs", "60.4", "Fold", "the one in the middle", "epochs on all rows"] {

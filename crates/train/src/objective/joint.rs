@@ -76,7 +76,7 @@ mod tests {
             let ids = (0..len).map(|t| Stream::new(i).below(t as u64, 50) as u32).collect();
             rows.push(&Encoding { ids, type_ids: vec![0; len], ..Default::default() });
         }
-        Retrieval::new(Part { targets: vec![(); rows.len()], rows }, Part::none())
+        Retrieval::new(Part { targets: vec![(); rows.len()], rows, shown: Vec::new() }, Part::none())
     }
 
     fn batches(task: &Retrieval, most: usize) -> Vec<RowBatch> {
