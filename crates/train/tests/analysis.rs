@@ -94,7 +94,7 @@ fn labels_and_numbers() {
         assert!((truth.probability - (-mistake.loss).exp()).abs() < 1e-4, "{mistake:?}");
     }
 
-    let labels = |i: u64| [i % 2 == 0, i % 3 == 0];
+    let labels = |i: u64| [i.is_multiple_of(2), i.is_multiple_of(3)];
     let cell = |i: u64| {
         let of = labels(i);
         ["x", "y"].into_iter().zip(of).filter(|(_, is)| *is).map(|(l, _)| l).collect::<Vec<_>>().join(",")
