@@ -1,6 +1,7 @@
 //! The one encoder: embeddings, then layers.
 
 use crate::EncoderConfig;
+use crate::adapters::Added;
 use crate::families::EncoderNames;
 use crate::layers::Layer;
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
@@ -18,6 +19,8 @@ pub(crate) struct Encoder {
     projection: Option<LinearIds>,
     layers: Vec<Layer>,
     final_norm: Option<NormIds>,
+    /// What an adapter adds on the way.
+    pub added: Added,
 }
 
 impl Encoder {
@@ -43,6 +46,7 @@ impl Encoder {
                 let last = ParamGroup::Layer(config.num_hidden_layers - 1);
                 builder.norm(&inside(names.final_norm), config.hidden_size, config, last)
             }),
+            added: Added::default(),
         }
     }
 
@@ -62,6 +66,9 @@ impl Encoder {
         for (index, layer) in self.layers.iter().enumerate() {
             let last = index + 1 == self.layers.len();
             x = layer.forward(x, params, batch, config, mode, asked.filter(|_| last));
+            if let Added::Bottlenecks(bottlenecks) = &self.added {
+                x = bottlenecks[index].forward(x, params);
+            }
             if let Some(norm) = self.final_norm.filter(|_| last) {
                 x = layer_norm(x, params.norm(norm));
             }

@@ -1,7 +1,7 @@
 //! From a model folder to parameters, with a report of what happened to each tensor.
 
+use crate::adapters::folder::{Adapter, Beside};
 use crate::families::{Form, TaskForm};
-use crate::lora::Adapter;
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec};
 use crate::{EncoderConfig, Error, Family, Result};
@@ -19,6 +19,8 @@ pub(crate) struct Loaded {
     pub config: EncoderConfig,
     pub parts: Parts,
     pub values: Vec<(Spec, Vec<f32>)>,
+    /// An adapter that is no part of the values.
+    pub beside: Beside,
     pub thresholds: Option<Vec<f64>>,
     pub json: ConfigJson,
     pub report: LoadReport,
@@ -34,6 +36,11 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     (form.check)(&config)?;
     let said = Said::read(&mut json)?;
     let adapter = Adapter::open(folder)?;
+    if wanted == HeadKind::MaskedLm
+        && let Some(adapter) = &adapter
+    {
+        adapter.check_folds()?;
+    }
     let file = adapter.as_ref().map_or(folder, |adapter| &adapter.base).tensors()?;
     let names: BTreeSet<String> = file.names().into_iter().collect();
     let of_adapter = adapter.as_ref().map(Adapter::names).unwrap_or_default();
@@ -81,10 +88,12 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let mut values: Vec<_> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
     reader.sort_the_rest(&config)?;
     let mut report = reader.report;
-    if let Some(adapter) = adapter.filter(|_| !head_is_new) {
-        adapter.apply(&mut values, &mut report)?;
-    }
-    Ok(Loaded { family, config, parts, values, thresholds, json, report })
+    let has_its_head = !head_is_new && parts.has_task_head();
+    let beside = match adapter {
+        Some(adapter) => adapter.apply(&mut values, &mut report, form, &config, has_its_head)?,
+        None => None,
+    };
+    Ok(Loaded { family, config, parts, values, beside, thresholds, json, report })
 }
 
 /// The family that `model_type` names.
@@ -331,7 +340,12 @@ pub(crate) fn checkpoint<'a>(specs: impl Iterator<Item = &'a Spec>, file: &Tenso
 
 /// A tensor's values, if it has the shape that the configuration wants.
 fn values(tensor: &TensorRef<'_>, spec: &Spec) -> Result<Vec<f32>> {
-    tensor.expect_shape(&spec.info.shape)?;
+    finite(tensor, &spec.info.shape)
+}
+
+/// A tensor's values, if it has this shape and they are finite.
+pub(crate) fn finite(tensor: &TensorRef<'_>, shape: &[usize]) -> Result<Vec<f32>> {
+    tensor.expect_shape(shape)?;
     let values = tensor.to_f32()?;
     // Without an early end inside a chunk the loop vectorizes.
     let bad = values.chunks(4096).find(|chunk| !chunk.iter().fold(true, |all, v| all & v.is_finite()));

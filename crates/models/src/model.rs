@@ -4,7 +4,7 @@ use crate::encoder::Encoder;
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
-use crate::{ClassifierPooling, EncoderConfig, Error, Family, LoraSettings, Result, load, lora, save};
+use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
 use polyseme_tensor::ops::Activation;
@@ -70,10 +70,12 @@ impl HeadKind {
 
 /// An encoder with its head. All lists of parameters are in one fixed order; tied ones stand once.
 pub struct Model {
-    family: Family,
-    config: EncoderConfig,
-    parts: Parts,
-    params: Params,
+    pub(crate) family: Family,
+    pub(crate) config: EncoderConfig,
+    pub(crate) parts: Parts,
+    pub(crate) params: Params,
+    /// What stands beside the weights, in their place.
+    pub(crate) adapter: Option<AdapterSettings>,
     /// The probability each of several labels must have, if it was chosen.
     thresholds: Option<Vec<f64>>,
     /// The folder's own `config.json`, so that keys nobody knows are written back.
@@ -82,7 +84,7 @@ pub struct Model {
 
 /// The parts of a model, as numbers of parameters.
 pub(crate) struct Parts {
-    encoder: Encoder,
+    pub encoder: Encoder,
     head: Head,
     /// Kept for whoever reads the folder next; nothing here computes with it.
     #[allow(dead_code)]
@@ -126,6 +128,11 @@ impl Parts {
         };
         (Self { encoder, head, pooler }, builder.specs)
     }
+
+    /// Whether the head is one of a task.
+    pub fn has_task_head(&self) -> bool {
+        matches!(self.head, Head::Task(..))
+    }
 }
 
 impl Model {
@@ -142,7 +149,7 @@ impl Model {
             (spec, values)
         });
         let params = Params::new(values.collect(), device);
-        Ok(Self { family, config, parts, params, thresholds: None, json: None })
+        Ok(Self { family, config, parts, params, adapter: None, thresholds: None, json: None })
     }
 
     /// Opens a folder. A part of the encoder that is missing is an error; a missing head is made
@@ -151,19 +158,27 @@ impl Model {
         check_labels(&head)?;
         let loaded = load::load(folder, head, stream)?;
         let params = Params::new(loaded.values, device);
-        let model = Self {
+        let mut model = Self {
             family: loaded.family,
             config: loaded.config,
             parts: loaded.parts,
             params,
+            adapter: None,
             thresholds: loaded.thresholds,
             json: Some(loaded.json),
         };
+        if let Some((settings, values)) = loaded.beside {
+            model.add(settings, values);
+        }
         Ok((model, loaded.report))
     }
 
     /// Writes `config.json` and `model.safetensors` under Hugging Face names.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or an adapter that is no part of the weights.
     pub fn save(&self, folder: &Path) -> Result<()> {
+        self.check_whole()?;
         save::save(self, folder)
     }
 
@@ -296,32 +311,6 @@ impl Model {
         let bias_values = self.params.get(bias).into_iter().map(|b| b * scale + shift).collect();
         self.params.set(ids.weight, weight);
         self.params.set(bias, bias_values);
-    }
-
-    /// Lets matrices change by low-rank ones that learn ([`LoraSettings`]), added to the parameters; new ones
-    /// change nothing yet.
-    ///
-    /// # Errors
-    /// No matrix is one of the targets.
-    pub fn add_lora(&mut self, settings: &LoraSettings, stream: Stream) -> Result<()> {
-        let before = self.params.specs().count();
-        let scale = (settings.alpha / settings.rank as f64) as f32;
-        self.params.add_changes(&|spec| settings.changes(spec), settings.rank, scale, stream);
-        if self.params.specs().count() > before {
-            return Ok(());
-        }
-        let map =
-            |spec: &Spec| spec.info.name.strip_suffix(".weight").map(|n| n.rsplit('.').next().unwrap_or(n).to_owned());
-        let layers =
-            self.params.specs().filter(|s| s.info.shape.len() == 2 && matches!(s.info.group, ParamGroup::Layer(_)));
-        let like: BTreeSet<String> = layers.filter_map(map).collect();
-        Err(Error::NoTarget { targets: settings.targets.clone(), like: like.into_iter().collect() })
-    }
-
-    /// Writes the low-rank changes and the head in the layout of the reference library `peft`, naming the folder
-    /// of the model that they change.
-    pub fn save_adapter(&self, settings: &LoraSettings, folder: &Path, base: &Path) -> Result<()> {
-        lora::save(self, settings, folder, base)
     }
 
     /// Chooses whether layers keep only their input for the backward pass and are computed again there

@@ -316,26 +316,38 @@ fn vectors_of_pairs() {
 }
 
 #[test]
-fn low_rank_changes_are_an_adapter_that_says_the_same() {
+fn an_adapter_says_the_same_when_it_is_read_back() {
     let bench = Bench::new();
     let (train, valid) = (bench.dir.path().join("train.csv"), bench.dir.path().join("valid.csv"));
     common::table(&train, 40, 0);
     common::table(&valid, 20, 1_000);
-    let mut settings = bench.settings("classify", &train, &valid);
-    (settings.lora.rank, settings.probe_first, settings.optimizer.learning_rate) = (2, false, 2e-2);
-    let parts = settings.out.with_extension("parts");
-    let whole = run(&settings);
-    assert!(whole.median > 0.9, "{whole:?}");
-    assert!(!settings.out.join("model.safetensors").exists());
-    let found = measured(&settings);
-    assert_eq!(found.classes().unwrap().confusion, whole.results[0].valid.classes().unwrap().confusion);
+    let of = |name: &str, change: &dyn Fn(&mut FinetuneSettings)| {
+        let mut settings = bench.settings("classify", &train, &valid);
+        settings.out = bench.dir.path().join(name);
+        (settings.probe_first, settings.optimizer.learning_rate, settings.patience) = (false, 2e-2, 0);
+        change(&mut settings);
+        settings
+    };
+    let kinds = [of("low-rank", &|s| s.lora.rank = 2), of("bottleneck", &|s| (s.adapter_size, s.epochs) = (8, 60))];
+    for settings in kinds {
+        let parts = settings.out.with_extension("parts");
+        let whole = run(&settings);
+        assert!(whole.median > 0.9, "{whole:?}");
+        assert!(!settings.out.join("model.safetensors").exists());
+        let found = measured(&settings);
+        assert_eq!(found.classes().unwrap().confusion, whole.results[0].valid.classes().unwrap().confusion);
 
-    let stop = Stop::default();
-    let interrupted = FinetuneSettings { out: parts.clone(), ..settings.clone() };
-    finetune(&interrupted, false, &device(), &mut Listener::stopping(7, &stop), &stop).unwrap();
-    finetune(&interrupted, true, &device(), &mut Silent, &Stop::default()).unwrap();
-    for file in ["adapter_model.safetensors", "adapter_config.json", "config.json"] {
-        assert!(bytes(parts.join(file)) == bytes(settings.out.join(file)), "{file}");
+        let stop = Stop::default();
+        let interrupted = FinetuneSettings { out: parts.clone(), ..settings.clone() };
+        finetune(&interrupted, false, &device(), &mut Listener::stopping(7, &stop), &stop).unwrap();
+        finetune(&interrupted, true, &device(), &mut Silent, &Stop::default()).unwrap();
+        for file in ["adapter_model.safetensors", "adapter_config.json", "config.json"] {
+            assert!(bytes(parts.join(file)) == bytes(settings.out.join(file)), "{file}");
+        }
+        // An adapter is no model to begin with.
+        let again = FinetuneSettings { model: settings.out.clone(), out: parts.with_extension("again"), ..settings };
+        let error = finetune(&again, false, &device(), &mut Silent, &Stop::default()).unwrap_err().to_string();
+        assert!(error.contains("a whole model") && error.contains("merge"), "{error}");
     }
 }
 

@@ -192,6 +192,7 @@ fn finetune_settings() -> FinetuneSettings {
         label_smoothing: 0.0,
         freeze: Freeze::Nothing,
         lora: Default::default(),
+        adapter_size: 0,
         probe_first: true,
         epochs: 10,
         patience: 0,

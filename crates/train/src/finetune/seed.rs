@@ -1,7 +1,7 @@
 //! One seed of a fine-tuning run: a model folder with a run of its own.
 
 use super::head::Probe;
-use super::{SeedResult, Shared, write_json};
+use super::{SeedResult, Shared, adapter, write_json};
 use crate::error::{Error, Result};
 use crate::metrics::is_error;
 use crate::observer::{Event, Observer, Stop};
@@ -12,7 +12,7 @@ use crate::training_loop::{End, Plan, Selection, Training, best_path};
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
-use polyseme_models::{HeadKind, Model, ParamGroup};
+use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Stream;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -38,10 +38,7 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         shared.task.begin(&mut model, known);
         (model, new)
     };
-    if settings.lora.rank > 0 {
-        model.add_lora(&settings.lora, init)?;
-        model.set_trainable(&|p| p.group == ParamGroup::Head || p.name.contains(".lora_"));
-    } else {
+    if !adapter::add(settings, &mut model, init)? {
         settings.freeze.check(&model, &settings.model)?;
         let freeze = settings.freeze.clone();
         model.set_trainable(&|p| freeze.tunes(p));
@@ -112,9 +109,9 @@ pub(super) fn run(
     let best = training.state.best.as_ref().expect("every run validates at its end").step;
     model.load_tensors(&TensorFile::open(&best_path(&folder, best))?)?;
     let result = SeedResult { seed, epoch: best.div_ceil(per_epoch), valid: objective.finish(&mut model) };
-    match settings.lora.rank {
-        0 => model.save(out)?,
-        _ => model.save_adapter(&settings.lora, out, &settings.model)?,
+    match model.adapter() {
+        None => model.save(out)?,
+        Some(_) => model.save_adapter(out, &settings.model)?,
     }
     shared.tokenizer.save(out)?;
     read_back(shared, &model, out)?;
