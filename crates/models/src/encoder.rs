@@ -61,11 +61,19 @@ impl Encoder {
         asked: Option<&[usize]>,
         mut see: impl FnMut(&Tensor<2>),
     ) -> Tensor<2> {
-        let mut x = self.embed(params, batch, config, mode);
+        let laid = if let Added::Prefixes(prefixes) = &self.added { Some(prefixes.lay(batch)) } else { None };
+        let mut x = self.embed(params, laid.as_ref().map_or(batch, |laid| &laid.moved), config, mode);
         see(&x);
         for (index, layer) in self.layers.iter().enumerate() {
             let last = index + 1 == self.layers.len();
-            x = layer.forward(x, params, batch, config, mode, asked.filter(|_| last));
+            let asked = asked.filter(|_| last);
+            x = match &laid {
+                None => layer.forward(x, params, batch, config, mode, asked),
+                Some(laid) => {
+                    let (x, asked) = (laid.before(x, index, params), laid.asked(asked));
+                    layer.forward(x, params, &laid.wide, config, mode, Some(&asked))
+                }
+            };
             if let Added::Bottlenecks(bottlenecks) = &self.added {
                 x = bottlenecks[index].forward(x, params);
             }
@@ -75,6 +83,11 @@ impl Encoder {
             see(&x);
         }
         x
+    }
+
+    /// The maps onto key and value of a layer, where they stand apart.
+    pub fn key_and_value(&self, layer: usize) -> Option<[LinearIds; 2]> {
+        self.layers[layer].key_and_value()
     }
 
     /// Embeddings of tokens, positions and segments. `(tokens, hidden)`

@@ -159,6 +159,22 @@ pub enum Error {
         /// What they are.
         what: &'static str,
     },
+    /// A family whose layers cannot have virtual tokens before them.
+    #[error(
+        "a model of type `{family}` cannot have virtual tokens before a text: its layers with windows would not see them"
+    )]
+    NoPrefix {
+        /// Its `model_type`.
+        family: &'static str,
+    },
+    /// Virtual tokens of which there are but keys and values.
+    #[error("{}: there is no {file}; keys and values of virtual tokens do not tell their vectors", adapter.display())]
+    NoVectors {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The file.
+        file: &'static str,
+    },
     /// `config.json` says that two tensors are one, and the file has them different.
     #[error(
         "{}: `{name}` differs from `{of}`, but tie_word_embeddings says that they are one",
@@ -219,6 +235,8 @@ impl Error {
             Self::NotFolded { .. } => {
                 "use the adapter's folder as it is: every command opens it, and finds its base by adapter_config.json"
             }
+            Self::NoPrefix { .. } => "learn low-rank changes or bottlenecks (--lora, --adapter-size)",
+            Self::NoVectors { .. } => "copy the whole folder; one that `peft` trained itself cannot be opened",
             Self::TiedDiffer { .. } => "set `tie_word_embeddings` to false in config.json to use both",
         };
         Some(hint.into())

@@ -12,6 +12,7 @@ mod model;
 mod params;
 pub mod registry;
 mod save;
+mod scalar_mix;
 
 pub use adapters::{AdapterSettings, LoraSettings};
 pub use config::{Activation, ClassifierPooling, EncoderConfig, Variant};

@@ -4,6 +4,7 @@ use crate::adapters::folder::{Adapter, Beside};
 use crate::families::{Form, TaskForm};
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec};
+use crate::scalar_mix;
 use crate::{EncoderConfig, Error, Family, Result};
 use polyseme_formats::tensors::{TensorFile, TensorRef};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
@@ -61,7 +62,7 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         names.contains(&format!("{bare}.weight")) || names.contains(&format!("{}{bare}.weight", form.prefix))
     });
     let dropout = head.form(form).map_or(Ok(0.0), |task| task.rate(&config, Some(&mut json)))?;
-    let (parts, specs) = Parts::declare(family, &config, &head, pooler, dropout);
+    let (parts, specs) = Parts::declare(family, &config, &head, pooler, dropout, said.mixes && !head_is_new);
     let mut reader = Reader { path: &folder.path, form, file: &file, names: &names, report: LoadReport::default() };
     let mut sources = Vec::with_capacity(specs.len());
     for spec in specs {
@@ -116,6 +117,8 @@ struct Said {
     architectures: Vec<String>,
     labels: Vec<String>,
     problem_type: Option<String>,
+    /// Whether the head looks at a mix of all layers.
+    mixes: bool,
 }
 
 impl Said {
@@ -132,6 +135,7 @@ impl Said {
             path: json.path.clone(),
             architectures,
             labels: labels(json)?,
+            mixes: json.bool_or(scalar_mix::KEY, false)?,
             problem_type: Some(json.str_or("problem_type", "")?).filter(|problem| !problem.is_empty()),
         })
     }
@@ -148,7 +152,10 @@ impl Said {
 
     /// The head of a task that the folder has, by what the configuration says and by its tensors.
     fn task_head(&self, form: &Form, names: &BTreeSet<String>) -> Result<Option<HeadKind>> {
-        let has = |form: &TaskForm| names.contains(&format!("{}.weight", form.output));
+        let has = |form: &TaskForm| {
+            let name = format!("{}.weight", form.output);
+            names.contains(&if self.mixes { scalar_mix::name(&name) } else { name })
+        };
         let said = &form.architectures;
         if self.says(said.answer) && has(&form.answer) {
             return Ok(Some(HeadKind::Answer));

@@ -4,6 +4,7 @@ use crate::encoder::Encoder;
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
+use crate::scalar_mix::ScalarMix;
 use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
@@ -86,6 +87,8 @@ pub struct Model {
 pub(crate) struct Parts {
     pub encoder: Encoder,
     head: Head,
+    /// What the head looks at, where that is not the last layer alone.
+    pub mix: Option<ScalarMix>,
     /// Kept for whoever reads the folder next; nothing here computes with it.
     #[allow(dead_code)]
     pooler: Option<LinearIds>,
@@ -101,13 +104,14 @@ enum Head {
 impl Parts {
     /// Declares all parameters of a model, in order: embeddings, layers, head. An encoder alone has
     /// names without the family's prefix, as the reference writes them.
-    /// `dropout` is the rate of a task's head.
+    /// `dropout` is the rate of a task's head, which looks at all layers if it `mixes` them.
     pub fn declare(
         family: Family,
         config: &EncoderConfig,
         head: &HeadKind,
         pooler: bool,
         dropout: f64,
+        mixes: bool,
     ) -> (Self, Vec<Spec>) {
         let form = family.form();
         let alone = matches!(head, HeadKind::None | HeadKind::AsFound);
@@ -117,6 +121,7 @@ impl Parts {
             .pooler
             .filter(|_| alone && pooler)
             .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head, true));
+        let first = builder.specs.len();
         let head = match (head, head.form(form).zip(head.outputs())) {
             (HeadKind::MaskedLm, _) => {
                 Head::MaskedLm(MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word))
@@ -126,7 +131,9 @@ impl Parts {
             }
             (_, None) => Head::None,
         };
-        (Self { encoder, head, pooler }, builder.specs)
+        let mixes = mixes && matches!(head, Head::Task(..));
+        let mix = mixes.then(|| ScalarMix::declare(&mut builder, config, first));
+        (Self { encoder, head, mix, pooler }, builder.specs)
     }
 
     /// Whether the head is one of a task.
@@ -143,7 +150,7 @@ impl Model {
         (family.form().check)(&config)?;
         check_labels(&head)?;
         let dropout = head.form(family.form()).map_or(Ok(0.0), |form| form.rate(&config, None))?;
-        let (parts, specs) = Parts::declare(family, &config, &head, false, dropout);
+        let (parts, specs) = Parts::declare(family, &config, &head, false, dropout, false);
         let values = specs.into_iter().map(|spec| {
             let values = spec.initial(stream, config.initializer_range);
             (spec, values)
@@ -326,8 +333,8 @@ impl Model {
         for (index, sequence) in sequences.iter().enumerate() {
             let bad = |what, found: usize, limit: usize| Err(Error::BadSequence { index, what, found, limit });
             let greatest = |values: &[u32]| values.iter().copied().max().unwrap_or(0) as usize;
-            if sequence.ids.len() > config.max_length() {
-                return bad("its length", sequence.ids.len(), config.max_length());
+            if sequence.ids.len() > self.max_length() {
+                return bad("its length", sequence.ids.len(), self.max_length());
             }
             if greatest(&sequence.ids) >= config.vocab_size {
                 return bad("a token id", greatest(&sequence.ids), config.vocab_size - 1);
@@ -387,28 +394,48 @@ impl Model {
     }
 
     /// What a head over whole sequences looks at, in the caller's order: the first token's last hidden state, or
-    /// the mean of all. `(sequences, hidden)`
+    /// the mean of all; of all layers side by side where it mixes them. `(sequences, state_width)`
     pub fn sequence_states(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
         match self.config.variant.classifier_pooling {
             ClassifierPooling::Cls => {
                 let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
                 self.token_states(batch, &first_tokens, mode)
             }
+            ClassifierPooling::Mean if self.mixes_layers() => {
+                let mut means = Vec::new();
+                self.hidden_layers_in(batch, mode, |_, state| means.push(batch.means(state.clone())));
+                Tensor::cat(means, 1)
+            }
             ClassifierPooling::Mean => batch.means(self.hidden(batch, mode)),
         }
     }
 
-    /// Last hidden states of some rows (packed row numbers). The last layer is computed for them only.
+    /// Width of the states that a head looks at: that of a layer, or of all of them side by side.
+    pub fn state_width(&self) -> usize {
+        let states = if self.mixes_layers() { self.config.num_hidden_layers + 1 } else { 1 };
+        states * self.config.hidden_size
+    }
+
+    /// What a head makes of states before all else: their mix, if it mixes layers. `(rows, state_width)` to
     /// `(rows, hidden)`
+    pub fn head_inputs(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match &self.parts.mix {
+            Some(mix) => mix.forward(states, self.params.view(mode)),
+            None => states,
+        }
+    }
+
+    /// Last hidden states of some rows (packed row numbers), or of all layers side by side where the head mixes
+    /// them. The last layer is computed for these rows only. `(rows, state_width)`
     pub fn token_states(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
         self.rows(batch, rows, mode).0
     }
 
-    /// What the head of a task says of hidden states `(rows, hidden)`: logits of labels, a number, how well a
+    /// What the head of a task says of states `(rows, state_width)`: logits of labels, a number, how well a
     /// choice fits, logits of the beginning and the end of an answer. `(rows, outputs)` Panics without such a
     /// head.
     pub fn head_outputs(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.task_head().logits(states, self.params.view(mode), mode)
+        self.task_head().logits(self.head_inputs(states, mode), self.params.view(mode), mode)
     }
 
     /// What a head over whole sequences says of each, in the caller's order. `(sequences, outputs)` Panics
@@ -430,14 +457,24 @@ impl Model {
         asked.sort_unstable();
         asked.dedup();
         let params = self.params.view(mode);
+        let (mut below, layers) = (Vec::new(), self.config.num_hidden_layers);
+        let see = |state: &Tensor<2>| {
+            if self.mixes_layers() && below.len() < layers {
+                below.push(state.clone().select(0, row_tensor(&asked, &state.device())));
+            }
+        };
         // (asked, hidden)
-        let hidden = self.parts.encoder.forward(params, batch, &self.config, mode, Some(&asked), |_| ());
+        let mut hidden = self.parts.encoder.forward(params, batch, &self.config, mode, Some(&asked), see);
+        if !below.is_empty() {
+            below.push(hidden);
+            hidden = Tensor::cat(below, 1);
+        }
         let places: Vec<usize> = rows.iter().map(|row| asked.binary_search(row).expect("asked for")).collect();
         let places = row_tensor(&places, &hidden.device());
         (hidden.select(0, places), params)
     }
 
-    fn task_head(&self) -> &TaskHead {
+    pub(crate) fn task_head(&self) -> &TaskHead {
         match &self.parts.head {
             Head::Task(head, _) => head,
             _ => panic!("a task needs a model with a head for it"),

@@ -145,6 +145,11 @@ impl Builder {
         self.add(name.to_owned(), vec![width], group, Init::Zeros, false)
     }
 
+    /// A factor by its whole name. `(width)`
+    pub fn ones(&mut self, name: &str, width: usize, group: ParamGroup) -> ParamId {
+        self.add(name.to_owned(), vec![width], group, Init::Ones, false)
+    }
+
     /// A matrix by its whole name. `(rows, width)`
     pub fn matrix(&mut self, name: &str, [rows, width]: [usize; 2], group: ParamGroup) -> ParamId {
         self.add(name.to_owned(), vec![rows, width], group, Init::Normal, true)

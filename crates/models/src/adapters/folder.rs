@@ -5,7 +5,7 @@ use super::AdapterSettings;
 use super::lora::fold;
 use crate::families::Form;
 use crate::model::{HeadKind, Model};
-use crate::params::{ParamGroup, Spec};
+use crate::params::{ParamGroup, ParamInfo, Spec};
 use crate::{EncoderConfig, Error, Result, load};
 use polyseme_formats::tensors::{TensorFile, TensorOut, hf_metadata, write_safetensors};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
@@ -17,15 +17,20 @@ const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// What the reference has no place for: which base the adapter is for.
 const OURS: &str = "polyseme_adapter.json";
-const PREFIX: &str = "base_model.model.";
+/// Vectors of virtual tokens, of whose keys and values alone the reference knows.
+const VECTORS: &str = "polyseme_prefix.safetensors";
+/// Their keys and values in the reference's file.
+const PROMPT: &str = "prompt_embeddings";
 /// `peft_type` of bottlenecks.
 const BOTTLENECK: &str = "BOTTLENECK";
+/// The reference's of virtual tokens.
+const PREFIX_TUNING: &str = "PREFIX_TUNING";
 
 /// All files of an adapter's folder but `config.json` and the tokenizer's.
-pub const FILES: [&str; 3] = [WEIGHTS, OURS, CONFIG];
+pub const FILES: [&str; 4] = [WEIGHTS, VECTORS, OURS, CONFIG];
 
 /// Those of them that hold tensors.
-pub const WEIGHT_FILES: [&str; 1] = [WEIGHTS];
+pub const WEIGHT_FILES: [&str; 2] = [WEIGHTS, VECTORS];
 
 /// Whether a folder holds an adapter and no whole model.
 pub fn is_adapter(folder: &Path) -> bool {
@@ -35,7 +40,10 @@ pub fn is_adapter(folder: &Path) -> bool {
 /// An adapter's folder.
 pub(crate) struct Adapter {
     pub base: ModelFolder,
+    /// The reference's tensors.
     file: TensorFile,
+    /// The vectors of virtual tokens, if it is of such.
+    vectors: Option<TensorFile>,
     kind: Kind,
 }
 
@@ -45,6 +53,11 @@ enum Kind {
         scale: f32,
     },
     Other(AdapterSettings),
+}
+
+/// What the names of parameters begin with in the reference's file: its module around the model, which prefixes lack.
+fn stem(is_prefix: bool) -> &'static str {
+    if is_prefix { "base_model." } else { "base_model.model." }
 }
 
 /// What an adapter holds besides what is folded in: which it is, and its values.
@@ -66,9 +79,13 @@ impl Adapter {
                 json.refuse_unless("activation", "gelu".into(), "bottlenecks have a GELU")?;
                 Kind::Other(AdapterSettings::Bottleneck(json.usize("bottleneck_size")?))
             }
+            PREFIX_TUNING => {
+                json.refuse_unless("prefix_projection", false.into(), "virtual tokens have vectors of their own")?;
+                Kind::Other(AdapterSettings::Prefix(json.usize("num_virtual_tokens")?))
+            }
             other => {
                 let (path, found) = (json.path.clone(), format!("`{other}`"));
-                let expected = format!("`LORA` or `{BOTTLENECK}`");
+                let expected = format!("`LORA`, `{PREFIX_TUNING}` or `{BOTTLENECK}`");
                 return Err(Error::BadKey { path, key: "peft_type", found, expected });
             }
         };
@@ -82,12 +99,26 @@ impl Adapter {
             }
         }
         let file = TensorFile::open(&folder.path.join(WEIGHTS))?;
-        Ok(Some(Self { base, file, kind }))
+        let vectors = match kind {
+            Kind::Other(AdapterSettings::Prefix(_)) => {
+                let path = folder.path.join(VECTORS);
+                if !path.is_file() {
+                    return Err(Error::NoVectors { adapter: folder.path.clone(), file: VECTORS });
+                }
+                Some(TensorFile::open(&path)?)
+            }
+            _ => None,
+        };
+        Ok(Some(Self { base, file, vectors, kind }))
+    }
+
+    fn stem(&self) -> &'static str {
+        stem(self.vectors.is_some())
     }
 
     /// Names of the head's tensors that it holds.
     pub fn names(&self) -> BTreeSet<String> {
-        let bare = |name: String| name.strip_prefix(PREFIX).map(str::to_owned);
+        let bare = |name: String| name.strip_prefix(self.stem()).map(str::to_owned);
         self.file.names().into_iter().filter_map(bare).filter(|name| is_head(name)).collect()
     }
 
@@ -110,12 +141,9 @@ impl Adapter {
         has_its_head: bool,
     ) -> Result<Beside> {
         let mut left: BTreeSet<String> = self.file.names().into_iter().collect();
-        if !has_its_head {
-            left.retain(|name| !is_head(name));
-        }
         for (spec, values) in values.iter_mut() {
             let inside = spec.bare.as_ref().map(|bare| format!("{}{bare}", form.prefix));
-            let full = format!("{PREFIX}{}", inside.as_ref().unwrap_or(&spec.info.name));
+            let full = format!("{}{}", self.stem(), inside.as_ref().unwrap_or(&spec.info.name));
             if let Some(tensor) = self.file.get(&full).filter(|_| has_its_head) {
                 tensor.expect_shape(&spec.info.shape)?;
                 *values = tensor.to_f32()?;
@@ -132,20 +160,37 @@ impl Adapter {
         let beside = match &self.kind {
             Kind::Lora { .. } => None,
             Kind::Other(settings) => {
-                let mut values = Vec::new();
-                for info in settings.parameters(&form.layers(), config) {
-                    let name = format!("{PREFIX}{}", info.name);
-                    values.push(load::finite(&self.file.require(&name)?, &info.shape)?);
-                    left.remove(&name);
-                    report.applied.push(name);
-                }
-                Some((settings.clone(), values))
+                let infos = settings.parameters(&form.layers(), config);
+                Some((settings.clone(), self.beside(infos, &mut left, report)?))
             }
         };
-        match left.into_iter().next() {
+        match left.into_iter().find(|name| has_its_head || !is_head(name)) {
             None => Ok(beside),
             Some(name) => Err(Error::ForeignAdapter { path: self.file.path().to_owned(), name }),
         }
+    }
+
+    /// Values of what stands beside those of the base.
+    fn beside(
+        &self,
+        infos: Vec<ParamInfo>,
+        left: &mut BTreeSet<String>,
+        report: &mut LoadReport,
+    ) -> Result<Vec<Vec<f32>>> {
+        // Vectors of virtual tokens lie in the file of ours under their own names.
+        let (file, stem) = self.vectors.as_ref().map_or((&self.file, self.stem()), |file| (file, ""));
+        if let Some(vectors) = &self.vectors {
+            left.remove(PROMPT);
+            left.extend(vectors.names());
+        }
+        let mut values = Vec::with_capacity(infos.len());
+        for info in infos {
+            let name = format!("{stem}{}", info.name);
+            values.push(load::finite(&file.require(&name)?, &info.shape)?);
+            left.remove(&name);
+            report.applied.push(name);
+        }
+        Ok(values)
     }
 
     /// Folds the low-rank change of a matrix in, if there is one, and gives the names of its tensors.
@@ -167,7 +212,7 @@ impl Adapter {
 
 /// Whether a tensor of an adapter belongs to the head.
 fn is_head(name: &str) -> bool {
-    !name.contains(".lora_") && !name.contains(".adapter.")
+    ![".lora_", ".adapter.", ".prefix", PROMPT].iter().any(|part| name.contains(part))
 }
 
 /// What low-rank changes are multiplied by.
@@ -211,13 +256,16 @@ fn hash(folder: &ModelFolder) -> Result<String> {
 /// Writes an adapter and the head in the reference's layout, with a `config.json` that says what the head's outputs
 /// are.
 pub(crate) fn save(model: &Model, settings: &AdapterSettings, folder: &Path, base: &Path) -> Result<()> {
-    let (mut tensors, mut targets, mut heads) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut tensors, mut vectors, mut targets, mut heads) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     let prefix = model.family().form().prefix;
+    let is_prefix = matches!(settings, AdapterSettings::Prefix(_));
     for (spec, values) in model.params().values() {
         let name = &spec.info.name;
         let is_head = spec.info.group == ParamGroup::Head;
-        if is_head || spec.info.is_adapter() {
-            tensors.push(TensorOut::f32(format!("{PREFIX}{name}"), spec.info.shape.clone(), &values));
+        if is_prefix && spec.info.is_adapter() {
+            vectors.push(TensorOut::f32(name, spec.info.shape.clone(), &values));
+        } else if is_head || spec.info.is_adapter() {
+            tensors.push(TensorOut::f32(format!("{}{name}", stem(is_prefix)), spec.info.shape.clone(), &values));
         }
         if let Some(target) = name.strip_suffix(".lora_A.weight") {
             targets.push(target.to_owned());
@@ -226,6 +274,10 @@ pub(crate) fn save(model: &Model, settings: &AdapterSettings, folder: &Path, bas
             let inside = name.strip_prefix(prefix).unwrap_or(name);
             heads.insert(inside.split('.').next().unwrap_or(inside).to_owned());
         }
+    }
+    if let Some((shape, values)) = model.prefix_keys_and_values() {
+        tensors.push(TensorOut::f32(PROMPT, shape, &values));
+        write_safetensors(&folder.join(VECTORS), &vectors, &hf_metadata())?;
     }
     let task = match model.head() {
         HeadKind::Classify(_) | HeadKind::MultiLabel(_) | HeadKind::Regress => json!("SEQ_CLS"),
@@ -252,6 +304,19 @@ pub(crate) fn save(model: &Model, settings: &AdapterSettings, folder: &Path, bas
         ],
         AdapterSettings::Bottleneck(size) => {
             vec![("peft_type", json!(BOTTLENECK)), ("bottleneck_size", json!(size)), ("activation", json!("gelu"))]
+        }
+        AdapterSettings::Prefix(length) => {
+            let shape = model.config();
+            vec![
+                ("peft_type", json!(PREFIX_TUNING)),
+                ("num_virtual_tokens", json!(length)),
+                ("token_dim", json!(shape.hidden_size)),
+                ("encoder_hidden_size", json!(shape.hidden_size)),
+                ("num_layers", json!(shape.num_hidden_layers)),
+                ("num_attention_heads", json!(shape.num_attention_heads)),
+                ("num_transformer_submodules", json!(1)),
+                ("prefix_projection", json!(false)),
+            ]
         }
     });
     let config: Map<String, Value> = config.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();

@@ -108,7 +108,7 @@ def make(kind, family):
     batches = []
     for ids, type_ids in zip(golden["ids"].split(lengths), golden["type_ids"].split(lengths)):
         batch = {"input_ids": ids[None], "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
-        batches.append(batch | ({"token_type_ids": type_ids[None]} if family == "bert" else {}))
+        batches.append(batch | ({"token_type_ids": type_ids[None]} if family != "modernbert" else {}))
     logits = lambda: torch.cat([of_one(batch) for batch in batches])
     labels = golden["class_labels"]
 

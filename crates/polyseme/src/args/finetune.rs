@@ -78,6 +78,12 @@ pub struct FinetuneArgs {
     /// Learn a bottleneck of this width after each layer in place of the encoder's weights; writes an adapter
     #[arg(long, value_name = "N", conflicts_with_all = ["freeze", "tune_only", "lora"])]
     pub adapter_size: Option<u64>,
+    /// Learn this many virtual tokens before each text in place of the encoder's weights; writes an adapter
+    #[arg(long, value_name = "N", conflicts_with_all = ["freeze", "tune_only", "lora", "adapter_size"])]
+    pub prefix_length: Option<u64>,
+    /// Let the head look at all layers, in proportions that are learned, also with --freeze encoder
+    #[arg(long)]
+    pub mix_layers: bool,
     /// Passes over the training rows at most
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,

@@ -193,6 +193,8 @@ fn finetune_settings() -> FinetuneSettings {
         freeze: Freeze::Nothing,
         lora: Default::default(),
         adapter_size: 0,
+        prefix_length: 0,
+        mix_layers: false,
         probe_first: true,
         epochs: 10,
         patience: 0,

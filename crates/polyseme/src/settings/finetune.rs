@@ -104,6 +104,8 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--lora-alpha", "lora.alpha", args.lora_alpha)?,
         Override::given("--lora-targets", "lora.targets", args.lora_targets.as_ref())?,
         Override::given("--adapter-size", "adapter_size", args.adapter_size)?,
+        Override::given("--prefix-length", "prefix_length", args.prefix_length)?,
+        Override::given("--mix-layers", "mix_layers", args.mix_layers.then_some(true))?,
         Override::given("--epochs", "epochs", args.epochs)?,
         Override::given("--patience", "patience", args.patience)?,
         Override::given("--metric", "metric", args.metric.as_ref())?,

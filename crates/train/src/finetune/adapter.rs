@@ -11,11 +11,12 @@ type Kind = (&'static str, usize, &'static str, f64);
 
 /// The kinds of adapters. Low-rank changes want about ten times the rate of whole matrices (Biderman et al. 2024;
 /// Schulman et al. 2025), bottlenecks five times (1e-4 to 3e-4 where 2e-5 to 5e-5 is usual: Houlsby et al. 2019;
-/// Pfeiffer et al. 2021).
-fn kinds(settings: &FinetuneSettings) -> [Kind; 2] {
+/// Pfeiffer et al. 2021), virtual tokens a hundred times (5e-3 and more for a BERT large: Liu et al. 2022).
+fn kinds(settings: &FinetuneSettings) -> [Kind; 3] {
     [
         ("lora.rank", settings.lora.rank, "low-rank changes", 10.0),
         ("adapter_size", settings.adapter_size, "bottlenecks", 5.0),
+        ("prefix_length", settings.prefix_length, "virtual tokens", 100.0),
     ]
 }
 
@@ -41,8 +42,8 @@ pub(super) fn check(settings: &FinetuneSettings) -> Result<()> {
     Ok(())
 }
 
-/// Errors where the model to begin with is an adapter itself, or cannot have the one that is asked for.
-pub(super) fn check_model(settings: &FinetuneSettings) -> Result<()> {
+/// Errors where the folder to begin with holds an adapter itself.
+pub(super) fn check_folder(settings: &FinetuneSettings) -> Result<()> {
     if adapters::is_adapter(&settings.model) {
         let found = settings.model.display();
         let expected = "a whole model: `polyseme merge` makes one of low-rank changes and their base; other adapters \
@@ -52,12 +53,25 @@ pub(super) fn check_model(settings: &FinetuneSettings) -> Result<()> {
     Ok(())
 }
 
+/// Longest input of a model with the adapter that is asked for.
+///
+/// # Errors
+/// A prefix that the model cannot have.
+pub(super) fn longest(settings: &FinetuneSettings, model: &Model) -> Result<usize> {
+    if settings.prefix_length > 0 {
+        model.check_prefix(settings.prefix_length)?;
+    }
+    Ok(settings.max_length.min(model.max_length() - settings.prefix_length))
+}
+
 /// Adds the adapter that is asked for, and trains it and the head alone; `false` if none is.
 pub(super) fn add(settings: &FinetuneSettings, model: &mut Model, stream: Stream) -> Result<bool> {
     if settings.lora.rank > 0 {
         model.add_lora(&settings.lora, stream)?;
     } else if settings.adapter_size > 0 {
         model.add_bottlenecks(settings.adapter_size, stream)?;
+    } else if settings.prefix_length > 0 {
+        model.add_prefix(settings.prefix_length, stream)?;
     } else {
         return Ok(false);
     }

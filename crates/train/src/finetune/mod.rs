@@ -130,12 +130,12 @@ fn seed_folder(folder: &RunFolder, n: u64) -> PathBuf {
 
 /// Reads model folder and rows, and encodes these.
 fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Shared> {
-    adapter::check_model(settings)?;
+    adapter::check_folder(settings)?;
     let tokenizer = Tokenizer::open(&settings.model)?;
     let source = ModelFolder::open(&settings.model)?;
     let (model, _) = Model::open(&source, HeadKind::None, Stream::new(settings.seed), device)?;
     check_model(settings, &tokenizer, &model)?;
-    let longest = settings.max_length.min(model.config().max_length());
+    let longest = adapter::longest(settings, &model)?;
     let settings = with_rate(settings, &model, observer);
     let config = model.config().clone();
     drop(model);

@@ -29,10 +29,15 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
     let source = ModelFolder::open(&settings.model)?;
     let (mut model, new) = if settings.from_scratch {
         let (like, _) = Model::open(&source, HeadKind::None, init, &shared.device)?;
-        (Model::new(like.family(), like.config().clone(), head, init, &shared.device)?, true)
+        let mut model = Model::new(like.family(), like.config().clone(), head, init, &shared.device)?;
+        if settings.mix_layers {
+            model.mix_layers(init);
+        }
+        (model, true)
     } else {
         let (mut model, report) = Model::open(&source, head, init, &shared.device)?;
-        let is_new = |of: &str| report.missing.iter().any(|name| name == of);
+        let other = settings.mix_layers && model.mix_layers(init);
+        let is_new = |of: &str| other || report.missing.iter().any(|name| name == of);
         let known = model.head().outputs().is_some() && !is_new(model.task_output());
         let new = model.head().outputs().is_some() && model.plain_head().is_some_and(|(dense, _)| is_new(dense));
         shared.task.begin(&mut model, known);

@@ -56,6 +56,12 @@ pub struct FinetuneSettings {
     /// Width of a bottleneck after each layer, in place of the encoder's own weights; 0: there is none.
     #[serde(default)]
     pub adapter_size: usize,
+    /// Virtual tokens before each text, in place of the encoder's own weights; 0: there are none.
+    #[serde(default)]
+    pub prefix_length: usize,
+    /// Whether the head looks at all layers, in proportions that are learned, and not at the last one alone.
+    #[serde(default)]
+    pub mix_layers: bool,
     /// Whether a new head begins as the logistic regression on the encoder's whitened features, and not
     /// with random values.
     #[serde(default = "yes")]
@@ -135,6 +141,8 @@ impl FinetuneSettings {
             freeze: Freeze::Nothing,
             lora: LoraSettings::default(),
             adapter_size: 0,
+            prefix_length: 0,
+            mix_layers: false,
             probe_first: true,
             epochs: 10,
             patience: 3,
@@ -221,6 +229,13 @@ impl FinetuneSettings {
         }
         if vectors && (adapter::rate(self).is_some() || self.freeze == Freeze::Encoder) {
             return Err(setting("task", &self.task, "one with a head: vectors are learned by the encoder itself"));
+        }
+        if vectors && self.mix_layers {
+            return Err(setting(
+                "mix_layers",
+                true,
+                "false: it is a head that looks at all layers, and vectors have none",
+            ));
         }
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
