@@ -66,7 +66,7 @@ impl Encoder {
 
     /// Longest input in tokens, special ones included, that model and tokenizer take.
     pub fn limit(&self) -> usize {
-        let model = self.model.config().max_length();
+        let model = self.model.max_length();
         self.tokenizer.model_max_length().map_or(model, |t| t.min(model))
     }
 
@@ -75,7 +75,7 @@ impl Encoder {
     /// # Errors
     /// A length the model cannot take.
     pub fn max_length(&self, asked: Option<usize>) -> Result<usize> {
-        let limit = self.model.config().max_length();
+        let limit = self.model.max_length();
         match asked {
             None => Ok(self.limit()),
             Some(asked) if asked > limit || asked < 3 => Err(Error::MaxLength { asked, limit }),

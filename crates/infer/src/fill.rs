@@ -35,7 +35,7 @@ impl Encoder {
         let mask = self.tokenizer.special().mask.ok_or(Error::NoMaskToken)?;
         let encoding = self.tokenizer.encode(text, None, usize::MAX)?;
         self.check(&encoding)?;
-        let (tokens, limit) = (encoding.ids.len(), self.model.config().max_length());
+        let (tokens, limit) = (encoding.ids.len(), self.model.max_length());
         let is_mask = |&t: &usize| encoding.ids[t] == mask;
         let positions: Vec<usize> = (0..tokens).filter(is_mask).collect();
         if positions.is_empty() {

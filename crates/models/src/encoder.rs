@@ -1,6 +1,7 @@
 //! The one encoder: embeddings, then layers.
 
 use crate::EncoderConfig;
+use crate::adapters::{Added, Laid};
 use crate::families::EncoderNames;
 use crate::layers::Layer;
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
@@ -23,6 +24,8 @@ pub(crate) struct Encoder {
     projection: Option<LinearIds>,
     layers: Vec<Layer>,
     final_norm: Option<NormIds>,
+    /// What an adapter adds on the way.
+    pub added: Added,
 }
 
 impl Encoder {
@@ -48,6 +51,7 @@ impl Encoder {
                 let last = ParamGroup::Layer(config.num_hidden_layers - 1);
                 builder.norm(&inside(names.final_norm), config.hidden_size, config, last)
             }),
+            added: Added::default(),
         }
     }
 
@@ -62,14 +66,12 @@ impl Encoder {
         asked: Option<&[usize]>,
         mut see: impl FnMut(&Tensor<2>),
     ) -> Tensor<2> {
-        let mut x = self.embed(params, batch, config, mode);
+        let laid = self.lay(batch);
+        let mut x = self.embed(params, laid.as_ref().map_or(batch, |laid| &laid.moved), config, mode);
         see(&x);
-        for (index, layer) in self.layers.iter().enumerate() {
-            let last = index + 1 == self.layers.len();
-            x = layer.forward(x, params, batch, config, mode, asked.filter(|_| last));
-            if let Some(norm) = self.final_norm.filter(|_| last) {
-                x = layer_norm(x, params.norm(norm));
-            }
+        for index in 0..self.layers.len() {
+            let asked = asked.filter(|_| index + 1 == self.layers.len());
+            x = self.layer(index, x, (params, config, mode), (batch, laid.as_ref()), asked);
             see(&x);
         }
         x
@@ -86,11 +88,12 @@ impl Encoder {
         (from, grown): (&[Option<usize>], &mut Grown),
         asked: &[usize],
     ) -> Tensor<2> {
+        let laid = self.lay(batch);
         let new: Vec<usize> = (0..from.len()).filter(|&row| from[row].is_none()).collect();
-        let mut x = self.embed(params, batch, config, Mode::Eval);
+        let mut x = self.embed(params, laid.as_ref().map_or(batch, |laid| &laid.moved), config, Mode::Eval);
         let last = self.layers.len() - 1;
-        for (index, layer) in self.layers[..last].iter().enumerate() {
-            let y = layer.forward(x, params, batch, config, Mode::Eval, Some(&new));
+        for index in 0..last {
+            let y = self.layer(index, x, (params, config, Mode::Eval), (batch, laid.as_ref()), Some(&new));
             x = match grown.0.get(index) {
                 None => y,
                 Some(old) => {
@@ -106,11 +109,43 @@ impl Encoder {
                 Some(old) => *old = x.clone(),
             }
         }
-        let x = self.layers[last].forward(x, params, batch, config, Mode::Eval, Some(asked));
-        match self.final_norm {
+        self.layer(last, x, (params, config, Mode::Eval), (batch, laid.as_ref()), Some(asked))
+    }
+
+    /// How a batch lies with virtual tokens, if there are any.
+    fn lay(&self, batch: &PackedBatch) -> Option<Laid<'_>> {
+        if let Added::Prefixes(prefixes) = &self.added { Some(prefixes.lay(batch)) } else { None }
+    }
+
+    /// Layer `index` with what an adapter adds, and the norm after the last one, of all rows or those asked for.
+    fn layer(
+        &self,
+        index: usize,
+        x: Tensor<2>,
+        (params, config, mode): (View<'_>, &EncoderConfig, Mode),
+        (batch, laid): (&PackedBatch, Option<&Laid<'_>>),
+        asked: Option<&[usize]>,
+    ) -> Tensor<2> {
+        let layer = &self.layers[index];
+        let mut x = match laid {
+            None => layer.forward(x, params, batch, config, mode, asked),
+            Some(laid) => {
+                let (x, asked) = (laid.before(x, index, params), laid.asked(asked));
+                layer.forward(x, params, &laid.wide, config, mode, Some(&asked))
+            }
+        };
+        if let Added::Bottlenecks(bottlenecks) = &self.added {
+            x = bottlenecks[index].forward(x, params);
+        }
+        match self.final_norm.filter(|_| index + 1 == self.layers.len()) {
             Some(norm) => layer_norm(x, params.norm(norm)),
             None => x,
         }
+    }
+
+    /// The maps onto key and value of a layer, where they stand apart.
+    pub fn key_and_value(&self, layer: usize) -> Option<[LinearIds; 2]> {
+        self.layers[layer].key_and_value()
     }
 
     /// Embeddings of tokens, positions and segments. `(tokens, hidden)`

@@ -153,6 +153,28 @@ pub enum Error {
         /// The tensor.
         name: String,
     },
+    /// An adapter that no weights can take up.
+    #[error("{what} are an adapter that stays beside its base model: nothing of it can be folded into the weights")]
+    NotFolded {
+        /// What they are.
+        what: &'static str,
+    },
+    /// A family whose layers cannot have virtual tokens before them.
+    #[error(
+        "a model of type `{family}` cannot have virtual tokens before a text: its layers with windows would not see them"
+    )]
+    NoPrefix {
+        /// Its `model_type`.
+        family: &'static str,
+    },
+    /// Virtual tokens of which there are but keys and values.
+    #[error("{}: there is no {file}; keys and values of virtual tokens do not tell their vectors", adapter.display())]
+    NoVectors {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The file.
+        file: &'static str,
+    },
     /// `config.json` says that two tensors are one, and the file has them different.
     #[error(
         "{}: `{name}` differs from `{of}`, but tie_word_embeddings says that they are one",
@@ -210,6 +232,11 @@ impl Error {
             Self::NoBase { .. } => "put the base model there, or name its folder in adapter_config.json",
             Self::OtherBase { .. } => "give the adapter the model it was trained on",
             Self::ForeignAdapter { .. } => "the adapter may be for a model of another size or family",
+            Self::NotFolded { .. } => {
+                "use the adapter's folder as it is: every command opens it, and finds its base by adapter_config.json"
+            }
+            Self::NoPrefix { .. } => "learn low-rank changes or bottlenecks (--lora, --adapter-size)",
+            Self::NoVectors { .. } => "copy the whole folder; one that `peft` trained itself cannot be opened",
             Self::TiedDiffer { .. } => "set `tie_word_embeddings` to false in config.json to use both",
         };
         Some(hint.into())

@@ -104,6 +104,11 @@ impl TaskHead {
         self.output
     }
 
+    /// Rate of dropout before the last map.
+    pub fn dropout(&self) -> f64 {
+        self.dropout
+    }
+
     /// The dense layer and what follows it, if there is one and no norm follows that.
     pub fn plain(&self) -> Option<(LinearIds, Activation)> {
         self.dense.filter(|_| self.norm.is_none()).map(|dense| (dense, self.activation))

@@ -57,6 +57,14 @@ impl Layer {
         }
     }
 
+    /// The maps onto key and value, where they stand apart.
+    pub fn key_and_value(&self) -> Option<[LinearIds; 2]> {
+        match self.query_key_value {
+            QueryKeyValueIds::Apart([_, key, value]) => Some([key, value]),
+            QueryKeyValueIds::Joined(_) => None,
+        }
+    }
+
     /// `(tokens, hidden)` to `(tokens, hidden)`, or to the rows asked for
     pub fn forward(
         &self,

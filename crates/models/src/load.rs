@@ -1,10 +1,11 @@
 //! From a model folder to parameters, with a report of what happened to each tensor.
 
+use crate::adapters::folder::{Adapter, Beside};
 use crate::families::{Form, TaskForm};
-use crate::lora::Adapter;
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec};
 use crate::save::GENERATES;
+use crate::scalar_mix;
 use crate::{EncoderConfig, Error, Family, Result};
 use polyseme_formats::tensors::{TensorFile, TensorRef};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
@@ -20,6 +21,8 @@ pub(crate) struct Loaded {
     pub config: EncoderConfig,
     pub parts: Parts,
     pub values: Vec<(Spec, Vec<f32>)>,
+    /// An adapter that is no part of the values.
+    pub beside: Beside,
     pub thresholds: Option<Vec<f64>>,
     pub json: ConfigJson,
     pub report: LoadReport,
@@ -35,6 +38,11 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     (form.check)(&config)?;
     let said = Said::read(&mut json)?;
     let adapter = Adapter::open(folder)?;
+    if wanted == HeadKind::MaskedLm
+        && let Some(adapter) = &adapter
+    {
+        adapter.check_folds()?;
+    }
     let file = adapter.as_ref().map_or(folder, |adapter| &adapter.base).tensors()?;
     let names: BTreeSet<String> = file.names().into_iter().collect();
     let of_adapter = adapter.as_ref().map(Adapter::names).unwrap_or_default();
@@ -55,7 +63,7 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         names.contains(&format!("{bare}.weight")) || names.contains(&format!("{}{bare}.weight", form.prefix))
     });
     let dropout = head.form(form).map_or(Ok(0.0), |task| task.rate(&config, Some(&mut json)))?;
-    let (parts, specs) = Parts::declare(family, &config, &head, pooler, dropout);
+    let (parts, specs) = Parts::declare(family, &config, &head, pooler, dropout, said.mixes && !head_is_new);
     let mut reader = Reader { path: &folder.path, form, file: &file, names: &names, report: LoadReport::default() };
     let mut sources = Vec::with_capacity(specs.len());
     for spec in specs {
@@ -82,10 +90,12 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let mut values: Vec<_> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
     reader.sort_the_rest(&config)?;
     let mut report = reader.report;
-    if let Some(adapter) = adapter.filter(|_| !head_is_new) {
-        adapter.apply(&mut values, &mut report)?;
-    }
-    Ok(Loaded { family, config, parts, values, thresholds, json, report })
+    let has_its_head = !head_is_new && parts.has_task_head();
+    let beside = match adapter {
+        Some(adapter) => adapter.apply(&mut values, &mut report, form, &config, has_its_head)?,
+        None => None,
+    };
+    Ok(Loaded { family, config, parts, values, beside, thresholds, json, report })
 }
 
 /// The family that `model_type` names.
@@ -110,6 +120,8 @@ struct Said {
     problem_type: Option<String>,
     /// Whether its head over the vocabulary generates.
     generates: bool,
+    /// Whether the head looks at a mix of all layers.
+    mixes: bool,
 }
 
 impl Said {
@@ -126,6 +138,7 @@ impl Said {
             path: json.path.clone(),
             architectures,
             labels: labels(json)?,
+            mixes: json.bool_or(scalar_mix::KEY, false)?,
             problem_type: Some(json.str_or("problem_type", "")?).filter(|problem| !problem.is_empty()),
             generates: json.bool_or(GENERATES, false)?,
         })
@@ -143,7 +156,10 @@ impl Said {
 
     /// The head of a task that the folder has, by what the configuration says and by its tensors.
     fn task_head(&self, form: &Form, names: &BTreeSet<String>) -> Result<Option<HeadKind>> {
-        let has = |form: &TaskForm| names.contains(&format!("{}.weight", form.output));
+        let has = |form: &TaskForm| {
+            let name = format!("{}.weight", form.output);
+            names.contains(&if self.mixes { scalar_mix::name(&name) } else { name })
+        };
         let said = &form.architectures;
         if self.says(said.answer) && has(&form.answer) {
             return Ok(Some(HeadKind::Answer));
@@ -336,7 +352,12 @@ pub(crate) fn checkpoint<'a>(specs: impl Iterator<Item = &'a Spec>, file: &Tenso
 
 /// A tensor's values, if it has the shape that the configuration wants.
 fn values(tensor: &TensorRef<'_>, spec: &Spec) -> Result<Vec<f32>> {
-    tensor.expect_shape(&spec.info.shape)?;
+    finite(tensor, &spec.info.shape)
+}
+
+/// A tensor's values, if it has this shape and they are finite.
+pub(crate) fn finite(tensor: &TensorRef<'_>, shape: &[usize]) -> Result<Vec<f32>> {
+    tensor.expect_shape(shape)?;
     let values = tensor.to_f32()?;
     // Without an early end inside a chunk the loop vectorizes.
     let bad = values.chunks(4096).find(|chunk| !chunk.iter().fold(true, |all, v| all & v.is_finite()));

@@ -4,7 +4,8 @@ use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
-use crate::{ClassifierPooling, EncoderConfig, Error, Family, LoraSettings, Result, load, lora, save};
+use crate::scalar_mix::ScalarMix;
+use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
 use polyseme_tensor::ops::Activation;
@@ -72,10 +73,12 @@ impl HeadKind {
 
 /// An encoder with its head. All lists of parameters are in one fixed order; tied ones stand once.
 pub struct Model {
-    family: Family,
-    config: EncoderConfig,
-    parts: Parts,
-    params: Params,
+    pub(crate) family: Family,
+    pub(crate) config: EncoderConfig,
+    pub(crate) parts: Parts,
+    pub(crate) params: Params,
+    /// What stands beside the weights, in their place.
+    pub(crate) adapter: Option<AdapterSettings>,
     /// The probability each of several labels must have, if it was chosen.
     thresholds: Option<Vec<f64>>,
     /// The folder's own `config.json`, so that keys nobody knows are written back.
@@ -84,8 +87,10 @@ pub struct Model {
 
 /// The parts of a model, as numbers of parameters.
 pub(crate) struct Parts {
-    encoder: Encoder,
+    pub encoder: Encoder,
     head: Head,
+    /// What the head looks at, where that is not the last layer alone.
+    pub mix: Option<ScalarMix>,
     /// Kept for whoever reads the folder next; nothing here computes with it.
     #[allow(dead_code)]
     pooler: Option<LinearIds>,
@@ -102,13 +107,14 @@ enum Head {
 impl Parts {
     /// Declares all parameters of a model, in order: embeddings, layers, head. An encoder alone has
     /// names without the family's prefix, as the reference writes them.
-    /// `dropout` is the rate of a task's head.
+    /// `dropout` is the rate of a task's head, which looks at all layers if it `mixes` them.
     pub fn declare(
         family: Family,
         config: &EncoderConfig,
         head: &HeadKind,
         pooler: bool,
         dropout: f64,
+        mixes: bool,
     ) -> (Self, Vec<Spec>) {
         let form = family.form();
         let alone = matches!(head, HeadKind::None | HeadKind::AsFound);
@@ -118,6 +124,7 @@ impl Parts {
             .pooler
             .filter(|_| alone && pooler)
             .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head, true));
+        let first = builder.specs.len();
         let head = match (head, head.form(form).zip(head.outputs())) {
             (HeadKind::MaskedLm | HeadKind::Generate, _) => {
                 let masked_lm = MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word);
@@ -128,7 +135,14 @@ impl Parts {
             }
             (_, None) => Head::None,
         };
-        (Self { encoder, head, pooler }, builder.specs)
+        let mixes = mixes && matches!(head, Head::Task(..));
+        let mix = mixes.then(|| ScalarMix::declare(&mut builder, config, first));
+        (Self { encoder, head, mix, pooler }, builder.specs)
+    }
+
+    /// Whether the head is one of a task.
+    pub fn has_task_head(&self) -> bool {
+        matches!(self.head, Head::Task(..))
     }
 }
 
@@ -140,13 +154,13 @@ impl Model {
         (family.form().check)(&config)?;
         check_labels(&head)?;
         let dropout = head.form(family.form()).map_or(Ok(0.0), |form| form.rate(&config, None))?;
-        let (parts, specs) = Parts::declare(family, &config, &head, false, dropout);
+        let (parts, specs) = Parts::declare(family, &config, &head, false, dropout, false);
         let values = specs.into_iter().map(|spec| {
             let values = spec.initial(stream, config.initializer_range);
             (spec, values)
         });
         let params = Params::new(values.collect(), device);
-        Ok(Self { family, config, parts, params, thresholds: None, json: None })
+        Ok(Self { family, config, parts, params, adapter: None, thresholds: None, json: None })
     }
 
     /// Opens a folder. A part of the encoder that is missing is an error; a missing head is made
@@ -155,19 +169,27 @@ impl Model {
         check_labels(&head)?;
         let loaded = load::load(folder, head, stream)?;
         let params = Params::new(loaded.values, device);
-        let model = Self {
+        let mut model = Self {
             family: loaded.family,
             config: loaded.config,
             parts: loaded.parts,
             params,
+            adapter: None,
             thresholds: loaded.thresholds,
             json: Some(loaded.json),
         };
+        if let Some((settings, values)) = loaded.beside {
+            model.add(settings, values);
+        }
         Ok((model, loaded.report))
     }
 
     /// Writes `config.json` and `model.safetensors` under Hugging Face names.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or an adapter that is no part of the weights.
     pub fn save(&self, folder: &Path) -> Result<()> {
+        self.check_whole()?;
         save::save(self, folder)
     }
 
@@ -301,32 +323,6 @@ impl Model {
         self.params.set(bias, bias_values);
     }
 
-    /// Lets matrices change by low-rank ones that learn ([`LoraSettings`]), added to the parameters; new ones
-    /// change nothing yet.
-    ///
-    /// # Errors
-    /// No matrix is one of the targets.
-    pub fn add_lora(&mut self, settings: &LoraSettings, stream: Stream) -> Result<()> {
-        let before = self.params.specs().count();
-        let scale = (settings.alpha / settings.rank as f64) as f32;
-        self.params.add_changes(&|spec| settings.changes(spec), settings.rank, scale, stream);
-        if self.params.specs().count() > before {
-            return Ok(());
-        }
-        let map =
-            |spec: &Spec| spec.info.name.strip_suffix(".weight").map(|n| n.rsplit('.').next().unwrap_or(n).to_owned());
-        let layers =
-            self.params.specs().filter(|s| s.info.shape.len() == 2 && matches!(s.info.group, ParamGroup::Layer(_)));
-        let like: BTreeSet<String> = layers.filter_map(map).collect();
-        Err(Error::NoTarget { targets: settings.targets.clone(), like: like.into_iter().collect() })
-    }
-
-    /// Writes the low-rank changes and the head in the layout of the reference library `peft`, naming the folder
-    /// of the model that they change.
-    pub fn save_adapter(&self, settings: &LoraSettings, folder: &Path, base: &Path) -> Result<()> {
-        lora::save(self, settings, folder, base)
-    }
-
     /// Chooses whether layers keep only their input for the backward pass and are computed again there
     /// (Chen et al. 2016): a third more work, for a fraction of the memory. The results are the same.
     pub fn set_gradient_checkpointing(&mut self, on: bool) {
@@ -340,8 +336,8 @@ impl Model {
         for (index, sequence) in sequences.iter().enumerate() {
             let bad = |what, found: usize, limit: usize| Err(Error::BadSequence { index, what, found, limit });
             let greatest = |values: &[u32]| values.iter().copied().max().unwrap_or(0) as usize;
-            if sequence.ids.len() > config.max_length() {
-                return bad("its length", sequence.ids.len(), config.max_length());
+            if sequence.ids.len() > self.max_length() {
+                return bad("its length", sequence.ids.len(), self.max_length());
             }
             if greatest(&sequence.ids) >= config.vocab_size {
                 return bad("a token id", greatest(&sequence.ids), config.vocab_size - 1);
@@ -422,28 +418,48 @@ impl Model {
     }
 
     /// What a head over whole sequences looks at, in the caller's order: the first token's last hidden state, or
-    /// the mean of all. `(sequences, hidden)`
+    /// the mean of all; of all layers side by side where it mixes them. `(sequences, state_width)`
     pub fn sequence_states(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
         match self.config.variant.classifier_pooling {
             ClassifierPooling::Cls => {
                 let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
                 self.token_states(batch, &first_tokens, mode)
             }
+            ClassifierPooling::Mean if self.mixes_layers() => {
+                let mut means = Vec::new();
+                self.hidden_layers_in(batch, mode, |_, state| means.push(batch.means(state.clone())));
+                Tensor::cat(means, 1)
+            }
             ClassifierPooling::Mean => batch.means(self.hidden(batch, mode)),
         }
     }
 
-    /// Last hidden states of some rows (packed row numbers). The last layer is computed for them only.
+    /// Width of the states that a head looks at: that of a layer, or of all of them side by side.
+    pub fn state_width(&self) -> usize {
+        let states = if self.mixes_layers() { self.config.num_hidden_layers + 1 } else { 1 };
+        states * self.config.hidden_size
+    }
+
+    /// What a head makes of states before all else: their mix, if it mixes layers. `(rows, state_width)` to
     /// `(rows, hidden)`
+    pub fn head_inputs(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match &self.parts.mix {
+            Some(mix) => mix.forward(states, self.params.view(mode)),
+            None => states,
+        }
+    }
+
+    /// Last hidden states of some rows (packed row numbers), or of all layers side by side where the head mixes
+    /// them. The last layer is computed for these rows only. `(rows, state_width)`
     pub fn token_states(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
         self.rows(batch, rows, mode).0
     }
 
-    /// What the head of a task says of hidden states `(rows, hidden)`: logits of labels, a number, how well a
+    /// What the head of a task says of states `(rows, state_width)`: logits of labels, a number, how well a
     /// choice fits, logits of the beginning and the end of an answer. `(rows, outputs)` Panics without such a
     /// head.
     pub fn head_outputs(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.task_head().logits(states, self.params.view(mode), mode)
+        self.task_head().logits(self.head_inputs(states, mode), self.params.view(mode), mode)
     }
 
     /// What a head over whole sequences says of each, in the caller's order. `(sequences, outputs)` Panics
@@ -465,14 +481,24 @@ impl Model {
         asked.sort_unstable();
         asked.dedup();
         let params = self.params.view(mode);
+        let (mut below, layers) = (Vec::new(), self.config.num_hidden_layers);
+        let see = |state: &Tensor<2>| {
+            if self.mixes_layers() && below.len() < layers {
+                below.push(state.clone().select(0, row_tensor(&asked, &state.device())));
+            }
+        };
         // (asked, hidden)
-        let hidden = self.parts.encoder.forward(params, batch, &self.config, mode, Some(&asked), |_| ());
+        let mut hidden = self.parts.encoder.forward(params, batch, &self.config, mode, Some(&asked), see);
+        if !below.is_empty() {
+            below.push(hidden);
+            hidden = Tensor::cat(below, 1);
+        }
         let places: Vec<usize> = rows.iter().map(|row| asked.binary_search(row).expect("asked for")).collect();
         let places = row_tensor(&places, &hidden.device());
         (hidden.select(0, places), params)
     }
 
-    fn task_head(&self) -> &TaskHead {
+    pub(crate) fn task_head(&self) -> &TaskHead {
         match &self.parts.head {
             Head::Task(head, _) => head,
             _ => panic!("a task needs a model with a head for it"),

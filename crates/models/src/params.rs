@@ -145,6 +145,11 @@ impl Builder {
         self.add(name.to_owned(), vec![width], group, Init::Zeros, false)
     }
 
+    /// A factor by its whole name. `(width)`
+    pub fn ones(&mut self, name: &str, width: usize, group: ParamGroup) -> ParamId {
+        self.add(name.to_owned(), vec![width], group, Init::Ones, false)
+    }
+
     /// A matrix by its whole name. `(rows, width)`
     pub fn matrix(&mut self, name: &str, [rows, width]: [usize; 2], group: ParamGroup) -> ParamId {
         self.add(name.to_owned(), vec![rows, width], group, Init::Normal, true)
@@ -329,6 +334,16 @@ impl Params {
         }
     }
 
+    /// Adds a parameter at the end of the list.
+    pub fn add(&mut self, info: ParamInfo, values: Vec<f32>) -> ParamId {
+        assert_eq!(values.len(), info.elements(), "as many values as the parameter has");
+        let spec = Spec { info, init: Init::Zeros, bare: None, also: Vec::new() };
+        let value = Some(Value::new(flat(values, &self.device), &spec, &self.device));
+        self.list.push(Param { spec, value });
+        self.forget();
+        ParamId(self.list.len() - 1)
+    }
+
     /// Adds a low-rank change to each matrix that is chosen. New ones change nothing: `down` is uniform as the
     /// reference's, `up` is zero.
     pub fn add_changes(&mut self, chosen: &dyn Fn(&Spec) -> bool, rank: usize, scale: f32, stream: Stream) {
@@ -340,21 +355,13 @@ impl Params {
             let (out, input) = (spec.info.shape[0], spec.info.shape[1]);
             let stem = spec.info.name.strip_suffix(".weight").unwrap_or(&spec.info.name);
             let mut add = |name: String, shape: Vec<usize>, values: Vec<f32>| {
-                let info = ParamInfo { name, shape, trainable: true, ..spec.info.clone() };
-                let spec = Spec { info, init: Init::Zeros, bare: None, also: Vec::new() };
-                let value = Some(Value::new(flat(values, &self.device), &spec, &self.device));
-                self.list.push(Param { spec, value });
-                ParamId(self.list.len() - 1)
+                self.add(ParamInfo { name, shape, trainable: true, ..spec.info.clone() }, values)
             };
-            // Kaiming's uniform values with a = √5: at most 1/√in.
-            let stream = stream.named(&spec.info.name);
-            let most = 1.0 / (input as f32).sqrt();
-            let values = (0..rank * input).map(|k| most * (2.0 * stream.uniform(k as u64) - 1.0)).collect();
+            let values = kaiming(stream.named(&spec.info.name), rank * input, input);
             let down = add(format!("{stem}.lora_A.weight"), vec![rank, input], values);
             let up = add(format!("{stem}.lora_B.weight"), vec![out, rank], vec![0.0; out * rank]);
             self.changes.insert(i, Change { down, up, scale });
         }
-        self.forget();
     }
 
     /// What is known of a parameter.
@@ -384,6 +391,13 @@ impl Params {
     fn trained(&mut self) -> impl Iterator<Item = &mut Param> {
         self.list.iter_mut().filter(|param| param.spec.info.trainable)
     }
+}
+
+/// The reference's values of a map's weight before it has learned: Kaiming's uniform ones with a = √5, at most
+/// 1/√input.
+pub(crate) fn kaiming(stream: Stream, elements: usize, input: usize) -> Vec<f32> {
+    let most = 1.0 / (input as f32).sqrt();
+    (0..elements).map(|k| most * (2.0 * stream.uniform(k as u64) - 1.0)).collect()
 }
 
 /// Said when a model is used while its values are out.

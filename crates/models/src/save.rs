@@ -4,6 +4,7 @@ use crate::Result;
 use crate::families::Form;
 use crate::model::{HeadKind, Model};
 use crate::params::{Params, Spec};
+use crate::scalar_mix;
 use polyseme_formats::ConfigJson;
 use polyseme_formats::tensors::{TensorOut, hf_metadata, write_safetensors};
 use serde_json::{Map, Value};
@@ -61,6 +62,9 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
         }
         HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
     }
+    if model.mixes_layers() {
+        news.insert(scalar_mix::KEY.into(), true.into());
+    }
     match model.json() {
         Some(json) => {
             let original = json.merged(Map::new());
@@ -74,6 +78,9 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
             }
             if model.head() != HeadKind::Generate {
                 merged.shift_remove(GENERATES);
+            }
+            if !model.mixes_layers() {
+                merged.shift_remove(scalar_mix::KEY);
             }
             merged
         }

@@ -355,26 +355,43 @@ fn vectors_of_pairs() {
 }
 
 #[test]
-fn low_rank_changes_are_an_adapter_that_says_the_same() {
+fn an_adapter_says_the_same_when_it_is_read_back() {
     let bench = Bench::new();
     let (train, valid) = (bench.dir.path().join("train.csv"), bench.dir.path().join("valid.csv"));
     common::table(&train, 40, 0);
     common::table(&valid, 20, 1_000);
-    let mut settings = bench.settings("classify", &train, &valid);
-    (settings.lora.rank, settings.probe_first, settings.optimizer.learning_rate) = (2, false, 2e-2);
-    let parts = settings.out.with_extension("parts");
-    let whole = run(&settings);
-    assert!(whole.median > 0.9, "{whole:?}");
-    assert!(!settings.out.join("model.safetensors").exists());
-    let found = measured(&settings);
-    assert_eq!(found.classes().unwrap().confusion, whole.results[0].valid.classes().unwrap().confusion);
+    let of = |name: &str, change: &dyn Fn(&mut FinetuneSettings)| {
+        let mut settings = bench.settings("classify", &train, &valid);
+        settings.out = bench.dir.path().join(name);
+        (settings.probe_first, settings.optimizer.learning_rate, settings.patience) = (false, 2e-2, 0);
+        change(&mut settings);
+        settings
+    };
+    let kinds = [
+        of("low-rank", &|s| s.lora.rank = 2),
+        of("bottleneck", &|s| (s.adapter_size, s.epochs) = (8, 60)),
+        of("prefix", &|s| (s.prefix_length, s.epochs, s.optimizer.learning_rate) = (4, 60, 5e-2)),
+    ];
+    for settings in kinds {
+        let parts = settings.out.with_extension("parts");
+        let whole = run(&settings);
+        assert!(whole.median > 0.9, "{whole:?}");
+        assert!(!settings.out.join("model.safetensors").exists());
+        let found = measured(&settings);
+        assert_eq!(found.classes().unwrap().confusion, whole.results[0].valid.classes().unwrap().confusion);
 
-    let stop = Stop::default();
-    let interrupted = FinetuneSettings { out: parts.clone(), ..settings.clone() };
-    finetune(&interrupted, false, &device(), &mut Listener::stopping(7, &stop), &stop).unwrap();
-    finetune(&interrupted, true, &device(), &mut Silent, &Stop::default()).unwrap();
-    for file in ["adapter_model.safetensors", "adapter_config.json", "config.json"] {
-        assert!(bytes(parts.join(file)) == bytes(settings.out.join(file)), "{file}");
+        let stop = Stop::default();
+        let interrupted = FinetuneSettings { out: parts.clone(), ..settings.clone() };
+        finetune(&interrupted, false, &device(), &mut Listener::stopping(7, &stop), &stop).unwrap();
+        finetune(&interrupted, true, &device(), &mut Silent, &Stop::default()).unwrap();
+        let vectors = (settings.prefix_length > 0).then_some("polyseme_prefix.safetensors");
+        for file in ["adapter_model.safetensors", "adapter_config.json", "config.json"].into_iter().chain(vectors) {
+            assert!(bytes(parts.join(file)) == bytes(settings.out.join(file)), "{file}");
+        }
+        // An adapter is no model to begin with.
+        let again = FinetuneSettings { model: settings.out.clone(), out: parts.with_extension("again"), ..settings };
+        let error = finetune(&again, false, &device(), &mut Silent, &Stop::default()).unwrap_err().to_string();
+        assert!(error.contains("a whole model") && error.contains("merge"), "{error}");
     }
 }
 
@@ -394,4 +411,41 @@ fn an_encoder_that_stays_as_it_is_is_asked_once() {
     let (found, kept) = (found.classes().unwrap(), chosen.valid.classes().unwrap());
     assert_eq!(found.confusion, kept.confusion);
     assert!((found.loss - kept.loss).abs() < 1e-4, "{} {}", found.loss, kept.loss);
+}
+
+#[test]
+fn a_head_may_look_at_all_layers() {
+    let bench = Bench::new();
+    let (train, valid) = (bench.dir.path().join("train.csv"), bench.dir.path().join("valid.csv"));
+    common::table(&train, 40, 0);
+    common::table(&valid, 20, 1_000);
+    let mut settings = bench.settings("classify", &train, &valid);
+    settings.mix_layers = true;
+    let outcome = bench.learns(&settings);
+    assert!(outcome.median > 0.9, "{outcome:?}");
+    let config = String::from_utf8(bytes(settings.out.join("config.json"))).unwrap();
+    assert!(config.contains("\"scalar_mix\": true"), "{config}");
+
+    // With an encoder that stays as it is: the mix is learned on what was computed once.
+    settings.freeze = polyseme_train::finetune::Freeze::Encoder;
+    settings.out = bench.dir.path().join("frozen");
+    let frozen = bench.learns(&settings);
+    let chosen = frozen.results[0].valid.classes().unwrap();
+    assert_eq!(measured(&settings).classes().unwrap().confusion, chosen.confusion);
+
+    // Tokens, too; and the head goes on as it is.
+    let tokens = |from: u64, n: u64| {
+        (from..from + n).fold(String::new(), |mut text, i| {
+            for word in sentence((i % 2) as usize, i).split(' ') {
+                _ = writeln!(text, "{word} {}", if word == "the" { "DET" } else { "O" });
+            }
+            text + "\n"
+        })
+    };
+    let (train, valid) = (bench.file("train.conll", &tokens(0, 30)), bench.file("valid.conll", &tokens(900, 10)));
+    let mut settings = bench.settings("tag", &train, &valid);
+    (settings.mix_layers, settings.metric) = (true, "accuracy".into());
+    assert!(bench.learns(&settings).median > 0.8);
+    let again = FinetuneSettings { model: settings.out.clone(), out: bench.dir.path().join("again"), ..settings };
+    assert!(run(&FinetuneSettings { epochs: 1, ..again }).median > 0.8);
 }

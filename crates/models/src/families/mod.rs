@@ -46,6 +46,13 @@ pub(crate) struct Form {
     pub check: fn(&EncoderConfig) -> Result<()>,
 }
 
+impl Form {
+    /// What the names of layers begin with where there is a head.
+    pub fn layers(&self) -> String {
+        format!("{}{}", self.prefix, self.encoder.layer.prefix)
+    }
+}
+
 /// Tensor names of the encoder, without prefix and without `.weight` or `.bias`.
 pub(crate) struct EncoderNames {
     pub word: &'static str,

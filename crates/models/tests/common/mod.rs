@@ -3,9 +3,13 @@
 #![allow(dead_code)]
 
 use polyseme_formats::ModelFolder;
-use polyseme_formats::tensors::{DType, TensorFile};
+use polyseme_formats::tensors::{DType, TensorFile, TensorOut, write_safetensors};
 use polyseme_models::{Activation, ClassifierPooling, EncoderConfig, Family, HeadKind, Model, Variant};
-use polyseme_tensor::{Device, PackedBatch, Sequence, Stream, device};
+use polyseme_tensor::closeness::{Level, assert_close, values};
+use polyseme_tensor::ops::cross_entropy;
+use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step};
+use polyseme_tensor::packed::int_tensor;
+use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, device};
 use std::path::{Path, PathBuf};
 
 /// All golden cases; a test of its own sees that no folder is left out.
@@ -187,4 +191,55 @@ pub fn sequences(lengths: &[usize], stream: Stream) -> Vec<Sequence> {
         Sequence { ids, type_ids: vec![0; length] }
     };
     lengths.iter().enumerate().map(make).collect()
+}
+
+/// Replaces the parameters for which there is a value.
+pub fn put(model: &mut Model, value: &dyn Fn(&str) -> Option<Vec<f32>>) {
+    let mut tensors: Vec<TensorOut> = model.to_tensors();
+    for tensor in &mut tensors {
+        let info = tensor.info();
+        if let Some(values) = value(&info.name) {
+            *tensor = TensorOut::f32(info.name, info.shape, &values);
+        }
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("all.safetensors");
+    write_safetensors(&path, &tensors, &Default::default()).expect("it can be written");
+    model.load_tensors(&TensorFile::open(&path).expect("it was written")).expect("its own tensors");
+}
+
+/// Gradients of what a classifier trains and the losses before ten steps are the reference's.
+pub fn learns_as_the_reference(golden: &Golden, batch: &PackedBatch, model: &mut Model) {
+    let loss = |model: &Model| {
+        let labels = int_tensor(&golden.ints("class_labels"), &cpu());
+        cross_entropy(model.sequence_outputs(batch, Mode::Train(Stream::new(0))), labels)
+    };
+    let infos: Vec<_> = model.parameters().into_iter().filter(|p| p.trainable).collect();
+    assert_eq!(infos.len(), golden.values.names().iter().filter(|n| n.starts_with("gradient.")).count());
+    let gradients = model.gradients(&mut loss(model).backward());
+    for (info, gradient) in infos.iter().zip(&gradients) {
+        let expected = golden.floats(&format!("gradient.{}", info.name));
+        assert_close(&info.name, &values(gradient), &expected, Level::Gradient);
+    }
+
+    let each: Vec<ParamRates> = infos.iter().map(|info| info.decay.into()).collect();
+    let adamw = &golden.record["adamw"];
+    let number = |value: &serde_json::Value| value.as_f64().expect("a number");
+    let step = AdamWStep {
+        learning_rate: number(&adamw["lr"]),
+        beta1: number(&adamw["betas"][0]),
+        beta2: number(&adamw["betas"][1]),
+        epsilon: number(&adamw["eps"]),
+        weight_decay: number(&adamw["weight_decay"]),
+        gradient_scale: 1.0,
+    };
+    let (mut state, mut losses) = (AdamWState::default(), Vec::new());
+    for _ in 0..10 {
+        let loss = loss(model);
+        losses.extend(values(&loss));
+        let gradients = model.gradients(&mut loss.backward());
+        let taken = model.take();
+        model.put(adamw_step(taken, gradients, &each, &mut state, step));
+    }
+    assert_close("losses", &losses, &golden.floats("losses"), Level::Loss);
 }

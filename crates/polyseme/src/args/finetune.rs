@@ -88,6 +88,15 @@ pub struct FinetuneArgs {
     /// Maps that change, by the ends of their names, or all-linear [default: those onto query and value]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub lora_targets: Option<Vec<String>>,
+    /// Learn a bottleneck of this width after each layer in place of the encoder's weights; writes an adapter
+    #[arg(long, value_name = "N", conflicts_with_all = ["freeze", "tune_only", "lora"])]
+    pub adapter_size: Option<u64>,
+    /// Learn this many virtual tokens before each text in place of the encoder's weights; writes an adapter
+    #[arg(long, value_name = "N", conflicts_with_all = ["freeze", "tune_only", "lora", "adapter_size"])]
+    pub prefix_length: Option<u64>,
+    /// Let the head look at all layers, in proportions that are learned, also with --freeze encoder
+    #[arg(long)]
+    pub mix_layers: bool,
     /// Passes over the training rows at most
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,

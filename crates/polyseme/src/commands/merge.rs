@@ -16,6 +16,7 @@ pub fn run(args: &MergeArgs, context: &Context) -> anyhow::Result<()> {
         bail!("{} holds a model already; --force writes over it", args.out.display());
     }
     let merged = Encoder::open_on(&args.adapter, HeadKind::AsFound, &context.device)?;
+    merged.model.check_whole()?;
     std::fs::create_dir_all(&args.out)?;
     merged.model.save(&args.out)?;
     merged.tokenizer.save(&args.out)?;

@@ -26,6 +26,13 @@ fn choices(b: &Bench, labels: [&str; 2]) {
     train(b, &format!("question,a,b,label\nthe sun,warm,cold,{first}\nthe snow,warm,cold,{second}\n"));
 }
 
+/// An adapter with a bottleneck after each layer of `m`.
+fn bottleneck(b: &Bench) {
+    b.model("m", Head::MaskedLm);
+    let run = ["finetune", "m", "--task", "classify", "--train", "train.csv", "--epochs", "1", "--adapter-size", "2"];
+    b.polyseme(&[&run[..], &["--out", "adapter", "--quiet"]].concat());
+}
+
 /// A model of several labels that has these thresholds.
 fn thresholds(b: &Bench, found: serde_json::Value) {
     let keys = json!({"problem_type": "multi_label_classification", "thresholds": found});
@@ -388,6 +395,62 @@ pub const CASES: &[Case] = &[
         run: &["predict", "m", "texts.txt", "--pair", "body"],
         exit: 1,
         says: &["texts.txt", "`body`", "none", ".csv"],
+    },
+    Case {
+        name: "two kinds of adapter",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--adapter-size", "4", "--set", "lora.rank=2"],
+        exit: 1,
+        says: &["adapter_size", "lora.rank", "one kind"],
+    },
+    Case {
+        name: "an adapter of weights that are tuned",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--adapter-size", "4", "--set", "freeze=encoder"],
+        exit: 1,
+        says: &["freeze", "adapter_size", "stay as they are"],
+    },
+    Case {
+        name: "an adapter of random weights",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--adapter-size", "4", "--from-scratch"],
+        exit: 1,
+        says: &["from_scratch", "adapter_size", "learned"],
+    },
+    Case {
+        name: "an adapter of vectors",
+        make: |b| train(b, "text,pair\nthe sun,warm\nthe snow,cold\n"),
+        run: finetune!["retrieval", "--pair", "pair", "--adapter-size", "4"],
+        exit: 1,
+        says: &["retrieval", "a head", "vectors"],
+    },
+    Case {
+        name: "a bottleneck wider than the encoder",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--adapter-size", "4000000000"],
+        exit: 1,
+        says: &["4000000000", "from 1 to", "8"],
+    },
+    Case {
+        name: "a bottleneck folded into weights",
+        make: bottleneck,
+        run: &["merge", "adapter", "--out", "c"],
+        exit: 1,
+        says: &["bottlenecks", "folded", "as it is"],
+    },
+    Case {
+        name: "an adapter to begin with",
+        make: bottleneck,
+        run: &["finetune", "adapter", "--task", "classify", "--train", "train.csv", "--out", "c"],
+        exit: 1,
+        says: &["adapter", "a whole model", "merge"],
+    },
+    Case {
+        name: "pre-training that begins with an adapter",
+        make: bottleneck,
+        run: &["pretrain", "corpus.txt", "--from", "adapter", "--out", "c", "--steps", "1"],
+        exit: 1,
+        says: &["bottlenecks", "folded"],
     },
 ];
 

@@ -33,6 +33,11 @@ pub fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
     }
 }
 
+/// Softmax of a vector. `(values)`
+pub fn softmax(x: Tensor<1>) -> Tensor<1> {
+    activation::softmax(x, 0)
+}
+
 /// 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), with x³ by products: a general power is slow.
 fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
     let root = (2.0 / std::f64::consts::PI).sqrt();

@@ -12,7 +12,7 @@ mod losses;
 mod masked_lm_loss;
 pub mod optimizer;
 
-pub use activation::{Activation, activate};
+pub use activation::{Activation, activate, softmax};
 pub use attention::{AttentionSettings, AttentionWeights, QueryKeyValue, attention};
 pub use dropout::dropout;
 pub use embed_norm::{EmbeddingSettings, EmbeddingWeights, embed_norm, embed_norm_plain};

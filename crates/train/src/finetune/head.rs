@@ -144,19 +144,17 @@ fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f64>, Ve
     (weight, at.iter().map(|w| w[width]).collect())
 }
 
-/// First tokens' last hidden states of some rows, and which rows they are.
+/// What a head makes its first map of: first tokens' hidden states of some rows, and which rows they are.
 fn features(model: &Model, rows: &Rows) -> (Vec<Vec<f64>>, Vec<usize>) {
     let chosen: Vec<usize> = (0..rows.len()).step_by(rows.len().div_ceil(ROWS).max(1)).collect();
     let mut features = Vec::with_capacity(chosen.len());
     for part in rows.parts(&chosen, TOKENS) {
         let packed = PackedBatch::new(&rows.sequences(&part));
-        let hidden = model.hidden(&packed, Mode::Eval);
-        let [_, width] = hidden.dims();
-        let values: Vec<f32> = hidden.into_data().iter::<f32>().collect();
-        for i in 0..part.len() {
-            let row = packed.row(i, 0) * width;
-            features.push(values[row..row + width].iter().map(|&v| f64::from(v)).collect());
-        }
+        // (rows, hidden)
+        let looked_at = model.head_inputs(model.sequence_states(&packed, Mode::Eval), Mode::Eval);
+        let [_, width] = looked_at.dims();
+        let values: Vec<f32> = looked_at.into_data().iter::<f32>().collect();
+        features.extend(values.chunks_exact(width).map(|row| row.iter().map(|&v| f64::from(v)).collect()));
     }
     (features, chosen)
 }

@@ -1,5 +1,6 @@
 //! Fine-tuning on labelled rows for a task, over one or several seeds or folds.
 
+mod adapter;
 pub mod data;
 mod folds;
 mod freeze;
@@ -23,6 +24,7 @@ use head::Probe;
 use polyseme_formats::ModelFolder;
 use polyseme_formats::folder::{Pooling, SentenceModules, write_sentence_modules};
 use polyseme_formats::run::RunFolder;
+use polyseme_models::adapters::FILES;
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::Tokenizer;
@@ -173,11 +175,12 @@ fn kept_folder(folder: &RunFolder, outcome: &FinetuneOutcome) -> PathBuf {
 
 /// Reads model folder and rows, and encodes these: of cross-validation all rows, then those of each fold.
 fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Observer) -> Result<Vec<Shared>> {
+    adapter::check_folder(settings)?;
     let tokenizer = Tokenizer::open(&settings.model)?;
     let source = ModelFolder::open(&settings.model)?;
     let (model, _) = Model::open(&source, HeadKind::None, Stream::new(settings.seed), device)?;
     check_model(settings, &tokenizer, &model)?;
-    let longest = settings.max_length.min(model.config().max_length());
+    let longest = adapter::longest(settings, &model)?;
     let settings = with_rate(settings, &model, observer);
     let config = model.config().clone();
     drop(model);
@@ -238,10 +241,10 @@ pub(crate) fn vectors_of(pooling: Option<Pooling>) -> Result<LooksAt> {
 fn with_rate(settings: &FinetuneSettings, model: &Model, observer: &mut dyn Observer) -> FinetuneSettings {
     let mut settings = settings.clone();
     if settings.optimizer.learning_rate == 0.0 {
-        let low_rank = settings.lora.rank > 0;
-        let rate = usual_learning_rate(model.config()) * if low_rank { settings::LORA_RATE } else { 1.0 };
+        let adapter = adapter::rate(&settings);
+        let rate = usual_learning_rate(model.config()) * adapter.map_or(1.0, |(_, times)| times);
         let (layers, width) = (model.config().num_hidden_layers, model.config().hidden_size);
-        let how = if low_rank { " and for low-rank changes" } else { "" };
+        let how = adapter.map(|(name, _)| format!(" and for {name}")).unwrap_or_default();
         let text = format!("learning rate {rate:e}, by the model's size ({layers} layers × {width}){how}");
         observer.event(Event::Note(&text));
         settings.optimizer.learning_rate = rate;
@@ -307,13 +310,7 @@ fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: b
 fn publish(shared: &Shared, folder: &mut RunFolder, outcome: &FinetuneOutcome) -> Result<()> {
     let chosen = kept_folder(folder, outcome);
     let out = &shared.settings.out;
-    for name in [
-        "adapter_model.safetensors",
-        "polyseme_adapter.json",
-        "adapter_config.json",
-        "model.safetensors",
-        "config.json",
-    ] {
+    for name in FILES.into_iter().chain(["model.safetensors", "config.json"]) {
         if chosen.join(name).exists() {
             copy(&chosen.join(name), &out.join(name))?;
         }

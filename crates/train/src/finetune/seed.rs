@@ -1,6 +1,6 @@
 //! One seed of a fine-tuning run, or one fold: a model folder with a run of its own.
 
-use super::{SeedResult, Shared, write_json};
+use super::{SeedResult, Shared, adapter, write_json};
 use crate::analysis;
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, is_error};
@@ -12,7 +12,7 @@ use crate::training_loop::{End, Plan, Selection, Training, best_path};
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
-use polyseme_models::{HeadKind, Model, ParamGroup};
+use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Stream;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -29,19 +29,21 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
     let source = ModelFolder::open(&settings.model)?;
     let (mut model, new) = if settings.from_scratch {
         let (like, _) = Model::open(&source, HeadKind::None, init, &shared.device)?;
-        (Model::new(like.family(), like.config().clone(), head, init, &shared.device)?, true)
+        let mut model = Model::new(like.family(), like.config().clone(), head, init, &shared.device)?;
+        if settings.mix_layers {
+            model.mix_layers(init);
+        }
+        (model, true)
     } else {
         let (mut model, report) = Model::open(&source, head, init, &shared.device)?;
-        let is_new = |of: &str| report.missing.iter().any(|name| name == of);
+        let other = settings.mix_layers && model.mix_layers(init);
+        let is_new = |of: &str| other || report.missing.iter().any(|name| name == of);
         let known = model.head().outputs().is_some() && !is_new(model.task_output());
         let new = model.head().outputs().is_some() && model.plain_head().is_some_and(|(dense, _)| is_new(dense));
         shared.task.begin(&mut model, known);
         (model, new)
     };
-    if settings.lora.rank > 0 {
-        model.add_lora(&settings.lora, init)?;
-        model.set_trainable(&|p| p.group == ParamGroup::Head || p.name.contains(".lora_"));
-    } else {
+    if !adapter::add(settings, &mut model, init)? {
         settings.freeze.check(&model, &settings.model)?;
         let freeze = settings.freeze.clone();
         model.set_trainable(&|p| freeze.tunes(p));
@@ -190,10 +192,9 @@ fn train(
 
 /// Writes a model folder and looks whether it says what the model says.
 fn write(shared: &Shared, model: &Model, out: &Path) -> Result<()> {
-    let settings = &shared.settings;
-    match settings.lora.rank {
-        0 => model.save(out)?,
-        _ => model.save_adapter(&settings.lora, out, &settings.model)?,
+    match model.adapter() {
+        None => model.save(out)?,
+        Some(_) => model.save_adapter(out, &shared.settings.model)?,
     }
     shared.tokenizer.save(out)?;
     read_back(shared, model, out)

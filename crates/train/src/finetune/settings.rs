@@ -1,5 +1,6 @@
 //! The settings of a fine-tuning run, and what comes out of one.
 
+use super::adapter;
 use super::data::Columns;
 use super::freeze::Freeze;
 use crate::error::{Error, Result};
@@ -63,6 +64,15 @@ pub struct FinetuneSettings {
     /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
     #[serde(default)]
     pub lora: LoraSettings,
+    /// Width of a bottleneck after each layer, in place of the encoder's own weights; 0: there is none.
+    #[serde(default)]
+    pub adapter_size: usize,
+    /// Virtual tokens before each text, in place of the encoder's own weights; 0: there are none.
+    #[serde(default)]
+    pub prefix_length: usize,
+    /// Whether the head looks at all layers, in proportions that are learned, and not at the last one alone.
+    #[serde(default)]
+    pub mix_layers: bool,
     /// Whether a new head begins as the logistic regression on the encoder's whitened features, and not
     /// with random values.
     #[serde(default = "yes")]
@@ -156,6 +166,9 @@ impl FinetuneSettings {
             freeze: Freeze::Nothing,
             unfreeze_every: 0,
             lora: LoraSettings::default(),
+            adapter_size: 0,
+            prefix_length: 0,
+            mix_layers: false,
             probe_first: true,
             epochs: 10,
             patience: 3,
@@ -241,23 +254,21 @@ impl FinetuneSettings {
         if self.task == "choice" && self.choices.len() < 2 {
             return Err(setting("choices", format!("{:?}", self.choices), "the names of two columns or more"));
         }
-        if self.lora.rank > 0 && self.freeze != Freeze::Nothing {
-            return Err(setting("freeze", "given", "nothing: with low-rank changes the weights stay as they are"));
-        }
+        adapter::check(self)?;
         let vectors = ["similarity", "retrieval"].contains(&self.task.as_str());
         if vectors && self.pair.is_none() {
             return Err(setting("pair", "missing", "the column of the second text"));
         }
-        if vectors && (self.lora.rank > 0 || self.freeze == Freeze::Encoder) {
+        if vectors && (adapter::rate(self).is_some() || self.freeze == Freeze::Encoder) {
             return Err(setting("task", &self.task, "one with a head: vectors are learned by the encoder itself"));
         }
-        if self.lora.rank > 0 && self.from_scratch {
-            return Err(setting("from_scratch", true, "false: low-rank changes are changes of a model"));
+        if self.mix_layers && (vectors || self.task == "generate") {
+            let expected = "false: it is a task's own head that looks at all layers";
+            return Err(setting("mix_layers", true, expected));
         }
         self.check_unfreezing()?;
         self.check_r_drop()?;
         self.check_folds()?;
-        positive("lora.alpha", self.lora.alpha)?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
         let by_size = self.optimizer.learning_rate == 0.0;
@@ -265,10 +276,6 @@ impl FinetuneSettings {
         OptimizerSettings { learning_rate, ..self.optimizer.clone() }.check()
     }
 }
-
-/// Multiple of the usual rate for low-rank changes, which want about ten times that of whole matrices
-/// (Biderman et al. 2024; Schulman et al. 2025).
-pub(super) const LORA_RATE: f64 = 10.0;
 
 impl Columns {
     /// Errors on a column that a task does not look at.

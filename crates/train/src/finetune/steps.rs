@@ -18,8 +18,10 @@ impl FinetuneSettings {
         if self.freeze != Freeze::Nothing {
             return refused("freeze", "given", "`nothing` where one layer after the other begins to be tuned");
         }
-        if self.lora.rank > 0 {
-            return refused("lora.rank", &self.lora.rank.to_string(), "0 where the encoder's own weights are tuned");
+        let adapters =
+            [("lora.rank", self.lora.rank), ("adapter_size", self.adapter_size), ("prefix_length", self.prefix_length)];
+        if let Some((key, found)) = adapters.into_iter().find(|(_, found)| *found > 0) {
+            return refused(key, &found.to_string(), "0 where the encoder's own weights are tuned");
         }
         if self.from_scratch {
             return refused("from_scratch", "true", "false where layers wait for their turn: these know nothing yet");

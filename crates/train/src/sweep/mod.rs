@@ -279,7 +279,7 @@ fn forget_weights(settings: &SweepSettings, trials: &[Trial]) {
         let folder = settings.folder_of(trial.number);
         let seeds = std::fs::read_dir(folder.join("run")).into_iter().flatten().flatten().map(|entry| entry.path());
         for folder in seeds.chain([folder.clone()]) {
-            for name in ["model.safetensors", "adapter_model.safetensors"] {
+            for name in ["model.safetensors"].into_iter().chain(polyseme_models::adapters::WEIGHT_FILES) {
                 let _ = std::fs::remove_file(folder.join(name));
             }
         }

@@ -26,7 +26,7 @@ impl Features {
     /// Those of a model and a task; `None` if the encoder is tuned, or they would be too many.
     pub fn of(model: &Model, task: &dyn Task) -> Option<Self> {
         let tuned = |p: &polyseme_models::ParamInfo| p.trainable && p.group != ParamGroup::Head;
-        let width = model.config().hidden_size;
+        let width = model.state_width();
         let count = |rows: &Rows| (0..rows.len()).map(|row| rows.states(row)).sum::<usize>();
         let bytes = (count(task.train()) + count(task.valid())) * width * size_of::<f32>();
         if model.parameters().iter().any(tuned) || bytes > MOST {
@@ -38,7 +38,7 @@ impl Features {
 
 impl States {
     fn of(model: &Model, rows: &Rows) -> Self {
-        let width = model.config().hidden_size;
+        let width = model.state_width();
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| rows.tokens(row));
         let mut values = vec![Vec::new(); rows.len()];
@@ -55,7 +55,7 @@ impl States {
         Self { width, values }
     }
 
-    /// Those of some rows, in order. `(rows or tokens, hidden)`
+    /// Those of some rows, in order. `(rows or tokens, state_width)`
     pub fn of_rows(&self, rows: &[usize], device: &Device) -> Tensor<2> {
         let values: Vec<f32> = rows.iter().flat_map(|&row| self.values[row].iter().copied()).collect();
         let shape = [values.len() / self.width, self.width];

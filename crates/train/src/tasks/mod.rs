@@ -141,7 +141,7 @@ pub trait Task: Send + Sync {
     }
 }
 
-/// The hidden states of rows that their task looks at, in order. `(rows or tokens, hidden)`
+/// The hidden states of rows that their task looks at, in order. `(rows or tokens, state_width)`
 fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], mode: Mode) -> Tensor<2> {
     let packed = rows.packed(batch, sequences);
     match &rows.looks_at {
