@@ -13,6 +13,7 @@ mod params;
 pub mod registry;
 mod save;
 mod scalar_mix;
+mod states;
 
 pub use adapters::{AdapterSettings, LoraSettings};
 pub use config::{Activation, ClassifierPooling, EncoderConfig, Variant};

@@ -3,13 +3,12 @@
 use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
-use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec, View};
+use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec};
 use crate::scalar_mix::ScalarMix;
 use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
 use polyseme_tensor::ops::Activation;
-use polyseme_tensor::packed::row_tensor;
 use polyseme_tensor::{Device, Gradients, Mode, PackedBatch, Sequence, Stream, Tensor};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -415,87 +414,6 @@ impl Model {
         let params = self.params.view(Mode::Eval);
         let x = self.parts.encoder.forward_grown(params, batch, &self.config, (from, grown), rows);
         self.masked_lm_head().logits(x, params)
-    }
-
-    /// What a head over whole sequences looks at, in the caller's order: the first token's last hidden state, or
-    /// the mean of all; of all layers side by side where it mixes them. `(sequences, state_width)`
-    pub fn sequence_states(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
-        match self.config.variant.classifier_pooling {
-            ClassifierPooling::Cls => {
-                let first_tokens: Vec<usize> = (0..batch.sequences()).map(|i| batch.row(i, 0)).collect();
-                self.token_states(batch, &first_tokens, mode)
-            }
-            ClassifierPooling::Mean if self.mixes_layers() => {
-                let mut means = Vec::new();
-                self.hidden_layers_in(batch, mode, |_, state| means.push(batch.means(state.clone())));
-                Tensor::cat(means, 1)
-            }
-            ClassifierPooling::Mean => batch.means(self.hidden(batch, mode)),
-        }
-    }
-
-    /// Width of the states that a head looks at: that of a layer, or of all of them side by side.
-    pub fn state_width(&self) -> usize {
-        let states = if self.mixes_layers() { self.config.num_hidden_layers + 1 } else { 1 };
-        states * self.config.hidden_size
-    }
-
-    /// What a head makes of states before all else: their mix, if it mixes layers. `(rows, state_width)` to
-    /// `(rows, hidden)`
-    pub fn head_inputs(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
-        match &self.parts.mix {
-            Some(mix) => mix.forward(states, self.params.view(mode)),
-            None => states,
-        }
-    }
-
-    /// Last hidden states of some rows (packed row numbers), or of all layers side by side where the head mixes
-    /// them. The last layer is computed for these rows only. `(rows, state_width)`
-    pub fn token_states(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
-        self.rows(batch, rows, mode).0
-    }
-
-    /// What the head of a task says of states `(rows, state_width)`: logits of labels, a number, how well a
-    /// choice fits, logits of the beginning and the end of an answer. `(rows, outputs)` Panics without such a
-    /// head.
-    pub fn head_outputs(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.task_head().logits(self.head_inputs(states, mode), self.params.view(mode), mode)
-    }
-
-    /// What a head over whole sequences says of each, in the caller's order. `(sequences, outputs)` Panics
-    /// without a task's head.
-    pub fn sequence_outputs(&self, batch: &PackedBatch, mode: Mode) -> Tensor<2> {
-        self.head_outputs(self.sequence_states(batch, mode), mode)
-    }
-
-    /// What a head over tokens says of some rows (packed row numbers). `(rows, outputs)` Panics without a task's
-    /// head.
-    pub fn token_outputs(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
-        self.head_outputs(self.token_states(batch, rows, mode), mode)
-    }
-
-    /// Some rows of the last hidden state, in any order and as often as they are named, and the parameters
-    /// for what follows. The last layer is computed for them only. `(rows, hidden)`
-    fn rows(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> (Tensor<2>, View<'_>) {
-        let mut asked = rows.to_vec();
-        asked.sort_unstable();
-        asked.dedup();
-        let params = self.params.view(mode);
-        let (mut below, layers) = (Vec::new(), self.config.num_hidden_layers);
-        let see = |state: &Tensor<2>| {
-            if self.mixes_layers() && below.len() < layers {
-                below.push(state.clone().select(0, row_tensor(&asked, &state.device())));
-            }
-        };
-        // (asked, hidden)
-        let mut hidden = self.parts.encoder.forward(params, batch, &self.config, mode, Some(&asked), see);
-        if !below.is_empty() {
-            below.push(hidden);
-            hidden = Tensor::cat(below, 1);
-        }
-        let places: Vec<usize> = rows.iter().map(|row| asked.binary_search(row).expect("asked for")).collect();
-        let places = row_tensor(&places, &hidden.device());
-        (hidden.select(0, places), params)
     }
 
     pub(crate) fn task_head(&self) -> &TaskHead {

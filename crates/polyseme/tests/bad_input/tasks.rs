@@ -26,11 +26,19 @@ fn choices(b: &Bench, labels: [&str; 2]) {
     train(b, &format!("question,a,b,label\nthe sun,warm,cold,{first}\nthe snow,warm,cold,{second}\n"));
 }
 
-/// An adapter with a bottleneck after each layer of `m`.
-fn bottleneck(b: &Bench) {
+/// An adapter of `m` that these words ask for.
+fn adapter(b: &Bench, words: [&str; 2]) {
     b.model("m", Head::MaskedLm);
-    let run = ["finetune", "m", "--task", "classify", "--train", "train.csv", "--epochs", "1", "--adapter-size", "2"];
-    b.polyseme(&[&run[..], &["--out", "adapter", "--quiet"]].concat());
+    let run = ["finetune", "m", "--task", "classify", "--train", "train.csv", "--epochs", "1", "--out", "adapter"];
+    b.polyseme(&[&run[..], &words, &["--quiet"]].concat());
+}
+
+fn bottleneck(b: &Bench) {
+    adapter(b, ["--adapter-size", "2"]);
+}
+
+fn prefix(b: &Bench) {
+    adapter(b, ["--prefix-length", "5"]);
 }
 
 /// A model of several labels that has these thresholds.
@@ -430,6 +438,58 @@ pub const CASES: &[Case] = &[
         run: finetune!["classify", "--adapter-size", "4000000000"],
         exit: 1,
         says: &["4000000000", "from 1 to", "8"],
+    },
+    Case {
+        name: "a prefix that leaves no room for a text",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--prefix-length", "30"],
+        exit: 1,
+        says: &["prefix", "30", "from 1 to 29"],
+    },
+    Case {
+        name: "a prefix beside a bottleneck",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--prefix-length", "3", "--set", "adapter_size=4"],
+        exit: 1,
+        says: &["prefix_length", "adapter_size", "one kind"],
+    },
+    Case {
+        name: "a mix of layers without a head",
+        make: |b| train(b, "text,pair\nthe sun,warm\nthe snow,cold\n"),
+        run: finetune!["retrieval", "--pair", "pair", "--mix-layers"],
+        exit: 1,
+        says: &["mix_layers", "a head", "vectors"],
+    },
+    Case {
+        name: "a text longer than what a prefix leaves",
+        make: prefix,
+        run: &["embed", "adapter", "texts.txt", "--max-length", "30", "--out", "v.npy"],
+        exit: 1,
+        says: &["30", "27"],
+    },
+    Case {
+        name: "a prefix folded into weights",
+        make: prefix,
+        run: &["merge", "adapter", "--out", "c"],
+        exit: 1,
+        says: &["virtual tokens", "folded", "as it is"],
+    },
+    Case {
+        name: "a prefix of which there are but keys and values",
+        make: |b| {
+            prefix(b);
+            std::fs::remove_file(b.at("adapter/polyseme_prefix.safetensors")).unwrap();
+        },
+        run: &["predict", "adapter", "texts.txt"],
+        exit: 1,
+        says: &["adapter", "polyseme_prefix.safetensors", "whole folder"],
+    },
+    Case {
+        name: "a mix of layers that is no yes or no",
+        make: |b| b.model_with("m", Head::Classify, json!({"scalar_mix": 3})),
+        run: &["predict", "m", "texts.txt"],
+        exit: 1,
+        says: &["scalar_mix", "3", "true or false"],
     },
     Case {
         name: "a bottleneck folded into weights",
