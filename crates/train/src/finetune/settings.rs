@@ -263,7 +263,8 @@ impl FinetuneSettings {
             return Err(setting("task", &self.task, "one with a head: vectors are learned by the encoder itself"));
         }
         if self.mix_layers && (vectors || self.task == "generate") {
-            let expected = "false: it is a task's own head that looks at all layers";
+            let expected =
+                "false: it is a head of a task that looks at all layers; vectors and generated texts have none";
             return Err(setting("mix_layers", true, expected));
         }
         self.check_unfreezing()?;
