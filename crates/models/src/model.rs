@@ -394,6 +394,11 @@ impl Model {
         self.masked_lm_head().loss(states, self.params.view(mode), labels)
     }
 
+    /// Logits from hidden states. `(rows, hidden)` to `(rows, vocabulary)` Panics without an MLM head.
+    pub fn masked_lm_logits_of(&self, states: Tensor<2>) -> Tensor<2> {
+        self.masked_lm_head().logits(states, self.params.view(Mode::Eval))
+    }
+
     /// Logits of some rows. `(rows, vocabulary)` Panics without an MLM head.
     pub fn masked_lm_logits(&self, batch: &PackedBatch, rows: &[usize]) -> Tensor<2> {
         let (x, params) = self.rows(batch, rows, Mode::Eval);

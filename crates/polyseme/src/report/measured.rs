@@ -128,9 +128,8 @@ pub fn majority(metrics: &ClassifyMetrics) -> f64 {
 /// A metric as it is read.
 pub fn score(metric: &str, value: f64) -> String {
     match metric {
-        "accuracy" | "macro_f1" | "micro_f1" | "f1" | "precision" | "recall" | "exact_match" | "accuracy_at_1" => {
-            percent(value)
-        }
+        "accuracy" | "macro_f1" | "micro_f1" | "f1" | "precision" | "recall" | "exact_match" | "accuracy_at_1"
+        | "rouge_l" => percent(value),
         "spearman" | "pearson" | "mrr" | "ndcg_at_10" => format!("{value:.3}"),
         _ => short(value),
     }
@@ -141,6 +140,7 @@ pub fn title(metric: &str) -> String {
     match metric {
         "macro_f1" | "micro_f1" => metric[..1].to_uppercase() + &metric[1..5] + " F1",
         "rmse" | "mae" => metric.to_uppercase(),
+        "rouge_l" => "ROUGE-L".to_owned(),
         other => other[..1].to_uppercase() + &other[1..].replace('_', " "),
     }
 }

@@ -8,13 +8,16 @@ use super::rows::{LooksAt, RowBatch, Rows, hash};
 use super::{Part, Task, states};
 use crate::analysis::{Analysis, Mistake, What, begin, rounded, worst};
 use crate::error::Result;
-use crate::metrics::Metrics;
 use crate::metrics::sequences::{SequenceMetrics, rouge_l};
+use crate::metrics::{Metrics, score_row};
 use polyseme_infer::{GenerateOptions, generate};
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Mode, Tensor};
 use polyseme_text::{Encoding, SourceTarget, Tokenizer};
 use rayon::prelude::*;
+
+/// Masks whose logits over the vocabulary are in memory at once.
+const AT_ONCE: usize = 256;
 
 /// A source with the target that is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,17 +63,18 @@ impl Generate {
         ids(&kept[row]) == self.valid.targets[row].encoded.target()
     }
 
-    /// Mean loss over the masks of rows, from their states, and how many they are.
-    fn mean_loss(
-        &self,
-        model: &Model,
-        part: &Part<Wanted>,
-        rows: &[usize],
-        states: Tensor<2>,
-        mode: Mode,
-    ) -> (Tensor<1>, usize) {
-        let labels: Vec<u32> = rows.iter().flat_map(|&row| self.labels(&part.targets[row])).collect();
-        (model.masked_lm_loss_of(states, &labels, mode).0, labels.len())
+    /// The loss of each mask of validation rows, from their states.
+    fn losses(&self, model: &Model, rows: &[usize], states: Tensor<2>) -> Vec<f64> {
+        let labels: Vec<u32> = rows.iter().flat_map(|&row| self.labels(&self.valid.targets[row])).collect();
+        let mut losses = Vec::with_capacity(labels.len());
+        for (i, labels) in labels.chunks(AT_ONCE).enumerate() {
+            let logits = model.masked_lm_logits_of(states.clone().narrow(0, i * AT_ONCE, labels.len()));
+            let [_, vocabulary] = logits.dims();
+            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+            let pairs = logits.chunks_exact(vocabulary).zip(labels);
+            losses.extend(pairs.map(|(logits, &label)| score_row(logits, label as usize).1));
+        }
+        losses
     }
 }
 
@@ -135,20 +139,21 @@ impl Task for Generate {
     }
 
     fn loss_of_states(&self, model: &Model, states: Tensor<2>, batch: &RowBatch, mode: Mode) -> Tensor<1> {
-        let (loss, count) = self.mean_loss(model, &self.train, &batch.rows, states, mode);
-        loss * count as f32
+        let labels: Vec<u32> = batch.rows.iter().flat_map(|&row| self.labels(&self.train.targets[row])).collect();
+        model.masked_lm_loss_of(states, &labels, mode).0 * labels.len() as f32
     }
 
-    /// The share of the loss and the generated tokens of each row.
+    /// The loss and the generated tokens of each row.
     fn measured(&self, model: &Model, rows: &[usize]) -> Option<Vec<Vec<f32>>> {
         let found = states(model, &self.valid.rows, rows, &self.valid.rows.sequences(rows), Mode::Eval);
-        let (loss, _) = self.mean_loss(model, &self.valid, rows, found, Mode::Eval);
-        let loss = loss.into_scalar::<f32>();
+        let losses = self.losses(model, rows, found);
+        let mut rest = losses.as_slice();
         let sources: Vec<SourceTarget> = rows.iter().map(|&row| self.valid.targets[row].encoded.clone()).collect();
         let generated = generate(model, &self.tokenizer, &sources, &self.options).expect("masks were known before");
         let kept = rows.iter().zip(generated).map(|(&row, generated)| {
-            let share = loss * self.valid.rows.targets(row) as f32;
-            [share].into_iter().chain(generated.ids.iter().map(|&id| id as f32)).collect()
+            let (own, others) = rest.split_at(self.valid.rows.targets(row) as usize);
+            rest = others;
+            [own.iter().sum::<f64>() as f32].into_iter().chain(generated.ids.iter().map(|&id| id as f32)).collect()
         });
         Some(kept.collect())
     }
