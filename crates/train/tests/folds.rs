@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Listener, bytes, corpus, device, finetuning, pretraining, sentence, story, table};
+use common::{Listener, bytes, corpus, device, finetuning, pretraining, question, sentence, story, table};
 use polyseme_formats::ModelFolder;
 use polyseme_infer::Encoder;
 use polyseme_train::metrics::Metrics;
@@ -136,19 +136,12 @@ fn every_kind_of_task_has_folds() {
     };
     let lines = |of: &dyn Fn(u64) -> String| (0..24).map(of).collect::<String>();
     let said = |i: u64| sentence((i % 2) as usize, i);
-    let answer = |i: u64| {
-        let (text, word) = (said(i), said(i).split(' ').nth(1).unwrap().to_owned());
-        format!(
-            "{{\"id\": \"{i}\", \"question\": \"the\", \"context\": \"{text}\", \"answers\": \
-             [{{\"text\": \"{word}\", \"answer_start\": 4}}]}}\n"
-        )
-    };
     let table = |of: &dyn Fn(u64) -> String| "text,label\n".to_owned() + &lines(of);
     let rows = [
         ("multilabel", file("several.csv", table(&|i| format!("{},l{}\n", said(i), i % 2)))),
         ("regress", file("numbers.csv", table(&|i| format!("{},{}\n", said(i), 50 + 10 * (i % 2))))),
         ("tag", file("tags.conll", lines(&|i| format!("the O\n{} B-X\n\n", said(i).split(' ').nth(1).unwrap())))),
-        ("qa", file("answers.jsonl", lines(&answer))),
+        ("qa", file("answers.jsonl", lines(&question))),
     ];
     for (task, rows) in rows {
         let mut settings = FinetuneSettings::of_task(task, &model, &rows, folder.join(task));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Listener, bytes, corpus, device, finetuning, pretraining, sentence, story, table};
+use common::{Listener, bytes, corpus, device, finetuning, pretraining, question, sentence, story, table};
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
 use polyseme_infer::Encoder;
@@ -176,13 +176,6 @@ fn every_task_with_answers_takes_two_passes() {
     };
     let lines = |of: &dyn Fn(u64) -> String| (0..12).map(of).collect::<String>();
     let said = |i: u64| sentence((i % 2) as usize, i);
-    let answer = |i: u64| {
-        let (text, word) = (said(i), said(i).split(' ').nth(1).unwrap().to_owned());
-        format!(
-            "{{\"id\": \"{i}\", \"question\": \"the\", \"context\": \"{text}\", \"answers\": \
-             [{{\"text\": \"{word}\", \"answer_start\": 4}}]}}\n"
-        )
-    };
     let rows = [
         (
             "multilabel",
@@ -190,7 +183,7 @@ fn every_task_with_answers_takes_two_passes() {
         ),
         ("regress", file("numbers.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},{i}\n", said(i))))),
         ("tag", file("tags.conll", lines(&|i| format!("the O\n{} B-X\n\n", said(i).split(' ').nth(1).unwrap())))),
-        ("qa", file("answers.jsonl", lines(&answer))),
+        ("qa", file("answers.jsonl", lines(&question))),
         (
             "choice",
             file("choices.csv", "text,a,b,label\n".to_owned() + &lines(&|i| format!("x,{},y,{}\n", said(i), i % 2))),

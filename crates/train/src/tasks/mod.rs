@@ -78,10 +78,10 @@ pub trait Task: Send + Sync {
     fn targets_hash(&self) -> u64;
 
     /// Sum of the losses of training rows from what the model says of them, `(rows or tokens, outputs)`, in
-    /// order. Not asked of a task that has [`Task::loss_of_states`].
+    /// order. Not asked of a task that has a [`Task::loss_of_states`] of its own.
     fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
-        let _ = batch;
-        outputs.sum()
+        let _ = (outputs, batch);
+        unreachable!("a task has one of the two losses")
     }
 
     /// The same from the hidden states that it looks at, `(rows or tokens, hidden)`.

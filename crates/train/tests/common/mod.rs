@@ -32,6 +32,16 @@ pub fn sentence(topic: usize, n: u64) -> String {
     format!("the {} and the {} {} {}", pick(0, who), pick(1, who), pick(2, &does), pick(3, &how))
 }
 
+/// A question on a sentence, whose second word answers it, as a line of JSON.
+pub fn question(n: u64) -> String {
+    let text = sentence((n % 2) as usize, n);
+    let word = text.split(' ').nth(1).expect("a sentence of many words");
+    format!(
+        "{{\"id\": \"{n}\", \"question\": \"the\", \"context\": \"{text}\", \"answers\": \
+         [{{\"text\": \"{word}\", \"answer_start\": 4}}]}}\n"
+    )
+}
+
 /// Writes documents of a few sentences, all about animals or all about things that move.
 pub fn corpus(folder: &Path, documents: u64) -> PathBuf {
     let path = folder.join("corpus.jsonl");
