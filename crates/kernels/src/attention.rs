@@ -1,7 +1,7 @@
 //! Self-attention inside each sequence of a packed chunk; no padding. A row sees itself and a range: all of its
 //! sequence, a window around itself, or what stands before some row.
 //!
-//! Key and value lie side by side, `(n, 2h)`; a head's columns are `d` wide. Probabilities of short
+//! Key and value lie side by side, `(n, 2a)`; a head's columns are `d` wide. Probabilities of short
 //! sequences are kept for the backward pass. Long ones, and those in a window, are done in blocks of
 //! rows whose probabilities stay in the cache and are computed again, so that memory grows with the
 //! length and not with its square (Rabe & Staats 2021; Dao et al. 2022).
@@ -25,8 +25,8 @@ const BLOCK: usize = 64 * 1024;
 /// The attention of one chunk of sequences.
 #[derive(Clone, Debug)]
 pub(crate) struct Attention<'a> {
-    /// Hidden width `h` and heads `a`; `h = a · d`.
-    pub hidden: usize,
+    /// Width `a` of query, key and value: heads times `d`.
+    pub width: usize,
     pub heads: usize,
     /// How many neighbours on either side a token sees; all if `None`.
     pub window: Option<usize>,
@@ -79,7 +79,7 @@ type Out<'a> = (&'a mut [f32], usize);
 
 impl Attention<'_> {
     fn size(&self) -> usize {
-        self.hidden / self.heads
+        self.width / self.heads
     }
 
     fn scale(&self) -> f32 {
@@ -173,9 +173,9 @@ impl Attention<'_> {
 
     /// What is used of a head's inputs.
     fn head<'i>(&self, s: &Sequence, head: usize, (query, key_value): (&'i [f32], &'i [f32])) -> [Mat<'i>; 3] {
-        let (h, d) = (self.hidden, self.size());
-        let [k, v] = [0, 1].map(|i| Mat::strided(&key_value[s.base * 2 * h + i * h + head * d..], s.l, d, 2 * h));
-        [Mat::strided(&query[s.first * h + head * d..], s.asked.len(), d, h), k, v]
+        let (a, d) = (self.width, self.size());
+        let [k, v] = [0, 1].map(|i| Mat::strided(&key_value[s.base * 2 * a + i * a + head * d..], s.l, d, 2 * a));
+        [Mat::strided(&query[s.first * a + head * d..], s.asked.len(), d, a), k, v]
     }
 
     /// Probabilities of a block before dropout. `keys`: the head's keys, transposed.
@@ -187,10 +187,10 @@ impl Attention<'_> {
 
     /// The context of the chunk, and the probabilities before dropout that are kept.
     ///
-    /// `query`, `context`: the rows asked for `(m, h)`; `key_value`: all rows `(n, 2h)`. `kept`: as many
+    /// `query`, `context`: the rows asked for `(m, a)`; `key_value`: all rows `(n, 2a)`. `kept`: as many
     /// values as [`Attention::kept`].
     pub fn forward(&self, inputs: (&[f32], &[f32]), kept: &mut [f32], context: &mut [f32]) {
-        let (h, d) = (self.hidden, self.size());
+        let (a, d) = (self.width, self.size());
         let mut rest = kept;
         for s in self.each() {
             let (m, len) = (s.asked.len(), if s.keeps() { s.asked.len() * s.l } else { 0 });
@@ -198,7 +198,7 @@ impl Attention<'_> {
             if self.threads == 1 {
                 for head in heads {
                     let kept = rest.split_off_mut(..len).expect("room for all that is kept");
-                    self.forward_head(&s, head, inputs, kept, (&mut context[s.first * h + head * d..], h));
+                    self.forward_head(&s, head, inputs, kept, (&mut context[s.first * a + head * d..], a));
                 }
                 continue;
             }
@@ -210,7 +210,7 @@ impl Attention<'_> {
                 part
             });
             for (head, part) in parts.iter().enumerate() {
-                put(part, d, 0, (&mut context[s.first * h + head * d..], h), d);
+                put(part, d, 0, (&mut context[s.first * a + head * d..], a), d);
             }
         }
     }
@@ -243,8 +243,8 @@ impl Attention<'_> {
         dropped
     }
 
-    /// Gradients through [`Attention::forward`]: from `dcontext` `(m, h)` to those of the query `(m, h)`
-    /// and of key and value `(n, 2h)`, all of the chunk.
+    /// Gradients through [`Attention::forward`]: from `dcontext` `(m, a)` to those of the query `(m, a)`
+    /// and of key and value `(n, 2a)`, all of the chunk.
     pub fn backward(
         &self,
         inputs: (&[f32], &[f32]),
@@ -252,7 +252,7 @@ impl Attention<'_> {
         dcontext: &[f32],
         (dquery, dkey_value): (&mut [f32], &mut [f32]),
     ) {
-        let (h, d) = (self.hidden, self.size());
+        let (a, d) = (self.width, self.size());
         if !self.rows.is_all() {
             // Sequences without a row asked for have no gradient.
             dkey_value.fill(0.0);
@@ -261,27 +261,27 @@ impl Attention<'_> {
         for s in self.each() {
             let (m, len) = (s.asked.len(), if s.keeps() { s.asked.len() * s.l } else { 0 });
             let heads = 0..self.heads;
-            let (at, kv) = (s.first * h, s.base * 2 * h);
+            let (at, kv) = (s.first * a, s.base * 2 * a);
             if self.threads == 1 {
                 for head in heads {
                     let kept = rest.split_off(..len).expect("all that is kept");
-                    let dc = Mat::strided(&dcontext[at + head * d..], m, d, h);
-                    let to = (&mut dkey_value[kv + head * d..], 2 * h);
-                    self.backward_head(&s, head, inputs, kept, dc, (&mut dquery[at + head * d..], h), to, h);
+                    let dc = Mat::strided(&dcontext[at + head * d..], m, d, a);
+                    let to = (&mut dkey_value[kv + head * d..], 2 * a);
+                    self.backward_head(&s, head, inputs, kept, dc, (&mut dquery[at + head * d..], a), to, a);
                 }
                 continue;
             }
             let items = heads.map(|head| (head, rest.split_off(..len).expect("all that is kept"))).collect();
             let parts = parallel::map(items, |(head, kept): (usize, &[f32])| {
                 let (mut dq, mut dkv) = (Buffer::new(m * d), Buffer::new(s.l * 2 * d));
-                let dc = Mat::strided(&dcontext[at + head * d..], m, d, h);
+                let dc = Mat::strided(&dcontext[at + head * d..], m, d, a);
                 self.backward_head(&s, head, inputs, kept, dc, (&mut dq, d), (&mut dkv, 2 * d), d);
                 (dq, dkv)
             });
             for (head, (dq, dkv)) in parts.iter().enumerate() {
-                put(dq, d, 0, (&mut dquery[at + head * d..], h), d);
-                put(dkv, 2 * d, 0, (&mut dkey_value[kv + head * d..], 2 * h), d);
-                put(dkv, 2 * d, d, (&mut dkey_value[kv + h + head * d..], 2 * h), d);
+                put(dq, d, 0, (&mut dquery[at + head * d..], a), d);
+                put(dkv, 2 * d, 0, (&mut dkey_value[kv + head * d..], 2 * a), d);
+                put(dkv, 2 * d, d, (&mut dkey_value[kv + a + head * d..], 2 * a), d);
             }
         }
     }

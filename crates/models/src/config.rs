@@ -37,6 +37,18 @@ pub struct EncoderConfig {
     /// In what its layers differ from BERT's.
     #[serde(default)]
     pub variant: Variant,
+    /// What each layer has left where heads or units were cut out of some; empty: all are alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layer_sizes: Vec<LayerSize>,
+}
+
+/// What a layer has left of its heads and units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct LayerSize {
+    pub num_attention_heads: usize,
+    pub intermediate_size: usize,
 }
 
 /// In what an encoder's layers differ from BERT's; the default is BERT. Names as in Hugging Face's
@@ -116,6 +128,18 @@ impl Variant {
 }
 
 impl EncoderConfig {
+    /// Heads and inner width of a layer.
+    pub fn layer_size(&self, layer: usize) -> LayerSize {
+        let whole =
+            LayerSize { num_attention_heads: self.num_attention_heads, intermediate_size: self.intermediate_size };
+        self.layer_sizes.get(layer).copied().unwrap_or(whole)
+    }
+
+    /// Width of a head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
     /// Longest sequence, special tokens included.
     pub fn max_length(&self) -> usize {
         self.max_position_embeddings.saturating_sub(self.position_offset)
@@ -158,12 +182,33 @@ impl EncoderConfig {
             let below = format!("below the vocabulary's size, {}", self.vocab_size);
             return Err(Error::setting("pad_token_id", self.pad_token_id, below));
         }
+        self.check_layer_sizes()?;
         self.check_rates()?;
         self.check_variant()?;
         match self.parameters() {
             Some(count) if count <= MAX_PARAMETERS => Ok(()),
             _ => Err(Error::TooLarge { limit: MAX_PARAMETERS }),
         }
+    }
+
+    fn check_layer_sizes(&self) -> Result<()> {
+        let sizes = &self.layer_sizes;
+        if !sizes.is_empty() && sizes.len() != self.num_hidden_layers {
+            let expected = format!("one for each of {} layers, or none", self.num_hidden_layers);
+            return Err(Error::setting("layer_sizes", format!("{} sizes", sizes.len()), expected));
+        }
+        for (layer, size) in sizes.iter().enumerate() {
+            for (what, found, most) in [
+                ("num_attention_heads", size.num_attention_heads, self.num_attention_heads),
+                ("intermediate_size", size.intermediate_size, self.intermediate_size),
+            ] {
+                if !(1..=most).contains(&found) {
+                    let key = format!("{what} of layer {layer}");
+                    return Err(Error::setting(&key, found, format!("from 1 to {most}")));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_rates(&self) -> Result<()> {

@@ -143,6 +143,16 @@ impl Encoder {
         }
     }
 
+    /// Whether it is a parameter of the norm after the last layer, which is no layer's own.
+    pub fn is_final_norm(&self, id: ParamId) -> bool {
+        self.final_norm.is_some_and(|norm| norm.weight == id || norm.bias == Some(id))
+    }
+
+    /// The layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
     /// The maps onto key and value of a layer, where they stand apart.
     pub fn key_and_value(&self, layer: usize) -> Option<[LinearIds; 2]> {
         self.layers[layer].key_and_value()

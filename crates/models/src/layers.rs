@@ -2,7 +2,7 @@
 
 use crate::EncoderConfig;
 use crate::families::{LayerNames, QueryKeyValueNames};
-use crate::params::{Builder, LinearIds, NormIds, ParamGroup, View};
+use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
 use polyseme_tensor::ops::{
     AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
     LayerWeights, QueryKeyValue, encoder_layer,
@@ -12,12 +12,24 @@ use polyseme_tensor::{Mode, PackedBatch, Tensor};
 /// An encoder layer: attention, then feed-forward, each with its residual and its norm.
 pub(crate) struct Layer {
     index: usize,
+    gated: bool,
     query_key_value: QueryKeyValueIds,
     attention_output: LinearIds,
     attention_norm: Option<NormIds>,
     intermediate: LinearIds,
     output: LinearIds,
     output_norm: NormIds,
+}
+
+/// What the rows or the columns of a layer's matrix belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The hidden width: all of them stay.
+    Whole,
+    /// Heads, in so many blocks below each other.
+    Heads(usize),
+    /// Units of the feed-forward part, likewise.
+    Units(usize),
 }
 
 enum QueryKeyValueIds {
@@ -28,26 +40,30 @@ enum QueryKeyValueIds {
 impl Layer {
     /// Declares the parameters of layer `index`, in the order of the forward pass.
     pub fn declare(builder: &mut Builder, names: &LayerNames, config: &EncoderConfig, index: usize) -> Self {
-        let (hidden, inner, variant) = (config.hidden_size, config.intermediate_size, &config.variant);
+        let (hidden, variant, size) = (config.hidden_size, &config.variant, config.layer_size(index));
+        let (attended, inner) = (size.num_attention_heads * config.head_size(), size.intermediate_size);
         let group = ParamGroup::Layer(index);
         let full = |name: &str| format!("~{}.{index}.{name}", names.prefix);
-        let attention = |builder: &mut Builder, name: &str, out: usize| {
-            builder.linear(&full(name), [out, hidden], group, variant.attention_bias)
+        let attention = |builder: &mut Builder, name: &str, shape: [usize; 2]| {
+            builder.linear(&full(name), shape, group, variant.attention_bias)
         };
         let norm = |builder: &mut Builder, name: &str| builder.norm(&full(name), hidden, config, group);
         let before = (variant.pre_norm && index > 0).then(|| norm(builder, names.attention_norm));
         let query_key_value = match &names.query_key_value {
             QueryKeyValueNames::Apart(each) => {
-                QueryKeyValueIds::Apart(each.map(|name| attention(builder, name, hidden)))
+                QueryKeyValueIds::Apart(each.map(|name| attention(builder, name, [attended, hidden])))
             }
-            QueryKeyValueNames::Joined(name) => QueryKeyValueIds::Joined(attention(builder, name, 3 * hidden)),
+            QueryKeyValueNames::Joined(name) => {
+                QueryKeyValueIds::Joined(attention(builder, name, [3 * attended, hidden]))
+            }
         };
-        let attention_output = attention(builder, names.attention_output, hidden);
+        let attention_output = attention(builder, names.attention_output, [hidden, attended]);
         let after = (!variant.pre_norm).then(|| norm(builder, names.attention_norm));
         let output_norm_first = variant.pre_norm.then(|| norm(builder, names.output_norm));
         let wide = if variant.gated { 2 * inner } else { inner };
         Self {
             index,
+            gated: variant.gated,
             query_key_value,
             attention_output,
             attention_norm: before.or(after),
@@ -63,6 +79,23 @@ impl Layer {
             QueryKeyValueIds::Apart([_, key, value]) => Some([key, value]),
             QueryKeyValueIds::Joined(_) => None,
         }
+    }
+
+    /// Its matrices and biases that heads or units are cut out of, with what their rows and columns are.
+    pub fn sides(&self) -> Vec<(ParamId, [Side; 2])> {
+        let mut sides = Vec::new();
+        let mut add = |ids: LinearIds, rows: Side, columns: Side| {
+            sides.push((ids.weight, [rows, columns]));
+            sides.extend(ids.bias.map(|bias| (bias, [rows, Side::Whole])));
+        };
+        match self.query_key_value {
+            QueryKeyValueIds::Apart(maps) => maps.into_iter().for_each(|map| add(map, Side::Heads(1), Side::Whole)),
+            QueryKeyValueIds::Joined(map) => add(map, Side::Heads(3), Side::Whole),
+        }
+        add(self.attention_output, Side::Whole, Side::Heads(1));
+        add(self.intermediate, Side::Units(if self.gated { 2 } else { 1 }), Side::Whole);
+        add(self.output, Side::Whole, Side::Units(1));
+        sides
     }
 
     /// `(tokens, hidden)` to `(tokens, hidden)`, or to the rows asked for
@@ -93,7 +126,7 @@ impl Layer {
         };
         let settings = LayerSettings {
             attention: AttentionSettings {
-                heads: config.num_attention_heads,
+                heads: config.layer_size(self.index).num_attention_heads,
                 attention_dropout: config.attention_probs_dropout_prob,
                 hidden_dropout: config.hidden_dropout_prob,
                 rotary: config.variant.rope_theta(self.index),

@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod config;
+mod cut;
 mod encoder;
 mod error;
 mod families;
@@ -16,7 +17,8 @@ mod scalar_mix;
 mod states;
 
 pub use adapters::{AdapterSettings, LoraSettings};
-pub use config::{Activation, ClassifierPooling, EncoderConfig, Variant};
+pub use config::{Activation, ClassifierPooling, EncoderConfig, LayerSize, Variant};
+pub use cut::Cut;
 pub use encoder::Grown;
 pub use error::{Error, Result};
 

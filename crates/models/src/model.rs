@@ -79,9 +79,11 @@ pub struct Model {
     /// What stands beside the weights, in their place.
     pub(crate) adapter: Option<AdapterSettings>,
     /// The probability each of several labels must have, if it was chosen.
-    thresholds: Option<Vec<f64>>,
+    pub(crate) thresholds: Option<Vec<f64>>,
     /// The folder's own `config.json`, so that keys nobody knows are written back.
-    json: Option<ConfigJson>,
+    pub(crate) json: Option<ConfigJson>,
+    /// Whether it is what was left of a larger one, so that the folder's sizes are not its own.
+    pub(crate) was_cut: bool,
 }
 
 /// The parts of a model, as numbers of parameters.
@@ -91,8 +93,7 @@ pub(crate) struct Parts {
     /// What the head looks at, where that is not the last layer alone.
     pub mix: Option<ScalarMix>,
     /// Kept for whoever reads the folder next; nothing here computes with it.
-    #[allow(dead_code)]
-    pooler: Option<LinearIds>,
+    pub pooler: Option<LinearIds>,
 }
 
 enum Head {
@@ -159,7 +160,7 @@ impl Model {
             (spec, values)
         });
         let params = Params::new(values.collect(), device);
-        Ok(Self { family, config, parts, params, adapter: None, thresholds: None, json: None })
+        Ok(Self { family, config, parts, params, adapter: None, thresholds: None, json: None, was_cut: false })
     }
 
     /// Opens a folder. A part of the encoder that is missing is an error; a missing head is made
@@ -176,6 +177,7 @@ impl Model {
             adapter: None,
             thresholds: loaded.thresholds,
             json: Some(loaded.json),
+            was_cut: false,
         };
         if let Some((settings, values)) = loaded.beside {
             model.add(settings, values);

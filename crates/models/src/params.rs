@@ -45,7 +45,7 @@ impl ParamInfo {
 }
 
 /// Where a parameter stands in the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ParamId(usize);
 
 /// Numbers of a linear map's weight and bias, if it has one.
@@ -314,6 +314,11 @@ impl Params {
                 })
             })
             .collect()
+    }
+
+    /// The same with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (ParamId, &Spec, Vec<f32>)> {
+        self.values().enumerate().map(|(i, (spec, values))| (ParamId(i), spec, values))
     }
 
     /// Values of all parameters on the host, in order.

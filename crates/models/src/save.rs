@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::families::Form;
+use crate::families::keys::LAYER_SIZES;
 use crate::model::{HeadKind, Model};
 use crate::params::{Params, Spec};
 use crate::scalar_mix;
@@ -62,11 +63,18 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
         }
         HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
     }
+    let sizes = &model.config().layer_sizes;
+    if !sizes.is_empty() {
+        news.insert(LAYER_SIZES.into(), serde_json::to_value(sizes).expect("plain data"));
+    }
     if model.mixes_layers() {
         news.insert(scalar_mix::KEY.into(), true.into());
     }
     match model.json() {
         Some(json) => {
+            if model.was_cut {
+                news.extend((form.write)(model.config()));
+            }
             let original = json.merged(Map::new());
             // Whatever it was read as, it is written as f32, under the name the file had for it.
             let dtype = if original.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };

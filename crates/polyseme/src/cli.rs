@@ -35,7 +35,7 @@ pub fn main(before_training: fn()) -> ExitCode {
 
 fn trains(command: &Command) -> bool {
     match command {
-        Command::Tour(_) | Command::Pretrain(_) | Command::Finetune(_) | Command::Sweep(_) => true,
+        Command::Tour(_) | Command::Pretrain(_) | Command::Finetune(_) | Command::Sweep(_) | Command::Shrink(_) => true,
         Command::Bench(args) => args.model.is_none(),
         _ => false,
     }
@@ -66,6 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Embed(args) => commands::embed::run(&args, &context),
         Command::Bench(args) => commands::bench::run(&args, &context),
         Command::Merge(args) => commands::merge::run(&args, &context),
+        Command::Shrink(args) => commands::shrink::run(&args, &context),
         Command::Fill(args) => commands::fill::run(&args, &context),
         Command::Completions(_) | Command::Man(_) => unreachable!("answered above"),
     }

@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! What the command line does beyond this lives in the crates below, re-exported as [`train`],
+//! What the command line does beyond this lives in the crates below, re-exported as [`train`], [`shrink`],
 //! [`infer`], [`models`], [`text`], [`tensor`] and [`formats`].
 
 mod args;
@@ -42,6 +42,7 @@ pub use settings::{Error as SettingsError, recipe};
 pub use polyseme_formats as formats;
 pub use polyseme_infer as infer;
 pub use polyseme_models as models;
+pub use polyseme_shrink as shrink;
 pub use polyseme_tensor as tensor;
 pub use polyseme_text as text;
 pub use polyseme_train as train;

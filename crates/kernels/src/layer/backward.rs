@@ -42,11 +42,11 @@ struct Prepared {
 
 impl Prepared {
     fn new(shape: LayerShape, w: &[&[f32]; COUNT], into_attention: bool) -> Self {
-        let (h, f) = (shape.hidden, shape.inner);
+        let (h, a, f) = (shape.hidden, shape.attention, shape.inner);
         let packed = |matrix, out: usize, inner: usize| Packed::right_by_all(Mat::new(matrix, out, inner));
         Self {
-            query_key_value: into_attention.then(|| query_key_value(w).map(|(matrix, _)| packed(matrix, h, h))),
-            attention_output: packed(w[ATTENTION_OUT], h, h),
+            query_key_value: into_attention.then(|| query_key_value(w).map(|(matrix, _)| packed(matrix, a, h))),
+            attention_output: packed(w[ATTENTION_OUT], h, a),
             inner: packed(w[INNER], shape.wide(), h),
             output: packed(w[OUT], h, f),
         }
@@ -259,14 +259,14 @@ impl Layer<'_> {
         g: &mut LayerGradients,
     ) -> [Option<Outer>; 4] {
         let Self { shape, prepared, rows, threads, .. } = self;
-        let h = shape.hidden;
+        let (h, a) = (shape.hidden, shape.attention);
         let (n, m) = (input.len() / h, dout.len() / h);
         math::sum_rows(&dout, h, &mut g[ATTENTION_OUT + 1]);
-        let of_projection = self.outer(ATTENTION_OUT, Mat::new(&dout, m, h), Mat::new(&saved.context, m, h));
-        let mut dcontext = Buffer::new(m * h);
-        multiply_by(*threads, &mut dcontext, h, Into::Set, Mat::new(&dout, m, h), &prepared.attention_output);
+        let of_projection = self.outer(ATTENTION_OUT, Mat::new(&dout, m, h), Mat::new(&saved.context, m, a));
+        let mut dcontext = Buffer::new(m * a);
+        multiply_by(*threads, &mut dcontext, a, Into::Set, Mat::new(&dout, m, h), &prepared.attention_output);
 
-        let (mut dquery, mut dkey_value) = (Buffer::new(m * h), Buffer::new(n * 2 * h));
+        let (mut dquery, mut dkey_value) = (Buffer::new(m * a), Buffer::new(n * 2 * a));
         let inputs = (&*saved.query, &*saved.key_value);
         attention(*shape, *rows, saved.sequences.clone(), self.dropout.probabilities, *threads).backward(
             inputs,
@@ -275,14 +275,14 @@ impl Layer<'_> {
             (&mut dquery, &mut dkey_value),
         );
         if let Some(angles) = &self.angles {
-            angles.turn(&mut dquery, h, h, asked_positions(*rows, saved.sequences.clone()), true);
-            angles.turn(&mut dkey_value, h, 2 * h, positions(*rows, saved.sequences.clone()), true);
+            angles.turn(&mut dquery, a, a, asked_positions(*rows, saved.sequences.clone()), true);
+            angles.turn(&mut dkey_value, a, 2 * a, positions(*rows, saved.sequences.clone()), true);
         }
-        self.biases([(&dquery, h), (&dkey_value, 2 * h), (&dkey_value[h..], 2 * h)], g);
+        self.biases([(&dquery, a), (&dkey_value, 2 * a), (&dkey_value[a..], 2 * a)], g);
         let parts = [
-            Mat::new(&dquery, m, h),
-            Mat::strided(&dkey_value, n, h, 2 * h),
-            Mat::strided(&dkey_value[h..], n, h, 2 * h),
+            Mat::new(&dquery, m, a),
+            Mat::strided(&dkey_value, n, a, 2 * a),
+            Mat::strided(&dkey_value[a..], n, a, 2 * a),
         ];
         if let Some([query, key, value]) = &prepared.query_key_value {
             multiply_by(*threads, dasked, h, into, parts[0], query);
@@ -308,11 +308,11 @@ impl Layer<'_> {
 
     /// Gradients of the biases of query, key and value: sums of rows, with the values from row to row.
     fn biases(&self, gradients: [(&[f32], usize); 3], g: &mut LayerGradients) {
-        let h = self.shape.hidden;
+        let a = self.shape.attention;
         for (i, (rows, stride)) in gradients.into_iter().enumerate() {
             let sums = match is_fused(self.w) {
                 true if g[QUERY + 1].is_empty() => continue,
-                true => &mut g[QUERY + 1][i * h..(i + 1) * h],
+                true => &mut g[QUERY + 1][i * a..(i + 1) * a],
                 false => &mut g[QUERY + 2 * i + 1][..],
             };
             math::sum_rows(rows, stride, sums);

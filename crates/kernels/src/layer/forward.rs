@@ -23,11 +23,11 @@ pub struct Prepared {
 impl Prepared {
     /// Packs the matrices, on all threads. Panics if sizes do not agree.
     pub fn new(shape: LayerShape, w: &[&[f32]; COUNT]) -> Self {
-        let (h, f) = (shape.hidden, shape.inner);
+        let (h, a, f) = (shape.hidden, shape.attention, shape.inner);
         let packed = |matrix, out: usize, inner: usize| Packed::right_by_all(Mat::new(matrix, out, inner).t());
         Self {
-            query_key_value: query_key_value(w).map(|(matrix, _)| packed(matrix, h, h)),
-            attention_output: packed(w[ATTENTION_OUT], h, h),
+            query_key_value: query_key_value(w).map(|(matrix, _)| packed(matrix, a, h)),
+            attention_output: packed(w[ATTENTION_OUT], h, a),
             inner: packed(w[INNER], shape.wide(), h),
             output: packed(w[OUT], h, f),
         }
@@ -38,9 +38,9 @@ impl Prepared {
 #[derive(Debug)]
 pub(super) struct Saved {
     pub sequences: Range<usize>,
-    /// Query and key are turned already, where they are. `(m, h)`
+    /// Query and key are turned already, where they are. `(m, a)`
     pub query: Buffer,
-    /// Key beside value. `(n, 2h)`
+    /// Key beside value. `(n, 2a)`
     pub key_value: Buffer,
     /// For each short sequence and head `(m, l)`.
     pub probabilities: Buffer,
@@ -189,27 +189,27 @@ impl Layer<'_> {
         asked: &[f32],
     ) -> (Buffer, (Buffer, Buffer, Buffer, Buffer)) {
         let Self { shape, w, prepared, rows, threads, .. } = *self;
-        let h = shape.hidden;
+        let (h, a) = (shape.hidden, shape.attention);
         let (n, m) = (x.len() / h, asked.len() / h);
         let [to_query, to_key, to_value] = &prepared.query_key_value;
         let [(_, bq), (_, bk), (_, bv)] = query_key_value(w);
-        let mut query = Buffer::new(m * h);
-        multiply_by(threads, &mut query, h, with(bq), Mat::new(asked, m, h), to_query);
-        let mut key_value = Buffer::new(n * 2 * h);
+        let mut query = Buffer::new(m * a);
+        multiply_by(threads, &mut query, a, with(bq), Mat::new(asked, m, h), to_query);
+        let mut key_value = Buffer::new(n * 2 * a);
         for (i, (right, bias)) in [(to_key, bk), (to_value, bv)].into_iter().enumerate() {
-            multiply_by(threads, &mut key_value[i * h..], 2 * h, with(bias), Mat::new(x, n, h), right);
+            multiply_by(threads, &mut key_value[i * a..], 2 * a, with(bias), Mat::new(x, n, h), right);
         }
         if let Some(angles) = &self.angles {
-            angles.turn(&mut query, h, h, asked_positions(rows, sequences.clone()), false);
-            angles.turn(&mut key_value, h, 2 * h, positions(rows, sequences.clone()), false);
+            angles.turn(&mut query, a, a, asked_positions(rows, sequences.clone()), false);
+            angles.turn(&mut key_value, a, 2 * a, positions(rows, sequences.clone()), false);
         }
         let attention = attention(shape, rows, sequences, self.dropout.probabilities, threads);
         let mut probabilities = Buffer::new(attention.kept());
-        let mut context = Buffer::new(m * h);
+        let mut context = Buffer::new(m * a);
         attention.forward((&query, &key_value), &mut probabilities, &mut context);
         let mut projected = Buffer::new(m * h);
         let bias = with(w[ATTENTION_OUT + 1]);
-        multiply_by(threads, &mut projected, h, bias, Mat::new(&context, m, h), &prepared.attention_output);
+        multiply_by(threads, &mut projected, h, bias, Mat::new(&context, m, a), &prepared.attention_output);
         (projected, (query, key_value, probabilities, context))
     }
 
@@ -262,8 +262,8 @@ pub(super) fn attention(
     dropout: Dropout,
     threads: usize,
 ) -> Attention<'_> {
-    let (hidden, heads, window) = (shape.hidden, shape.heads, shape.window);
-    Attention { hidden, heads, window, dropout, rows, sequences, threads }
+    let (width, heads, window) = (shape.attention, shape.heads, shape.window);
+    Attention { width, heads, window, dropout, rows, sequences, threads }
 }
 
 /// The rows of `x` that are asked for in some sequences; `None`: all of them.

@@ -30,8 +30,10 @@ use crate::dropout::Dropout;
 pub struct LayerShape {
     /// Hidden width `h`.
     pub hidden: usize,
-    /// Heads; they divide the width.
+    /// Heads; they divide the attention's width.
     pub heads: usize,
+    /// Width `a` of query, key and value: the hidden width, unless heads were cut out.
+    pub attention: usize,
     /// Inner width `f` of the feed-forward part.
     pub inner: usize,
     /// Epsilon of both norms.
@@ -52,7 +54,8 @@ pub struct LayerShape {
 impl LayerShape {
     /// BERT's layer: norms after the halves, no gate, no rotary positions, no window.
     pub fn bert(hidden: usize, heads: usize, inner: usize, eps: f32, activation: Activation) -> Self {
-        Self { hidden, heads, inner, eps, activation, pre_norm: false, gated: false, rotary: None, window: None }
+        let (pre_norm, gated, rotary, window) = (false, false, None, None);
+        Self { hidden, heads, attention: hidden, inner, eps, activation, pre_norm, gated, rotary, window }
     }
 
     /// Columns of the feed-forward part's first map.

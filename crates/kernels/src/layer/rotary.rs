@@ -19,7 +19,7 @@ impl Angles {
     pub fn of(shape: LayerShape, starts: &[usize]) -> Option<Self> {
         let base = f64::from(shape.rotary?);
         let length = starts.windows(2).map(|s| s[1] - s[0]).max().unwrap_or(0);
-        let size = shape.hidden / shape.heads;
+        let size = shape.attention / shape.heads;
         let half = size / 2;
         let speeds: Vec<f32> = (0..half).map(|i| (1.0 / base.powf(2.0 * i as f64 / size as f64)) as f32).collect();
         let mut values = Vec::with_capacity(length * size);
@@ -32,19 +32,12 @@ impl Angles {
     }
 
     /// Turns the heads of rows by their positions, or back. A row begins every `stride` values and its
-    /// first `hidden` ones are turned.
-    pub fn turn(
-        &self,
-        x: &mut [f32],
-        hidden: usize,
-        stride: usize,
-        positions: impl Iterator<Item = usize>,
-        back: bool,
-    ) {
+    /// first `width` ones are turned.
+    pub fn turn(&self, x: &mut [f32], width: usize, stride: usize, positions: impl Iterator<Item = usize>, back: bool) {
         let sign = if back { -1.0 } else { 1.0 };
         for (row, position) in x.chunks_mut(stride).zip(positions) {
             let (cos, sin) = self.values[2 * self.half * position..][..2 * self.half].split_at(self.half);
-            turn_row(&mut row[..hidden], cos, sin, sign);
+            turn_row(&mut row[..width], cos, sin, sign);
         }
     }
 }

@@ -60,10 +60,10 @@ pub(super) fn with(bias: &[f32]) -> Into<'_> {
 
 /// Panics unless all sizes agree.
 pub(super) fn check(shape: LayerShape, w: &[&[f32]; COUNT], x: &[f32], rows: Rows<'_>) {
-    let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
-    let mut sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, wide * h, wide, h * f, h, h, h];
+    let (h, a, f, wide) = (shape.hidden, shape.attention, shape.inner, shape.wide());
+    let mut sizes = [a * h, a, a * h, a, a * h, a, h * a, h, h, h, wide * h, wide, h * f, h, h, h];
     if is_fused(w) {
-        sizes[QUERY..ATTENTION_OUT].copy_from_slice(&[3 * h * h, 3 * h, 0, 0, 0, 0]);
+        sizes[QUERY..ATTENTION_OUT].copy_from_slice(&[3 * a * h, 3 * a, 0, 0, 0, 0]);
     }
     for (i, ((name, w), size)) in WEIGHTS.iter().zip(w).zip(sizes).enumerate() {
         let may_be_absent = i % 2 == 1 || i == NORM1 && shape.pre_norm;
@@ -71,6 +71,6 @@ pub(super) fn check(shape: LayerShape, w: &[&[f32]; COUNT], x: &[f32], rows: Row
     }
     assert!(!w[NORM1].is_empty() || w[NORM1 + 1].is_empty(), "a norm without a weight has no bias");
     assert_eq!(x.len(), rows.len() * h, "rows of the input");
-    assert_eq!(h % shape.heads, 0, "heads divide the width");
-    assert!(shape.rotary.is_none() || (h / shape.heads).is_multiple_of(2), "heads that are turned are of even size");
+    assert_eq!(a % shape.heads, 0, "heads divide the attention's width");
+    assert!(shape.rotary.is_none() || (a / shape.heads).is_multiple_of(2), "heads that are turned are of even size");
 }

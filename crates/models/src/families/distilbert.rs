@@ -4,7 +4,9 @@
 //! Deviations: `sinusoidal_pos_embds` only says how the position table began; its values are in the
 //! file, and like any table it is trained unless frozen.
 
-use super::keys::{activation, activation_name, object, only, only_berts_layers, refuse_unsupported, token_id};
+use super::keys::{
+    activation, activation_name, layer_sizes, object, only, only_berts_layers, refuse_unsupported, token_id,
+};
 use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
 use crate::{EncoderConfig, Result, Variant};
 use polyseme_formats::ConfigJson;
@@ -96,6 +98,7 @@ fn read(json: &mut ConfigJson) -> Result<EncoderConfig> {
         pad_token_id: token_id(json, "pad_token_id", 0)?,
         tie_word_embeddings: json.bool_or("tie_word_embeddings", true)?,
         variant: Variant::default(),
+        layer_sizes: layer_sizes(json)?,
     })
 }
 

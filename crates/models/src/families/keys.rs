@@ -1,6 +1,6 @@
 //! Keys of `config.json` that families have in common.
 
-use crate::{EncoderConfig, Error, Result, Variant};
+use crate::{EncoderConfig, Error, LayerSize, Result, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
@@ -46,6 +46,20 @@ pub(crate) fn token_id(config: &mut ConfigJson, key: &'static str, default: usiz
     })
 }
 
+/// `layer_sizes`: what each layer has left where some were cut, a key of our own.
+pub(crate) fn layer_sizes(config: &mut ConfigJson) -> Result<Vec<LayerSize>> {
+    let Some(value) = config.take(LAYER_SIZES).filter(|value| !value.is_null()) else { return Ok(Vec::new()) };
+    serde_json::from_value(value).map_err(|error| Error::BadKey {
+        path: config.path.clone(),
+        key: LAYER_SIZES,
+        found: error.to_string(),
+        expected: "a list of objects with `num_attention_heads` and `intermediate_size`".into(),
+    })
+}
+
+/// The key of [`layer_sizes`].
+pub(crate) const LAYER_SIZES: &str = "layer_sizes";
+
 /// Refuses what an encoder of these families does not compute.
 pub(crate) fn refuse_unsupported(config: &mut ConfigJson) -> Result<()> {
     config.refuse_unless("is_decoder", false.into(), "a decoder attends only to the left")?;
@@ -86,6 +100,7 @@ pub(crate) fn read_bert_like(config: &mut ConfigJson, pad: usize) -> Result<Enco
         pad_token_id: token_id(config, "pad_token_id", pad)?,
         tie_word_embeddings: config.bool_or("tie_word_embeddings", true)?,
         variant: Variant::default(),
+        layer_sizes: layer_sizes(config)?,
     })
 }
 

@@ -6,7 +6,7 @@
 pub(crate) mod bert;
 pub(crate) mod distilbert;
 pub(crate) mod electra;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod modernbert;
 pub(crate) mod roberta;
 

@@ -5,7 +5,7 @@
 //! and that of the attention's output has the rate of hidden states; published checkpoints have all rates
 //! at 0. New weights are normal, not truncated normal.
 
-use super::keys::{activation, activation_name, object, only, refuse_unsupported, token_id};
+use super::keys::{activation, activation_name, layer_sizes, object, only, refuse_unsupported, token_id};
 use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
 use crate::{ClassifierPooling, EncoderConfig, Error, Result, Variant};
 use polyseme_formats::ConfigJson;
@@ -115,6 +115,7 @@ fn read(json: &mut ConfigJson) -> Result<EncoderConfig> {
             classifier_bias: json.bool_or("classifier_bias", false)?,
             classifier_pooling: pooling(json)?,
         },
+        layer_sizes: layer_sizes(json)?,
     })
 }
 

@@ -141,6 +141,7 @@ pub fn tiny() -> EncoderConfig {
         pad_token_id: 0,
         tie_word_embeddings: true,
         variant: Default::default(),
+        layer_sizes: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod finetune;
 mod global;
 mod pretrain;
 mod shell;
+mod shrink;
 mod sweep;
 mod tour;
 mod using;
@@ -14,6 +15,7 @@ pub use finetune::FinetuneArgs;
 pub use global::GlobalArgs;
 pub use pretrain::PretrainArgs;
 pub use shell::{CompletionsArgs, ManArgs};
+pub use shrink::{PruneArgs, ShrinkArgs, ShrinkWay};
 pub use sweep::SweepArgs;
 pub use tour::TourArgs;
 pub use using::{EmbedArgs, EvalArgs, FillArgs, MergeArgs, PoolingArg, PredictArgs};
@@ -73,6 +75,8 @@ pub enum Command {
     Fill(FillArgs),
     /// Fold an adapter into the model it was trained on
     Merge(MergeArgs),
+    /// Make a model smaller
+    Shrink(ShrinkArgs),
     /// Measure speed and memory on this machine
     Bench(BenchArgs),
     /// Print a completion script for a shell

@@ -11,6 +11,7 @@ pub mod man;
 pub mod merge;
 pub mod predict;
 pub mod pretrain;
+pub mod shrink;
 mod stream;
 pub mod sweep;
 pub mod tour;

@@ -78,6 +78,7 @@ fn known(e: &(dyn StdError + 'static)) -> Option<(Fault, Option<String>)> {
         polyseme_models::Error,
         polyseme_infer::Error,
         polyseme_train::Error,
+        polyseme_shrink::Error,
     );
     e.downcast_ref::<polyseme_tensor::Error>().map(|e| (Fault::Input, e.hint()))
 }

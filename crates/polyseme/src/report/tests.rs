@@ -111,6 +111,7 @@ fn config() -> EncoderConfig {
         pad_token_id: 0,
         tie_word_embeddings: true,
         variant: Default::default(),
+        layer_sizes: Vec::new(),
     }
 }
 

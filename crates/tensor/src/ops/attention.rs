@@ -10,23 +10,23 @@ use burn::tensor::{Bool, Tensor, TensorData, activation::softmax};
 #[allow(missing_docs)]
 pub struct AttentionWeights {
     pub query_key_value: QueryKeyValue,
-    /// `(width, width)`
+    /// `(width, heads · size)`
     pub output: Linear,
 }
 
 /// The maps onto query, key and value.
 #[derive(Clone, Debug)]
 pub enum QueryKeyValue {
-    /// `(width, width)` each.
+    /// `(heads · size, width)` each.
     Apart(Box<[Linear; 3]>),
-    /// Below each other. `(3 · width, width)`
+    /// Below each other. `(3 · heads · size, width)`
     Joined(Box<Linear>),
 }
 
 /// What is not a weight.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionSettings {
-    /// Number of heads; divides the width.
+    /// Number of heads.
     pub heads: usize,
     /// Rate of dropout of attention probabilities.
     pub attention_dropout: f64,
@@ -89,7 +89,7 @@ fn attend(
 /// Attention over `count` sequences of one `length`.
 ///
 /// # Shapes
-/// - query, key, value, output: `(count · length, width)`
+/// - query, key, value, output: `(count · length, heads · size)`
 fn attend_run(
     qkv: [Tensor<2>; 3],
     [count, length]: [usize; 2],

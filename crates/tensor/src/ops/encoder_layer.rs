@@ -143,6 +143,7 @@ fn plan(
     let shape = LayerShape {
         hidden: x.dims()[1],
         heads: attention.heads,
+        attention: weights.attention.output.weight.dims()[1],
         inner: weights.feed_forward.output.weight.dims()[1],
         eps: epsilon as f32,
         activation: match feed_forward.activation {

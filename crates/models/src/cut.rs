@@ -1,0 +1,155 @@
+//! What is left of a model when parts are cut out of its encoder.
+
+use crate::layers::Side;
+use crate::model::{Model, Parts};
+use crate::params::{ParamGroup, ParamId, Params, Spec};
+use crate::{Error, LayerSize, Result};
+use std::collections::BTreeMap;
+
+/// What stays of an encoder. Numbers are from 0, ascending, and name what the whole model has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Layers; all if `None`.
+    pub layers: Option<Vec<usize>>,
+    /// For each layer of the whole model its heads; all if `None`.
+    pub heads: Option<Vec<Vec<usize>>>,
+    /// For each layer of the whole model its units of the feed-forward part; all if `None`.
+    pub units: Option<Vec<Vec<usize>>>,
+}
+
+impl Model {
+    /// A model of what stays, with the same head. Where all layers have all heads and as many units left, it is
+    /// one of its family as any other; else `config.json` names the size of each.
+    ///
+    /// # Errors
+    /// A part that is not there, named twice or not in order; nothing left of a kind; an adapter beside the
+    /// weights, or a head that mixes layers; layers of ModernBERT that would attend otherwise at their new place.
+    pub fn cut(&self, cut: &Cut) -> Result<Self> {
+        self.check_whole()?;
+        let old = &self.config;
+        let all: Vec<usize> = (0..old.num_hidden_layers).collect();
+        let layers = cut.layers.clone().unwrap_or(all);
+        check("layers", &layers, old.num_hidden_layers)?;
+        if self.mixes_layers() && layers.len() < old.num_hidden_layers {
+            return Err(Error::setting(
+                "scalar_mix",
+                true,
+                "a head that looks at the last layer, where layers are cut",
+            ));
+        }
+        let variant = &old.variant;
+        let moved = |(to, &from): (usize, &usize)| {
+            variant.window(to) != variant.window(from) || variant.pre_norm && (to == 0) != (from == 0)
+        };
+        if layers.iter().enumerate().any(moved) {
+            let expected = format!("such that the first stays, and every {}th", variant.global_attn_every_n_layers);
+            return Err(Error::setting("layers", format!("{layers:?}"), expected));
+        }
+        // Of each layer that stays its heads and units.
+        let mut kept = Vec::with_capacity(layers.len());
+        for &layer in &layers {
+            let size = old.layer_size(layer);
+            let of = |what: &str, lists: &Option<Vec<Vec<usize>>>, count: usize| match lists {
+                None => Ok((0..count).collect::<Vec<usize>>()),
+                Some(lists) => {
+                    let what = format!("{what} of layer {layer}");
+                    let list = lists.get(layer).ok_or_else(|| Error::setting(&what, "not given", "a list"))?;
+                    check(&what, list, count).map(|()| list.clone())
+                }
+            };
+            kept.push([
+                of("heads", &cut.heads, size.num_attention_heads)?,
+                of("units", &cut.units, size.intermediate_size)?,
+            ]);
+        }
+
+        let mut config = old.clone();
+        config.num_hidden_layers = layers.len();
+        let sizes: Vec<LayerSize> = kept
+            .iter()
+            .map(|[heads, units]| LayerSize { num_attention_heads: heads.len(), intermediate_size: units.len() })
+            .collect();
+        let alike = sizes.iter().all(|size| size == &sizes[0]);
+        config.intermediate_size = sizes.iter().map(|size| size.intermediate_size).max().expect("a layer stays");
+        let whole_heads = sizes[0].num_attention_heads == config.num_attention_heads;
+        config.layer_sizes = if alike && whole_heads { Vec::new() } else { sizes };
+        config.check()?;
+
+        let dropout = if self.parts.has_task_head() { self.task_head().dropout() } else { 0.0 };
+        let pooler = self.parts.pooler.is_some();
+        let (parts, specs) = Parts::declare(self.family, &config, &self.head(), pooler, dropout, self.mixes_layers());
+        let values = self.cut_values(&layers, &kept);
+        assert_eq!(values.len(), specs.len(), "a value for each parameter that stays");
+        let values: Vec<(Spec, Vec<f32>)> = specs.into_iter().zip(values).collect();
+        for (spec, values) in &values {
+            assert_eq!(values.len(), spec.info.elements(), "the size of {}", spec.info.name);
+        }
+        Ok(Self {
+            family: self.family,
+            config,
+            parts,
+            params: Params::new(values, self.device()),
+            adapter: None,
+            thresholds: self.thresholds.clone(),
+            json: self.json.clone(),
+            was_cut: true,
+        })
+    }
+
+    /// The values that stay, in the order of the parameters: what comes before the layers, each layer, the rest.
+    fn cut_values(&self, layers: &[usize], kept: &[[Vec<usize>; 2]]) -> Vec<Vec<f32>> {
+        let sides: BTreeMap<ParamId, [Side; 2]> =
+            self.parts.encoder.layers().iter().flat_map(|layer| layer.sides()).collect();
+        let size = self.config.head_size();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let mut of_layers: BTreeMap<usize, Vec<Vec<f32>>> = BTreeMap::new();
+        for (id, spec, values) in self.params.numbered() {
+            let last = self.parts.encoder.is_final_norm(id);
+            match spec.info.group {
+                ParamGroup::Layer(layer) if !last => {
+                    let Some(place) = layers.iter().position(|&kept| kept == layer) else { continue };
+                    let [heads, units] = &kept[place];
+                    let values = match sides.get(&id) {
+                        None => values,
+                        Some(sides) => {
+                            let columns = spec.info.shape.get(1).copied().unwrap_or(1);
+                            let shape = [spec.info.shape[0], columns];
+                            let chosen = |side: Side, length: usize| match side {
+                                Side::Whole => (0..length).collect::<Vec<_>>(),
+                                Side::Heads(blocks) => indices(heads, size, length / blocks, blocks),
+                                Side::Units(blocks) => indices(units, 1, length / blocks, blocks),
+                            };
+                            select(&values, shape, &chosen(sides[0], shape[0]), &chosen(sides[1], shape[1]))
+                        }
+                    };
+                    of_layers.entry(place).or_default().push(values);
+                }
+                _ if of_layers.is_empty() && !last && spec.info.group == ParamGroup::Embeddings => before.push(values),
+                _ => after.push(values),
+            }
+        }
+        before.into_iter().chain(of_layers.into_values().flatten()).chain(after).collect()
+    }
+}
+
+/// Errors unless `list` names some of `count` things, ascending.
+fn check(what: &str, list: &[usize], count: usize) -> Result<()> {
+    let ascending = list.windows(2).all(|pair| pair[0] < pair[1]);
+    if list.is_empty() || !ascending || list.last().is_some_and(|&last| last >= count) {
+        let shown = if list.len() > 12 { format!("{} numbers", list.len()) } else { format!("{list:?}") };
+        let expected = format!("at least one of the numbers 0 to {}, ascending", count.saturating_sub(1));
+        return Err(Error::setting(&format!("what stays of the {what}"), shown, expected));
+    }
+    Ok(())
+}
+
+/// Places of `chosen` things of a `size` each in blocks of a length.
+fn indices(chosen: &[usize], size: usize, length: usize, blocks: usize) -> Vec<usize> {
+    let in_block = || chosen.iter().flat_map(|&which| which * size..(which + 1) * size);
+    (0..blocks).flat_map(|block| in_block().map(move |place| block * length + place)).collect()
+}
+
+/// Some rows and columns of a matrix.
+fn select(values: &[f32], [_, columns]: [usize; 2], rows: &[usize], chosen: &[usize]) -> Vec<f32> {
+    rows.iter().flat_map(|row| chosen.iter().map(move |column| values[row * columns + column])).collect()
+}

@@ -1,0 +1,23 @@
+//! `polyseme shrink`: one file a way.
+
+mod prune;
+
+use crate::args::{ShrinkArgs, ShrinkWay};
+use crate::commands::Context;
+use anyhow::bail;
+use std::path::Path;
+
+/// Runs the way that was asked for.
+pub fn run(args: &ShrinkArgs, context: &Context) -> anyhow::Result<()> {
+    match &args.way {
+        ShrinkWay::Prune(args) => prune::run(args, context),
+    }
+}
+
+/// Errors where a folder holds a model that was not to be written over.
+fn check_out(out: &Path, force: bool) -> anyhow::Result<()> {
+    if out.join("config.json").exists() && !force {
+        bail!("{} holds a model already; --force writes over it", out.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! What can go wrong when a model is made smaller.
+
+use polyseme_formats::Fault;
+
+/// What went wrong, where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of a folder.
+    #[error(transparent)]
+    Format(#[from] polyseme_formats::Error),
+    /// The tokenizer or a table.
+    #[error(transparent)]
+    Text(#[from] polyseme_text::Error),
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] polyseme_models::Error),
+    /// A model in use.
+    #[error(transparent)]
+    Infer(#[from] polyseme_infer::Error),
+    /// Learning.
+    #[error(transparent)]
+    Train(#[from] polyseme_train::Error),
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Format(e) => e.fault(),
+            Self::Text(e) => e.fault(),
+            Self::Model(e) => e.fault(),
+            Self::Infer(e) => e.fault(),
+            Self::Train(e) => e.fault(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Format(e) => e.hint(),
+            Self::Text(e) => e.hint(),
+            Self::Model(e) => e.hint(),
+            Self::Infer(e) => e.hint(),
+            Self::Train(e) => e.hint(),
+        }
+    }
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,30 @@
+//! Parts that do little are cut out of a model, so that its folder is smaller and runs faster anywhere.
+
+use crate::Result;
+use polyseme_formats::ModelFolder;
+use polyseme_models::{Cut, HeadKind, Model};
+use polyseme_tensor::{Device, Stream};
+use polyseme_text::Tokenizer;
+use std::path::Path;
+
+/// Writes a folder with what `cut` leaves of a model.
+///
+/// # Errors
+/// A folder that cannot be read or written, or a part that the model does not have.
+pub fn cut(model: &Path, cut: &Cut, out: &Path, device: &Device) -> Result<()> {
+    let source = ModelFolder::open(model)?;
+    let tokenizer = Tokenizer::open(model)?;
+    let (whole, _) = Model::open(&source, HeadKind::AsFound, Stream::new(0), device)?;
+    let smaller = whole.cut(cut)?;
+    std::fs::create_dir_all(out).map_err(|source| polyseme_formats::Error::Io {
+        action: "create",
+        path: out.to_owned(),
+        source,
+    })?;
+    smaller.save(out)?;
+    tokenizer.save(out)?;
+    if let Some(modules) = source.sentence_modules()? {
+        polyseme_formats::folder::write_sentence_modules(out, &modules, smaller.config().hidden_size)?;
+    }
+    Ok(())
+}
