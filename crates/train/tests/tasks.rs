@@ -328,6 +328,12 @@ fn vectors_of_pairs() {
     (settings.text, settings.pair, settings.label) = (Some("one".into()), Some("two".into()), Some("score".into()));
     let outcome = bench.learns(&settings);
     assert!(outcome.median > 0.8, "{outcome:?}");
+    let by_order = FinetuneSettings {
+        similarity_loss: "cosent".into(),
+        out: bench.dir.path().join("by-order"),
+        ..settings.clone()
+    };
+    assert!(run(&by_order).median > 0.8);
     // The folder says how its vectors are made, and they are alike where they should be.
     let encoder = Encoder::open(&settings.out).unwrap();
     let [a, b, c] = [sentence(0, 1), sentence(0, 2), sentence(1, 3)];

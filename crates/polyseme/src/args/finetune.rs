@@ -64,6 +64,10 @@ pub struct FinetuneArgs {
     /// Share of the wanted probability that all labels have alike (classify)
     #[arg(long, value_name = "F")]
     pub label_smoothing: Option<f64>,
+    /// How vectors learn scores: cosine, by the error of the cosine; cosent, by the order of the cosines, which
+    /// ranks better (similarity)
+    #[arg(long, value_name = "NAME")]
+    pub similarity_loss: Option<String>,
     /// Take each batch twice with other dropout, and let disagreement of both weigh this much (R-Drop; 0.5 to 5 are
     /// usual, and the time doubles)
     #[arg(long, value_name = "F")]

@@ -192,6 +192,7 @@ pub(super) fn finetune_settings() -> FinetuneSettings {
         max_new_tokens: 48,
         class_weights: "none".into(),
         label_smoothing: 0.0,
+        similarity_loss: "cosine".into(),
         freeze: Freeze::Nothing,
         lora: Default::default(),
         adapter_size: 0,

@@ -99,6 +99,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--max-new-tokens", "max_new_tokens", args.max_new_tokens)?,
         Override::given("--class-weights", "class_weights", args.class_weights.as_ref())?,
         Override::given("--label-smoothing", "label_smoothing", args.label_smoothing)?,
+        Override::given("--similarity-loss", "similarity_loss", args.similarity_loss.as_ref())?,
         Override::given("--r-drop", "r_drop", args.r_drop)?,
         Override::given("--freeze", "freeze", freeze)?,
         Override::given("--tune-only", "freeze", tune_only)?,

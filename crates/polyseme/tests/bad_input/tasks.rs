@@ -202,6 +202,20 @@ pub const CASES: &[Case] = &[
         says: &["label_smoothing", "nan", "from 0 to less than 1"],
     },
     Case {
+        name: "a loss of similarities nobody knows",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["similarity", "--similarity-loss", "angle"],
+        exit: 1,
+        says: &["similarity_loss", "angle", "`cosine`", "`cosent`"],
+    },
+    Case {
+        name: "a loss of similarities where labels are learned",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: finetune!["classify", "--similarity-loss", "cosent"],
+        exit: 1,
+        says: &["`similarity_loss`", "classify", "leave --similarity-loss out"],
+    },
+    Case {
         name: "weights of labels nobody knows",
         make: |b| b.model("m", Head::MaskedLm),
         run: finetune!["classify", "--class-weights", "heavy"],

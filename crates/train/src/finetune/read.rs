@@ -222,7 +222,8 @@ impl Reading<'_> {
                     "similarity" => {
                         let scores = train.measured()?;
                         let valid = self.apart(&valid, valid.measured()?)?.showing(shown);
-                        Box::new(Similarity::new(&scores, self.apart(&train, scores.clone())?, valid))
+                        let task = Similarity::new(&scores, self.apart(&train, scores.clone())?, valid);
+                        Box::new(if settings.similarity_loss == "cosent" { task.by_order() } else { task })
                     }
                     "retrieval" => {
                         let part = |rows: &Labelled| self.apart(rows, vec![(); rows.rows.len()]);

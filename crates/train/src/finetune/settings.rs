@@ -51,6 +51,10 @@ pub struct FinetuneSettings {
     /// Share of the wanted probability that all labels have alike (`classify`).
     #[serde(default)]
     pub label_smoothing: f64,
+    /// How vectors learn scores (`similarity`): `cosine`, by the squared error of the cosine, or `cosent`, by the
+    /// order of the cosines of a batch.
+    #[serde(default = "cosine")]
+    pub similarity_loss: String,
     /// Each batch goes through twice with other dropout, and how far both passes disagree is learned to be little,
     /// with this weight (R-Drop), as a part of the loss; 0: once.
     #[serde(default)]
@@ -129,6 +133,10 @@ fn usual_new_tokens() -> usize {
     48
 }
 
+fn cosine() -> String {
+    "cosine".to_owned()
+}
+
 fn none() -> String {
     "none".to_owned()
 }
@@ -162,6 +170,7 @@ impl FinetuneSettings {
             max_new_tokens: usual_new_tokens(),
             class_weights: none(),
             label_smoothing: 0.0,
+            similarity_loss: cosine(),
             r_drop: 0.0,
             freeze: Freeze::Nothing,
             unfreeze_every: 0,
@@ -235,6 +244,9 @@ impl FinetuneSettings {
         if !["none", "balanced"].contains(&self.class_weights.as_str()) {
             return Err(setting("class_weights", &self.class_weights, "`none` or `balanced`"));
         }
+        if !["cosine", "cosent"].contains(&self.similarity_loss.as_str()) {
+            return Err(setting("similarity_loss", &self.similarity_loss, "`cosine` or `cosent`"));
+        }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(setting("label_smoothing", self.label_smoothing, "from 0 to less than 1"));
         }
@@ -244,6 +256,7 @@ impl FinetuneSettings {
         let usual = [
             ("class_weights", self.class_weights == "none", "classify"),
             ("label_smoothing", self.label_smoothing == 0.0, "classify"),
+            ("similarity_loss", self.similarity_loss == cosine(), "similarity"),
             ("label_separator", self.label_separator == comma(), "multilabel"),
             ("max_new_tokens", self.max_new_tokens == usual_new_tokens(), "generate"),
         ];

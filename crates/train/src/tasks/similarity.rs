@@ -24,6 +24,8 @@ pub struct Similarity {
     scale: Scale,
     train: Part<f32>,
     valid: Part<f32>,
+    /// Whether the order of the cosines is learned and not their values.
+    by_order: bool,
 }
 
 impl Similarity {
@@ -31,7 +33,12 @@ impl Similarity {
     pub fn new(from: &[f32], train: Part<f32>, valid: Part<f32>) -> Self {
         let (least, greatest) = from.iter().fold((f32::MAX, f32::MIN), |(a, b), &x| (a.min(x), b.max(x)));
         let deviation = if greatest > least { greatest - least } else { 1.0 };
-        Self { scale: Scale { mean: least, deviation }, train, valid }
+        Self { scale: Scale { mean: least, deviation }, train, valid, by_order: false }
+    }
+
+    /// The same, where the more alike pair of any two of a batch is to have the greater cosine (CoSENT, Su 2022).
+    pub fn by_order(self) -> Self {
+        Self { by_order: true, ..self }
     }
 
     /// The scores of the validation rows as cosines should be.
@@ -64,10 +71,19 @@ impl Task for Similarity {
     fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
         let scaled = |&row: &usize| (self.train.targets[row] - self.scale.mean) / self.scale.deviation;
         let wanted: Vec<f32> = batch.rows.iter().map(scaled).collect();
+        if self.by_order {
+            let (first, second) = pairs(outputs);
+            return of_order((first * second).sum_dim(1), &wanted) * wanted.len() as f32;
+        }
         let wanted = beside(&outputs, &wanted, 1);
         let (first, second) = pairs(outputs);
         let error = (first * second).sum_dim(1) - wanted;
         (error.clone() * error).sum()
+    }
+
+    /// Pairs are told apart by their order.
+    fn compares_rows(&self) -> bool {
+        self.by_order
     }
 
     /// The cosine.
@@ -205,6 +221,22 @@ impl Task for Retrieval {
     }
 }
 
+/// `ln(1 + Σ exp(λ (c_j - c_i)))` over all pairs of rows of which `i` has the greater score.
+///
+/// # Shapes
+/// - cosines: `(rows, 1)`
+/// - output: `(1)`
+fn of_order(cosines: Tensor<2>, scores: &[f32]) -> Tensor<1> {
+    let rows = scores.len();
+    // What is far below all else counts for nothing.
+    let counts = |k: usize| if scores[k / rows] > scores[k % rows] { 0.0 } else { -1e9 };
+    let mask = beside(&cosines, &(0..rows * rows).map(counts).collect::<Vec<f32>>(), rows);
+    let differences = (cosines.clone().transpose() - cosines.clone()) * SHARPNESS + mask;
+    let device = cosines.device().without_autodiff();
+    let logits = Tensor::cat(vec![Tensor::zeros([1, 1], &device), differences.reshape([1, rows * rows])], 1);
+    cross_entropy(logits, int_tensor(&[0], &device))
+}
+
 /// First and second vectors of rows of two, each of length 1. `(2 · rows, width)` to `(rows, width)` each
 fn pairs(outputs: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let [lines, width] = outputs.dims();
@@ -227,4 +259,27 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loss_of_order_is_that_of_the_book() {
+        let cosines = [0.9f32, 0.2, -0.4, 0.35];
+        let scores = [0.5f32, 1.0, 0.0, 0.5];
+        let device = polyseme_tensor::device::parse("cpu").unwrap();
+        let tensor = Tensor::<1>::from_floats(cosines.as_slice(), &device).reshape([4, 1]);
+        let found = of_order(tensor, &scores).into_scalar::<f32>();
+        let mut sum = 1.0f64;
+        for i in 0..4 {
+            for j in 0..4 {
+                if scores[i] > scores[j] {
+                    sum += (20.0 * f64::from(cosines[j] - cosines[i])).exp();
+                }
+            }
+        }
+        assert!((f64::from(found) - sum.ln()).abs() < 1e-5, "{found} for {}", sum.ln());
+    }
 }
