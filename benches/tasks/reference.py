@@ -82,6 +82,38 @@ class Regress:
         return {"spearman": float(spearmanr(truth, given)[0]), "pearson": float(pearsonr(truth, given)[0])}
 
 
+class Similarity(Regress):
+    """The cosine of two sentences' vectors, the means of their tokens; learned by the order of a batch's cosines
+    (CoSENT), as sentence-transformers does; Spearman's correlation."""
+
+    def read(self, path):
+        rows = table(path)
+        sides = [self.tokenizer([r[key] for r in rows], truncation=True, max_length=self.length) for key in ("one", "two")]
+        truth = [float(r["score"]) for r in rows]
+        features = [{**one(sides[0], i), "second": one(sides[1], i), "labels": score, "of": i} for i, score in enumerate(truth)]
+        return truth, features
+
+    def measure(self, truth, features, outputs):
+        return super().measure(truth, features, [o[None] for o in outputs])
+
+
+class Sentences(torch.nn.Module):
+    """An encoder whose batches are first sentences and, behind all of them, second ones."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.encoder = transformers.AutoModel.from_pretrained(folder)
+
+    def forward(self, labels, **batch):
+        states, mask = self.encoder(**batch).last_hidden_state, batch["attention_mask"][..., None]
+        first, second = ((states * mask).sum(1) / mask.sum(1)).chunk(2)
+        cosines = torch.cosine_similarity(first, second)
+        differences = 20 * (cosines[None, :] - cosines[:, None])
+        asked = differences[labels[:, None] > labels[None, :]]
+        loss = torch.logsumexp(torch.cat([torch.zeros(1), asked]), 0)
+        return transformers.modeling_outputs.SequenceClassifierOutput(loss=loss, logits=cosines)
+
+
 class Tag:
     """A label for the first piece of each word; entities as seqeval counts them, and accuracy of words."""
 
@@ -202,14 +234,17 @@ def one(found, i):
     return {key: found[key][i] for key in ("input_ids", "token_type_ids") if key in found}
 
 
-TASKS = {"classify": Classify, "regress": Regress, "tag": Tag, "qa": Answer}
+TASKS = {"classify": Classify, "regress": Regress, "similarity": Similarity, "tag": Tag, "qa": Answer}
 
 
 # ---- the loop ---------------------------------------------------------------------------------
 
 
 def batch_of(features, pad):
-    """Features beside each other, as long as the longest."""
+    """Features beside each other, as long as the longest; behind them their second sentences, where they have any."""
+    labelled = features
+    if "second" in features[0]:
+        features = features + [f["second"] for f in features]
     longest = max(len(f["input_ids"]) for f in features)
     fill = lambda key, value: torch.tensor([f[key] + [value] * (longest - len(f[key])) for f in features])
     batch = {"input_ids": fill("input_ids", pad)}
@@ -217,9 +252,9 @@ def batch_of(features, pad):
     if "token_type_ids" in features[0]:
         batch["token_type_ids"] = fill("token_type_ids", 0)
     for key in ("labels", "start_positions", "end_positions"):
-        if key in features[0]:
-            lists = isinstance(features[0][key], list)
-            batch[key] = fill(key, NOTHING) if lists else torch.tensor([f[key] for f in features])
+        if key in labelled[0]:
+            lists = isinstance(labelled[0][key], list)
+            batch[key] = fill(key, NOTHING) if lists else torch.tensor([f[key] for f in labelled])
     return batch
 
 
@@ -315,7 +350,9 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(given.model)
     task = TASKS[given.task](tokenizer, given)
     kind = getattr(transformers, task.head)
-    if given.train:
+    if given.task == "similarity":
+        model = Sentences(given.model)
+    elif given.train:
         more = {"num_labels": len(task.labels)} if task.labels else {"num_labels": 1} if given.task == "regress" else {}
         model = kind.from_pretrained(given.model, **more)
     else:
