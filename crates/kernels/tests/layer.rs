@@ -28,11 +28,11 @@ struct Form {
 const BERT: Form = Form { fused: false, biases: true, first_norm: true };
 
 fn sizes(s: LayerShape, form: Form) -> [usize; COUNT] {
-    let (h, f) = (s.hidden, s.inner);
+    let (h, a, f) = (s.hidden, s.attention, s.inner);
     let wide = if s.gated { 2 * f } else { f };
-    let mut sizes = [h * h, h, h * h, h, h * h, h, h * h, h, h, h, wide * h, wide, h * f, h, h, h];
+    let mut sizes = [a * h, a, a * h, a, a * h, a, h * a, h, h, h, wide * h, wide, h * f, h, h, h];
     if form.fused {
-        sizes[..6].copy_from_slice(&[3 * h * h, 3 * h, 0, 0, 0, 0]);
+        sizes[..6].copy_from_slice(&[3 * a * h, 3 * a, 0, 0, 0, 0]);
     }
     for bias in sizes.iter_mut().skip(1).step_by(2).filter(|_| !form.biases) {
         *bias = 0;
@@ -113,7 +113,7 @@ fn attention64(
     (starts, (positions, seen)): Places<'_>,
     dropout: Dropout,
 ) -> Vec<f64> {
-    let (h, d) = (s.hidden, s.hidden / s.heads);
+    let (a, d) = (s.attention, s.attention / s.heads);
     let mut context = vec![0.0; qkv[0].len()];
     for seq in starts.windows(2) {
         let l = seq[1] - seq[0];
@@ -121,7 +121,7 @@ fn attention64(
         for head in 0..s.heads {
             // A column of a head, turned by the row's position.
             let at = |which: usize, row: usize, c: usize| {
-                let plain = |c: usize| qkv[which][(seq[0] + row) * h + head * d + c];
+                let plain = |c: usize| qkv[which][(seq[0] + row) * a + head * d + c];
                 let Some(base) = s.rotary.filter(|_| which < 2) else { return plain(c) };
                 let pair = c % (d / 2);
                 let angle = place(row) as f64 * f64::from(base).powf(-2.0 * pair as f64 / d as f64);
@@ -141,7 +141,7 @@ fn attention64(
                 p.iter_mut().for_each(|p| *p /= sum);
                 drop64(&mut p, dropout, seq[0] * s.heads + head * l + i, l);
                 for c in 0..d {
-                    context[(seq[0] + i) * h + head * d + c] = (0..l).map(|j| p[j] * turned[2][j * d + c]).sum();
+                    context[(seq[0] + i) * a + head * d + c] = (0..l).map(|j| p[j] * turned[2][j * d + c]).sum();
                 }
             }
         }
@@ -161,7 +161,7 @@ fn layer64(s: LayerShape, w: &[Vec<f64>], x: &[f64], places: Places<'_>, dropout
             false => linear64(x, &w[2 * i], &w[2 * i + 1], h),
         });
         let context = attention64(s, &qkv, places, dropout.probabilities);
-        let mut out = linear64(&context, &w[6], &w[7], h);
+        let mut out = linear64(&context, &w[6], &w[7], s.attention);
         drop64(&mut out, dropout.attention, 0, h);
         out
     };
@@ -258,6 +258,7 @@ fn variants(count: u64, longest: usize) -> Vec<Case> {
             let shape = LayerShape {
                 hidden: heads * size,
                 heads,
+                attention: heads * size,
                 inner: 1 + below(24),
                 eps: 1e-5,
                 activation: activations[below(4)],
@@ -274,7 +275,9 @@ fn variants(count: u64, longest: usize) -> Vec<Case> {
             let p = [0.0, 0.1, 0.3][below(3)];
             // A third of the layers has views and targets.
             let views = if below(3) == 0 { targets(&starts, || below(longest)) } else { ALL };
-            (shape, form, starts, views, dropout(p))
+            // A layer without some of its heads is wider than they are.
+            let hidden = if below(3) == 0 { 8 + below(30) } else { shape.hidden };
+            (LayerShape { hidden, ..shape }, form, starts, views, dropout(p))
         })
         .collect()
 }

@@ -92,6 +92,7 @@ impl Model {
             adapter: None,
             thresholds: self.thresholds.clone(),
             json: self.json.clone(),
+            projection: None,
             was_cut: true,
         })
     }

@@ -5,7 +5,7 @@ use crate::families::{LayerNames, QueryKeyValueNames};
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
 use polyseme_tensor::ops::{
     AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
-    LayerWeights, QueryKeyValue, encoder_layer,
+    LayerWeights, QueryKeyValue, encoder_layer, layer_norm, linear,
 };
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
 
@@ -13,6 +13,7 @@ use polyseme_tensor::{Mode, PackedBatch, Tensor};
 pub(crate) struct Layer {
     index: usize,
     gated: bool,
+    pre_norm: bool,
     query_key_value: QueryKeyValueIds,
     attention_output: LinearIds,
     attention_norm: Option<NormIds>,
@@ -64,6 +65,7 @@ impl Layer {
         Self {
             index,
             gated: variant.gated,
+            pre_norm: variant.pre_norm,
             query_key_value,
             attention_output,
             attention_norm: before.or(after),
@@ -78,6 +80,19 @@ impl Layer {
         match self.query_key_value {
             QueryKeyValueIds::Apart([_, key, value]) => Some([key, value]),
             QueryKeyValueIds::Joined(_) => None,
+        }
+    }
+
+    /// Query, key and value of an input, which the norm before the attention goes over where there is one.
+    /// `(tokens, hidden)` to `(tokens, heads · size)` each
+    pub fn query_key_value(&self, x: Tensor<2>, params: View<'_>) -> [Tensor<2>; 3] {
+        let x = match self.attention_norm.filter(|_| self.pre_norm) {
+            Some(norm) => layer_norm(x, params.norm(norm)),
+            None => x,
+        };
+        match self.query_key_value {
+            QueryKeyValueIds::Apart(maps) => maps.map(|map| linear(x.clone(), params.linear(map))),
+            QueryKeyValueIds::Joined(map) => linear(x, params.linear(map)).chunk(3, 1).try_into().expect("three parts"),
         }
     }
 

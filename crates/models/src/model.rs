@@ -3,7 +3,7 @@
 use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
-use crate::params::{Builder, LinearIds, ParamGroup, ParamInfo, Params, Spec};
+use crate::params::{Builder, LinearIds, ParamGroup, ParamId, ParamInfo, Params, Spec};
 use crate::scalar_mix::ScalarMix;
 use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
@@ -82,6 +82,8 @@ pub struct Model {
     pub(crate) thresholds: Option<Vec<f64>>,
     /// The folder's own `config.json`, so that keys nobody knows are written back.
     pub(crate) json: Option<ConfigJson>,
+    /// A map of hidden states to those of a teacher.
+    pub(crate) projection: Option<ParamId>,
     /// Whether it is what was left of a larger one, so that the folder's sizes are not its own.
     pub(crate) was_cut: bool,
 }
@@ -160,7 +162,17 @@ impl Model {
             (spec, values)
         });
         let params = Params::new(values.collect(), device);
-        Ok(Self { family, config, parts, params, adapter: None, thresholds: None, json: None, was_cut: false })
+        Ok(Self {
+            family,
+            config,
+            parts,
+            params,
+            adapter: None,
+            thresholds: None,
+            json: None,
+            projection: None,
+            was_cut: false,
+        })
     }
 
     /// Opens a folder. A part of the encoder that is missing is an error; a missing head is made
@@ -177,6 +189,7 @@ impl Model {
             adapter: None,
             thresholds: loaded.thresholds,
             json: Some(loaded.json),
+            projection: None,
             was_cut: false,
         };
         if let Some((settings, values)) = loaded.beside {

@@ -6,6 +6,7 @@ use crate::families::keys::LAYER_SIZES;
 use crate::model::{HeadKind, Model};
 use crate::params::{Params, Spec};
 use crate::scalar_mix;
+use crate::states::PROJECTION;
 use polyseme_formats::ConfigJson;
 use polyseme_formats::tensors::{TensorOut, hf_metadata, write_safetensors};
 use serde_json::{Map, Value};
@@ -19,6 +20,7 @@ pub(crate) const GENERATES: &str = "prefix_lm";
 /// Writes weights first, so that a folder with a `config.json` has its weights.
 pub(crate) fn save(model: &Model, folder: &Path) -> Result<()> {
     let mut tensors = to_tensors(model.params());
+    tensors.retain(|tensor| !tensor.name.starts_with(PROJECTION));
     for (spec, values) in model.params().values().filter(|(spec, _)| !spec.also.is_empty()) {
         tensors.extend(spec.also.iter().map(|name| tensor(spec, name, &values)));
     }

@@ -2,9 +2,12 @@
 
 use crate::ClassifierPooling;
 use crate::model::Model;
-use crate::params::View;
+use crate::params::{ParamGroup, ParamInfo, View, kaiming};
 use polyseme_tensor::packed::row_tensor;
-use polyseme_tensor::{Mode, PackedBatch, Tensor};
+use polyseme_tensor::{Mode, PackedBatch, Stream, Tensor};
+
+/// What the name of a map to a teacher's width begins with.
+pub(crate) const PROJECTION: &str = "distil.projection.";
 
 impl Model {
     /// What a head over whole sequences looks at, in the caller's order: the first token's last hidden state, or
@@ -62,6 +65,32 @@ impl Model {
     /// head.
     pub fn token_outputs(&self, batch: &PackedBatch, rows: &[usize], mode: Mode) -> Tensor<2> {
         self.head_outputs(self.token_states(batch, rows, mode), mode)
+    }
+
+    /// Query, key and value that a layer (from 0) makes of its input. Positions do not turn them.
+    /// `(tokens, hidden)` to `(tokens, heads · size)` each
+    pub fn query_key_value(&self, layer: usize, input: Tensor<2>, mode: Mode) -> [Tensor<2>; 3] {
+        self.parts.encoder.layers()[layer].query_key_value(input, self.params.view(mode))
+    }
+
+    /// Hidden states as wide as a teacher's: as they are, or through the map that was added. `(tokens, hidden)` to
+    /// `(tokens, teacher's hidden)`
+    pub fn projected(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match self.projection {
+            Some(id) => states.matmul(self.params.view(mode).matrix(id).transpose()),
+            None => states,
+        }
+    }
+
+    /// Adds a map of hidden states to those of a teacher of another width. It learns with the head, and is no part of
+    /// what is saved.
+    pub fn add_projection(&mut self, width: usize, stream: Stream) {
+        let input = self.config.hidden_size;
+        let name = format!("{PROJECTION}weight");
+        let values = kaiming(stream.named(&name), width * input, input);
+        let (shape, group) = (vec![width, input], ParamGroup::Head);
+        let info = ParamInfo { name, shape, group, decay: true, trainable: true };
+        self.projection = Some(self.params.add(info, values));
     }
 
     /// Some rows of the last hidden state, in any order and as often as they are named, and the parameters

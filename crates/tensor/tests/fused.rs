@@ -15,6 +15,8 @@ use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, Tenso
 struct Case {
     heads: usize,
     per_head: usize,
+    /// Width beyond that of all heads.
+    more: usize,
     inner: usize,
     sequences: usize,
     longest: usize,
@@ -42,6 +44,7 @@ fn cases() -> Vec<Case> {
             Case {
                 heads: 1 + pick(0, 5),
                 per_head: if rotary { 2 * (1 + pick(1, 9)) } else { 1 + pick(1, 17) },
+                more: [0, 0, 7][pick(16, 3)],
                 inner: 1 + pick(2, 70),
                 sequences: 1 + pick(3, 9),
                 // Some are so long that probabilities are not kept.
@@ -79,9 +82,10 @@ struct Weights {
 
 impl Weights {
     fn new(case: Case, stream: Stream) -> Self {
-        let (h, f) = (case.heads * case.per_head, case.inner);
-        let first = if case.joined { vec![[3 * h, h]] } else { vec![[h, h]; 3] };
-        let rest = [[h, h], [if case.gated { 2 * f } else { f }, h], [h, f]];
+        let (a, f) = (case.heads * case.per_head, case.inner);
+        let h = a + case.more;
+        let first = if case.joined { vec![[3 * a, h]] } else { vec![[a, h]; 3] };
+        let rest = [[h, a], [if case.gated { 2 * f } else { f }, h], [h, f]];
         let maps = first.into_iter().chain(rest).enumerate().map(|(i, shape)| {
             let stream = stream.named("map").at(i as u64);
             let bias = case.biases.then(|| leaf(stream.at(1), [shape[0]], 0.3));
@@ -132,7 +136,7 @@ fn settings_of(case: Case) -> LayerSettings {
 fn the_layer_equals_its_twin_with_all_gradients() {
     for (number, case) in cases().into_iter().enumerate() {
         let stream = Stream::new(5).at(number as u64);
-        let h = case.heads * case.per_head;
+        let h = case.heads * case.per_head + case.more;
         let lengths: Vec<usize> = (0..case.sequences)
             .map(|i| 1 + stream.named("length").below(i as u64, case.longest as u64) as usize)
             .collect();
@@ -309,7 +313,7 @@ struct Net {
 
 impl Net {
     fn new(case: Case, stream: Stream) -> Self {
-        let width = case.heads * case.per_head;
+        let width = case.heads * case.per_head + case.more;
         Self {
             layers: (0..2).map(|i| Weights::new(case, stream.named("layer").at(i))).collect(),
             word: leaf(stream.named("word"), [61, width], 0.3),
@@ -370,7 +374,7 @@ impl Net {
 
 #[test]
 fn ten_steps_of_training_equal_those_of_plain_operations() {
-    let bert = Case { heads: 4, per_head: 6, inner: 40, dropout: 0.1, ..cases()[0] };
+    let bert = Case { heads: 4, per_head: 6, more: 0, inner: 40, dropout: 0.1, ..cases()[0] };
     let modern = Case {
         pre_norm: true,
         gated: true,

@@ -1,6 +1,8 @@
 //! What can go wrong while learning.
 
 use polyseme_formats::Fault;
+use polyseme_infer::head_name;
+use polyseme_models::HeadKind;
 use std::path::PathBuf;
 
 /// What went wrong, where, and what to do.
@@ -247,6 +249,18 @@ pub enum Error {
     #[error("`{key}` was given, but the task {task} does not use it")]
     #[allow(missing_docs)]
     NotOfTask { key: &'static str, task: String },
+    /// A teacher that reads other pieces.
+    #[error("the teacher in {} has another tokenizer than the student", teacher.display())]
+    #[allow(missing_docs)]
+    OtherTokenizer { teacher: PathBuf },
+    /// A teacher of something else.
+    #[error("the teacher in {} has {}; wanted: {}", teacher.display(), described(found), described(wanted))]
+    #[allow(missing_docs)]
+    OtherTeacher { teacher: PathBuf, wanted: Box<HeadKind>, found: Box<HeadKind> },
+    /// A teacher that is no better than chance.
+    #[error("the teacher in {} knows nothing: {why}", teacher.display())]
+    #[allow(missing_docs)]
+    IgnorantTeacher { teacher: PathBuf, why: String },
     /// A label that names no choice.
     #[error("{}, row {row}: label `{label}` names none of the {choices} choices", file.display())]
     #[allow(missing_docs)]
@@ -275,6 +289,15 @@ pub enum Error {
         /// What the model has.
         expected: String,
     },
+}
+
+/// A head in a sentence, with its labels.
+fn described(head: &HeadKind) -> String {
+    const SHOWN: usize = 8;
+    let Some(labels) = head.labels() else { return head_name(head).to_owned() };
+    let more = if labels.len() > SHOWN { format!(" and {} more", labels.len() - SHOWN) } else { String::new() };
+    let shown: Vec<&str> = labels.iter().take(SHOWN).map(String::as_str).collect();
+    format!("{} for {}{more}", head_name(head), shown.join(", "))
 }
 
 impl Error {
@@ -328,6 +351,13 @@ impl Error {
             Self::TooFewForFolds { .. } => "ask for fewer folds, or give more rows",
             Self::NoWords { .. } => "check that the file holds text that this model's tokenizer knows",
             Self::NotOfTask { key, .. } => return Some(format!("leave --{} out", key.replace('_', "-"))),
+            Self::OtherTokenizer { .. } => {
+                "a student reads what its teacher reads: begin with a part of the teacher itself"
+            }
+            Self::OtherTeacher { .. } => "take a teacher that was fine-tuned for this task, on these labels",
+            Self::IgnorantTeacher { .. } => {
+                "look whether its labels are in the order of id2label, and whether these rows are what it has learned"
+            }
             Self::UnseenTag { .. } | Self::UnseenLabel { .. } => {
                 "correct the label, or add rows with it to the training data"
             }

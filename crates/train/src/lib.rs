@@ -1,6 +1,7 @@
 //! Learning: batches, objectives, the optimizer's schedule, the one loop, checkpoints, metrics.
 
 pub mod analysis;
+pub mod distil;
 mod dot;
 mod error;
 pub mod evaluate;

@@ -4,14 +4,19 @@ use crate::args::FinetuneArgs;
 use crate::commands::{Context, Interrupted};
 use crate::render::table::table;
 use crate::report;
-use crate::settings::resolve_finetune;
+use crate::settings::{Plan, resolve_finetune};
 use polyseme_train::metrics::metrics_of;
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};
 
 /// Resolves the plan and runs it.
 pub fn run(args: &FinetuneArgs, context: &Context) -> anyhow::Result<()> {
     let plan = resolve_finetune(args, context.seed)?;
-    if args.dry_run {
+    carry_out(&plan, args.dry_run, "finetune", context)
+}
+
+/// Runs a plan, or prints it; `command` is what goes on with it.
+pub fn carry_out(plan: &Plan<FinetuneSettings>, dry_run: bool, command: &str, context: &Context) -> anyhow::Result<()> {
+    if dry_run {
         return context.result(&plan.settings, &toml::to_string(&plan.settings)?);
     }
     let settings = &plan.settings;
@@ -25,7 +30,7 @@ pub fn run(args: &FinetuneArgs, context: &Context) -> anyhow::Result<()> {
             context.result(&outcome, "")?;
         }
         eprintln!("stopped and saved");
-        eprintln!("hint: go on with `polyseme finetune --out {} --resume`", settings.out.display());
+        eprintln!("hint: go on with `polyseme {command} --out {} --resume`", settings.out.display());
         return Err(Interrupted.into());
     }
     context.reported(report::write_finetune(settings, &outcome, &context.made()));
@@ -34,6 +39,10 @@ pub fn run(args: &FinetuneArgs, context: &Context) -> anyhow::Result<()> {
 
 fn describe(s: &FinetuneSettings, resume: bool) -> String {
     let what = if resume { "going on with fine-tuning" } else { "fine-tuning" };
+    let taught = match &s.distil.teacher {
+        Some(teacher) => format!(", taught by {}", teacher.display()),
+        None => String::new(),
+    };
     let scratch = if s.from_scratch { ", from random weights" } else { "" };
     let seeds = match (s.seeds, s.folds) {
         (1, 0) => String::new(),
@@ -41,7 +50,7 @@ fn describe(s: &FinetuneSettings, resume: bool) -> String {
         (_, folds) => format!(", {folds} folds, then all rows"),
     };
     format!(
-        "{what} {} on {}{scratch}{seeds}\nsettings: {}",
+        "{what} {} on {}{taught}{scratch}{seeds}\nsettings: {}",
         s.model.display(),
         s.train.display(),
         s.out.join("run").join("settings.toml").display()

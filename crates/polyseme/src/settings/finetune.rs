@@ -20,6 +20,9 @@ fn known_keys() -> Table {
     for optional in ["valid", "text", "pair", "label"] {
         table.insert(optional.into(), "".into());
     }
+    if let Some(Value::Table(distil)) = table.get_mut("distil") {
+        distil.insert("teacher".into(), "".into());
+    }
     table
 }
 

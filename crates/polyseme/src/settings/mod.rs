@@ -1,5 +1,6 @@
 //! From words to a plan: a recipe or file with flags over it, resolved once, then immutable.
 
+mod distil;
 mod duration;
 mod error;
 mod finetune;
@@ -8,6 +9,7 @@ mod pretrain;
 mod recipe;
 mod sweep;
 
+pub use distil::resolve_distil;
 pub use duration::{parse_duration, spell_duration};
 pub use error::{Error, Result};
 pub use finetune::resolve_finetune;

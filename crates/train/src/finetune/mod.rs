@@ -12,6 +12,7 @@ mod shown;
 mod steps;
 
 use crate::analysis;
+use crate::distil::{Taught, Teacher};
 use crate::error::{Error, Result};
 pub use crate::metrics::metrics_of;
 use crate::observer::{Event, Observer, Silent, Stop};
@@ -51,6 +52,8 @@ struct Shared {
     features: OnceLock<Option<Features>>,
     /// How a new head begins, computed when it is first needed.
     probe: OnceLock<Option<Probe>>,
+    /// Who teaches, if anybody does.
+    teacher: Option<Teacher>,
 }
 
 impl Shared {
@@ -64,6 +67,11 @@ impl Shared {
             Features::of(model, &*self.task)
         });
         features.as_ref()
+    }
+
+    /// The teacher with what is learned from it.
+    fn taught(&self) -> Option<Taught<'_>> {
+        self.teacher.as_ref().map(|teacher| Taught { teacher, settings: &self.settings.distil })
     }
 
     /// How a head that is new begins where it is not by chance; the same for every seed.
@@ -107,6 +115,12 @@ pub fn finetune(
     let before = Before::look(&settings.out);
     let (first, _) = seed::model(&all[0], settings.seed)?;
     settings.check_dropout(&first, &*all[0].task)?;
+    if let (Some(teacher), Some(folder)) = (&all[0].teacher, &settings.distil.teacher) {
+        settings.distil.check_sizes(first.config(), teacher.model().config())?;
+        if !resume {
+            teacher.measure(&*all[0].task, folder, &settings.metric, observer)?;
+        }
+    }
     let parameters: usize = first.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     // Of one run at a time checkpoints with moments and best weights; of each a model.
     let runs = if settings.folds > 0 { settings.folds + 1 } else { settings.seeds };
@@ -195,7 +209,12 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
         max_new_tokens: settings.max_new_tokens,
         vectors: vectors_of(source.sentence_modules()?.map(|modules| modules.pooling))?,
     };
-    let like_known = |labels| like_the_model(labels, &source);
+    // A teacher's labels stand in its order.
+    let known = match &settings.distil.teacher {
+        Some(teacher) => ModelFolder::open(teacher)?,
+        None => source.clone(),
+    };
+    let like_known = |labels| like_the_model(labels, &known);
     let mut tasks: Vec<Box<dyn Task>> = Vec::new();
     for which in settings.splits() {
         // What there is to say of the rows is said once.
@@ -212,16 +231,26 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
         tasks.push(task);
     }
     let tokenizer = Arc::new(tokenizer);
-    let shared = |task: Box<dyn Task>| Shared {
-        settings: settings.clone(),
-        tokenizer: tokenizer.clone(),
-        device: device.clone(),
-        fingerprint: format!("{:016x} {:016x} {:016x}", task.train().hash(), task.valid().hash(), task.targets_hash()),
-        task,
-        features: OnceLock::new(),
-        probe: OnceLock::new(),
+    let shared = |task: Box<dyn Task>| {
+        let teacher = settings.distil.teacher.as_ref();
+        let teacher = teacher.map(|folder| Teacher::open(folder, &*task, &tokenizer, device)).transpose()?;
+        Ok(Shared {
+            teacher,
+            settings: settings.clone(),
+            tokenizer: tokenizer.clone(),
+            device: device.clone(),
+            fingerprint: format!(
+                "{:016x} {:016x} {:016x}",
+                task.train().hash(),
+                task.valid().hash(),
+                task.targets_hash()
+            ),
+            task,
+            features: OnceLock::new(),
+            probe: OnceLock::new(),
+        })
     };
-    Ok(tasks.into_iter().map(shared).collect())
+    tasks.into_iter().map(shared).collect()
 }
 
 /// What a sentence vector is made of, by how a folder pools: the mean where it says nothing.

@@ -12,7 +12,7 @@ use crate::training_loop::{End, Plan, Selection, Training, best_path};
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
-use polyseme_models::{HeadKind, Model};
+use polyseme_models::{Cut, HeadKind, Model};
 use polyseme_tensor::Stream;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,10 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         let (mut model, report) = Model::open(&source, head, init, &shared.device)?;
         let other = settings.mix_layers && model.mix_layers(init);
         let is_new = |of: &str| other || report.missing.iter().any(|name| name == of);
+        if !settings.distil.keep_layers.is_empty() {
+            let layers = Some(settings.distil.keep_layers.clone());
+            model = model.cut(&Cut { layers, ..Cut::default() })?;
+        }
         let known = model.head().outputs().is_some() && !is_new(model.task_output());
         let new = model.head().outputs().is_some() && model.plain_head().is_some_and(|(dense, _)| is_new(dense));
         shared.task.begin(&mut model, known);
@@ -47,6 +51,12 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         settings.freeze.check(&model, &settings.model)?;
         let freeze = settings.freeze.clone();
         model.set_trainable(&|p| freeze.tunes(p));
+    }
+    if let Some(teacher) = &shared.teacher
+        && settings.distil.compares_states()
+        && teacher.model().config().hidden_size != model.config().hidden_size
+    {
+        model.add_projection(teacher.model().config().hidden_size, init);
     }
     model.set_gradient_checkpointing(settings.gradient_checkpointing);
     Ok((model, new))
@@ -166,7 +176,7 @@ fn train(
 
     let stream = Stream::new(seed);
     let features = shared.features(&model, observer);
-    let objective = Supervised::new(&*shared.task, features).twice(settings.r_drop);
+    let objective = Supervised::new(&*shared.task, features).twice(settings.r_drop).taught(shared.taught());
     let order = stream.named("order");
     let steps = Steps::new(shared.task.train(), settings.batch_size, settings.epochs, order, state.position);
     let per_epoch = Steps::per_epoch(shared.task.train().len(), settings.batch_size);

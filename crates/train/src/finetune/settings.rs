@@ -3,6 +3,7 @@
 use super::adapter;
 use super::data::Columns;
 use super::freeze::Freeze;
+use crate::distil::DistilSettings;
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, metrics_of};
 use crate::pretrain::OptimizerSettings;
@@ -65,6 +66,9 @@ pub struct FinetuneSettings {
     /// embeddings (gradual unfreezing); 0: everything from the beginning.
     #[serde(default)]
     pub unfreeze_every: u64,
+    /// A teacher, and what is learned from it.
+    #[serde(default)]
+    pub distil: DistilSettings,
     /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
     #[serde(default)]
     pub lora: LoraSettings,
@@ -174,6 +178,7 @@ impl FinetuneSettings {
             r_drop: 0.0,
             freeze: Freeze::Nothing,
             unfreeze_every: 0,
+            distil: DistilSettings::default(),
             lora: LoraSettings::default(),
             adapter_size: 0,
             prefix_length: 0,
@@ -283,6 +288,7 @@ impl FinetuneSettings {
         self.check_unfreezing()?;
         self.check_r_drop()?;
         self.check_folds()?;
+        self.check_distil()?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
         let by_size = self.optimizer.learning_rate == 0.0;

@@ -2,6 +2,7 @@
 
 use super::freeze::Freeze;
 use super::settings::{FinetuneSettings, R_DROP_TASKS};
+use crate::distil;
 use crate::error::{Error, Result};
 use crate::pretrain::settings::setting;
 use crate::stages::Stages;
@@ -45,6 +46,29 @@ impl FinetuneSettings {
             return Err(setting("r_drop", self.r_drop, why));
         }
         Ok(())
+    }
+
+    /// Looks for contradictions with a teacher.
+    pub(super) fn check_distil(&self) -> Result<()> {
+        if self.distil.teacher.is_none() {
+            return Ok(());
+        }
+        self.distil.check()?;
+        if !distil::settings::TASKS.contains(&self.task.as_str()) {
+            return Err(Error::NotOfTask { key: "distil.teacher", task: self.task.clone() });
+        }
+        let by_order = self.task == "similarity" && self.similarity_loss == "cosent";
+        let refused = [
+            ("r_drop", self.r_drop > 0.0),
+            ("mix_layers", self.mix_layers),
+            ("prefix_length", self.prefix_length > 0),
+            ("freeze", self.freeze == Freeze::Encoder),
+            ("similarity_loss", by_order && self.distil.looks_inside()),
+        ];
+        match refused.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => Err(setting(key, "given", "left out where a teacher is imitated")),
+            None => Ok(()),
+        }
     }
 
     /// Errors where two passes would say the same.

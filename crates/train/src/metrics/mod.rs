@@ -202,6 +202,28 @@ impl Metrics {
         }
     }
 
+    /// What is wrong with a model that can teach nothing: it says the same of all rows, or is right no more often than
+    /// who always says the most frequent label, or its numbers do not rise with the true ones.
+    pub fn knows_nothing(&self) -> Option<String> {
+        if let Some(said) = self.stuck() {
+            return Some(format!("it says {said} of all validation rows"));
+        }
+        match self {
+            Self::Classify(m) => {
+                let rows: u64 = m.classes.iter().map(|c| c.support).sum();
+                let most = m.classes.iter().map(|c| c.support).max().unwrap_or(0) as f64 / rows.max(1) as f64;
+                (m.accuracy <= most).then(|| {
+                    let (found, most) = (100.0 * m.accuracy, 100.0 * most);
+                    format!("it knows {found:.1} % of the validation rows, and the most frequent label is {most:.1} %")
+                })
+            }
+            Self::Regress(m) => {
+                (m.spearman <= 0.0).then(|| format!("its numbers have a rank correlation of {:.3}", m.spearman))
+            }
+            _ => None,
+        }
+    }
+
     /// Those of a classifier.
     pub fn classes(&self) -> Option<&ClassifyMetrics> {
         match self {

@@ -3,6 +3,7 @@
 use super::rows::{LooksAt, RowBatch, Rows, hash};
 use super::{Part, Task, r_drop};
 use crate::analysis::{Analysis, Marked, Mistake, WORST, What, begin, marked, rounded};
+use crate::distil::divergence;
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::metrics::spans::{SpanMetrics, score_answer};
@@ -182,6 +183,12 @@ impl Task for AnswerTask {
     fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
         let ([start, end], [start2, end2]) = (beside_each_other(first, batch), beside_each_other(second, batch));
         (r_drop::of_classes(start, start2) + r_drop::of_classes(end, end2)) * 0.5
+    }
+
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, temperature: f64, batch: &RowBatch) -> Tensor<1> {
+        let ([start, end], [start2, end2]) = (beside_each_other(said, batch), beside_each_other(taught, batch));
+        let of = |said, taught| divergence::of_classes(said, taught, temperature);
+        (of(start, start2) + of(end, end2)) * 0.5
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {

@@ -3,6 +3,7 @@
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, r_drop};
 use crate::analysis::{Analysis, Answers, Choice, What};
+use crate::distil::divergence;
 use crate::metrics::{ClassifyMetrics, Metrics};
 use polyseme_models::HeadKind;
 use polyseme_tensor::Tensor;
@@ -55,6 +56,11 @@ impl Task for Choose {
     fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
         let beside = |outputs: Tensor<2>| outputs.reshape([batch.rows.len(), self.names.len()]);
         r_drop::of_classes(beside(first), beside(second))
+    }
+
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, temperature: f64, batch: &RowBatch) -> Tensor<1> {
+        let beside = |outputs: Tensor<2>| outputs.reshape([batch.rows.len(), self.names.len()]);
+        divergence::of_classes(beside(said), beside(taught), temperature)
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {

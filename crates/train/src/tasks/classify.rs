@@ -3,6 +3,7 @@
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside, r_drop};
 use crate::analysis::{Analysis, Answers, Scored, What};
+use crate::distil::divergence;
 use crate::metrics::precision::PrecisionRecalls;
 use crate::metrics::{ClassifyMetrics, Metrics};
 use polyseme_models::HeadKind;
@@ -80,6 +81,10 @@ impl Task for Classify {
 
     fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
         r_drop::of_classes(first, second)
+    }
+
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, temperature: f64, _: &RowBatch) -> Tensor<1> {
+        divergence::of_classes(said, taught, temperature)
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {

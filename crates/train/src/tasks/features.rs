@@ -32,19 +32,27 @@ impl Features {
         if model.parameters().iter().any(tuned) || bytes > MOST {
             return None;
         }
-        Some(Self { train: States::of(model, task.train()), valid: States::of(model, task.valid()) })
+        let of = |rows: &Rows| {
+            let found = |part: &[usize]| states(model, rows, part, &rows.sequences(part), Mode::Eval);
+            States::collect(rows, width, &found)
+        };
+        Some(Self { train: of(task.train()), valid: of(task.valid()) })
     }
 }
 
 impl States {
-    fn of(model: &Model, rows: &Rows) -> Self {
-        let width = model.state_width();
+    /// What `of` gives for all rows, `width` values a state; `None` if it would be too much.
+    pub fn kept(rows: &Rows, width: usize, of: &dyn Fn(&[usize]) -> Tensor<2>) -> Option<Self> {
+        let count: usize = (0..rows.len()).map(|row| rows.states(row)).sum();
+        (count * width * size_of::<f32>() <= MOST).then(|| Self::collect(rows, width, of))
+    }
+
+    fn collect(rows: &Rows, width: usize, of: &dyn Fn(&[usize]) -> Tensor<2>) -> Self {
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| rows.tokens(row));
         let mut values = vec![Vec::new(); rows.len()];
         for part in rows.parts(&order, TOKENS_PER_BATCH / 2) {
-            let found: Vec<f32> =
-                states(model, rows, &part, &rows.sequences(&part), Mode::Eval).into_data().iter::<f32>().collect();
+            let found: Vec<f32> = of(&part).into_data().iter::<f32>().collect();
             let mut rest = found.as_slice();
             for row in part {
                 let (of_row, others) = rest.split_at(rows.states(row) * width);

@@ -17,14 +17,16 @@ pub mod similarity;
 pub mod tag;
 
 use crate::analysis::{Analysis, Shown};
+use crate::distil::Taught;
 use crate::error::Result;
 use crate::metrics::{Metrics, metrics_of};
 use crate::objective::Objective;
 use crate::objective::joint::Joint;
 use crate::observer::Stop;
 use features::Features;
-use polyseme_models::{HeadKind, Model};
-use polyseme_tensor::{Mode, Sequence, Tensor};
+use polyseme_models::{ClassifierPooling, HeadKind, Model};
+use polyseme_tensor::packed::row_tensor;
+use polyseme_tensor::{Mode, PackedBatch, Sequence, Tensor};
 use rows::{LooksAt, RowBatch, Rows, TOKENS_PER_BATCH};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -102,6 +104,13 @@ pub trait Task: Send + Sync {
         unreachable!("refused with the settings")
     }
 
+    /// How far what the model says is from what its teacher says, a sum over the same targets as the loss. Asked of
+    /// [`crate::distil::settings::TASKS`] only.
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, temperature: f64, batch: &RowBatch) -> Tensor<1> {
+        let _ = (said, taught, temperature, batch);
+        unreachable!("refused with the settings")
+    }
+
     /// Whether the loss of a row depends on the other rows of its step, so that all must be there at once.
     fn compares_rows(&self) -> bool {
         false
@@ -142,30 +151,54 @@ pub trait Task: Send + Sync {
 }
 
 /// The hidden states of rows that their task looks at, in order. `(rows or tokens, state_width)`
-fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], mode: Mode) -> Tensor<2> {
+pub(crate) fn states(model: &Model, rows: &Rows, batch: &[usize], sequences: &[Sequence], mode: Mode) -> Tensor<2> {
     let packed = rows.packed(batch, sequences);
+    match (&rows.looks_at, tokens(rows, batch, &packed)) {
+        (LooksAt::Sequences, _) => model.sequence_states(&packed, mode),
+        (_, Some(tokens)) => model.token_states(&packed, &tokens, mode),
+        (_, None) => packed.means(model.hidden(&packed, mode)),
+    }
+}
+
+/// The same from the last hidden states of all tokens, of a model that looks at these only. `(tokens, hidden)` to
+/// `(rows or tokens, hidden)`
+pub(crate) fn states_of(
+    model: &Model,
+    rows: &Rows,
+    batch: &[usize],
+    packed: &PackedBatch,
+    last: Tensor<2>,
+) -> Tensor<2> {
+    let pooling = model.config().variant.classifier_pooling;
+    let chosen = match (&rows.looks_at, pooling) {
+        (LooksAt::Sequences, ClassifierPooling::Mean) => None,
+        _ => tokens(rows, batch, packed),
+    };
+    match chosen {
+        Some(tokens) => {
+            let tokens = row_tensor(&tokens, &last.device());
+            last.select(0, tokens)
+        }
+        None => packed.means(last),
+    }
+}
+
+/// The tokens that a task looks at, as rows of a packed batch; `None`: the means of all.
+fn tokens(rows: &Rows, batch: &[usize], packed: &PackedBatch) -> Option<Vec<usize>> {
     match &rows.looks_at {
-        LooksAt::Sequences => model.sequence_states(&packed, mode),
-        LooksAt::Firsts => {
-            let firsts: Vec<usize> = (0..packed.sequences()).map(|i| packed.row(i, 0)).collect();
-            model.token_states(&packed, &firsts, mode)
-        }
-        LooksAt::Means => packed.means(model.hidden(&packed, mode)),
-        LooksAt::AllTokens => {
-            let tokens: Vec<usize> = (0..packed.sequences()).flat_map(|i| packed.rows(i)).collect();
-            model.token_states(&packed, &tokens, mode)
-        }
+        LooksAt::Means => None,
+        LooksAt::Sequences | LooksAt::Firsts => Some((0..packed.sequences()).map(|i| packed.row(i, 0)).collect()),
+        LooksAt::AllTokens => Some((0..packed.sequences()).flat_map(|i| packed.rows(i)).collect()),
         LooksAt::Tokens(tokens) => {
             let of = |(i, &row): (usize, &usize)| tokens[row].iter().map(move |&t| (i, t as usize)).collect::<Vec<_>>();
             let places = batch.iter().enumerate().flat_map(of);
-            let tokens: Vec<usize> = places.map(|(i, t)| packed.row(i, t)).collect();
-            model.token_states(&packed, &tokens, mode)
+            Some(places.map(|(i, t)| packed.row(i, t)).collect())
         }
     }
 }
 
 /// What a model says by its head; a task of vectors has none, and one that generates asks it itself.
-fn says(head: HeadKind, model: &Model, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+pub(crate) fn says(head: HeadKind, model: &Model, states: Tensor<2>, mode: Mode) -> Tensor<2> {
     match head {
         HeadKind::None | HeadKind::Generate => states,
         _ => model.head_outputs(states, mode),
@@ -179,6 +212,8 @@ pub struct Supervised<'a> {
     features: Option<&'a Features>,
     /// Weight of the disagreement of two passes (R-Drop); 0: one pass.
     r_drop: f64,
+    /// Who teaches, if anybody does.
+    taught: Option<Taught<'a>>,
     /// Validation rows of like length together.
     valid: Vec<Vec<usize>>,
 }
@@ -190,12 +225,17 @@ impl<'a> Supervised<'a> {
         // Sorted by length: no padding either way, but attention runs over equal lengths at once.
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&i| rows.tokens(i));
-        Self { task, features, r_drop: 0.0, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
+        Self { task, features, r_drop: 0.0, taught: None, valid: rows.parts(&order, TOKENS_PER_BATCH / 2) }
     }
 
     /// The same with two passes over each batch, whose disagreement weighs this much; 0: one pass.
     pub fn twice(self, r_drop: f64) -> Self {
         Self { r_drop, ..self }
+    }
+
+    /// The same with a teacher, if there is one.
+    pub fn taught(self, taught: Option<Taught<'a>>) -> Self {
+        Self { taught, ..self }
     }
 
     /// The hidden states of a batch to learn from that its task looks at.
@@ -279,6 +319,9 @@ impl Objective for Supervised<'_> {
     type Batch = RowBatch;
 
     fn loss(&self, model: &Model, batch: &RowBatch, mode: Mode) -> Tensor<1> {
+        if let Some(taught) = self.taught {
+            return taught.loss(self.task, model, batch, mode);
+        }
         match self.r_drop {
             0.0 => self.task.loss_of_states(model, self.learned_states(model, batch, mode), batch, mode),
             alpha => self.loss_of_two(model, batch, mode, alpha),
@@ -291,7 +334,10 @@ impl Objective for Supervised<'_> {
         }
         let said = |(batch, &mode): (&RowBatch, &Mode)| self.outputs(model, batch, mode).without_autodiff();
         let parts = batches.iter().zip(modes).map(said).collect();
-        Some(Joint::of(parts, |outputs| self.task.loss(outputs, &RowBatch::of_all(batches))))
+        Some(Joint::of(parts, |outputs| match self.taught {
+            Some(taught) => taught.of_outputs(self.task, outputs, &RowBatch::of_all(batches)),
+            None => self.task.loss(outputs, &RowBatch::of_all(batches)),
+        }))
     }
 
     fn surrogate(&self, model: &Model, batch: &RowBatch, mode: Mode, gradient: Tensor<2>) -> Tensor<1> {

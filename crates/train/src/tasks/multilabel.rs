@@ -3,6 +3,7 @@
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside, r_drop};
 use crate::analysis::{Analysis, JudgedLabel, Mistake, What, rounded, worst};
+use crate::distil::divergence;
 use crate::metrics::Metrics;
 use crate::metrics::calibration::Calibration;
 use crate::metrics::multilabel::{MultilabelMetrics, choose_thresholds};
@@ -100,6 +101,10 @@ impl Task for Multilabel {
     /// The mean over labels, as the loss.
     fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
         r_drop::of_labels(first, second) / self.labels.len() as f32
+    }
+
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, temperature: f64, _: &RowBatch) -> Tensor<1> {
+        divergence::of_labels(said, taught, temperature) / self.labels.len() as f32
     }
 
     /// The probability of each label, then the row's loss.

@@ -93,6 +93,10 @@ impl Task for Regress {
         r_drop::of_numbers(first, second)
     }
 
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, _: f64, _: &RowBatch) -> Tensor<1> {
+        r_drop::of_numbers(said, taught)
+    }
+
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
         Metrics::Regress(RegressMetrics::new(&self.valid.targets, &self.said(kept)))
     }

@@ -1,5 +1,6 @@
 //! Sentence vectors: pairs with a score of how alike they are, or pairs that belong together.
 
+use super::r_drop::of_numbers as of_numbers_apart;
 use super::regress::{Scale, of_numbers};
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside};
@@ -79,6 +80,15 @@ impl Task for Similarity {
         let (first, second) = pairs(outputs);
         let error = (first * second).sum_dim(1) - wanted;
         (error.clone() * error).sum()
+    }
+
+    /// The squared error of the cosine.
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, _: f64, _: &RowBatch) -> Tensor<1> {
+        let cosines = |outputs| {
+            let (first, second) = pairs(outputs);
+            (first * second).sum_dim(1)
+        };
+        of_numbers_apart(cosines(said), cosines(taught))
     }
 
     /// Pairs are told apart by their order.

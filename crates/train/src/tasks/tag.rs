@@ -3,6 +3,7 @@
 use super::rows::{LooksAt, RowBatch, Rows, hash};
 use super::{Part, Task, r_drop};
 use crate::analysis::{Analysis, Marked, Mistake, What, marked, rounded, worst};
+use crate::distil::divergence;
 use crate::error::Result;
 use crate::metrics::tags::{TagMetrics, name_entities};
 use crate::metrics::{Metrics, score_row};
@@ -149,6 +150,10 @@ impl Task for Tag {
 
     fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
         r_drop::of_classes(first, second)
+    }
+
+    fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, temperature: f64, _: &RowBatch) -> Tensor<1> {
+        divergence::of_classes(said, taught, temperature)
     }
 
     /// Label and cross-entropy of each word.

@@ -1,7 +1,9 @@
 //! Words of `polyseme shrink` and its commands.
 
+mod distil;
 mod prune;
 
+pub use distil::DistilArgs;
 pub use prune::PruneArgs;
 
 use clap::{Args, Subcommand};
@@ -17,6 +19,8 @@ pub struct ShrinkArgs {
 /// The ways to make a model smaller.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ShrinkWay {
+    /// Let a smaller model learn from one that knows a task
+    Distil(Box<DistilArgs>),
     /// Cut parts out of a model
     Prune(PruneArgs),
 }

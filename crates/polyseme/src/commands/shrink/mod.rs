@@ -1,5 +1,6 @@
 //! `polyseme shrink`: one file a way.
 
+mod distil;
 mod prune;
 
 use crate::args::{ShrinkArgs, ShrinkWay};
@@ -10,6 +11,7 @@ use std::path::Path;
 /// Runs the way that was asked for.
 pub fn run(args: &ShrinkArgs, context: &Context) -> anyhow::Result<()> {
     match &args.way {
+        ShrinkWay::Distil(args) => distil::run(args, context),
         ShrinkWay::Prune(args) => prune::run(args, context),
     }
 }
