@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Listener, bytes, corpus, device, pretraining, sentence};
+use common::bench::{Bench, measured, run};
+use common::{bytes, device, sentence};
 use polyseme_infer::{Encoder, GenerateOptions};
 use polyseme_train::finetune::data::Columns;
 use polyseme_train::metrics::Metrics;
@@ -11,73 +12,6 @@ use polyseme_train::pretrain::Length;
 use polyseme_train::{EvaluateSettings, FinetuneOutcome, FinetuneSettings, Stop, evaluate, finetune, pretrain};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-struct Bench {
-    dir: tempfile::TempDir,
-    model: PathBuf,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let model = dir.path().join("model");
-        let settings = pretraining(corpus(dir.path(), 60), model.clone(), Length::Steps(20));
-        pretrain(&settings, false, &device(), &mut Silent, &Stop::default()).unwrap();
-        Self { dir, model }
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn settings(&self, task: &str, train: &Path, valid: &Path) -> FinetuneSettings {
-        let mut settings = FinetuneSettings::of_task(task, &self.model, train, self.dir.path().join(task));
-        settings.valid = Some(valid.to_owned());
-        (settings.max_length, settings.batch_size, settings.epochs) = (40, 8, 12);
-        settings.optimizer.learning_rate = 5e-3;
-        settings
-    }
-
-    /// Learns; learns again, interrupted and resumed; measures the folder. All three must agree.
-    fn learns(&self, settings: &FinetuneSettings) -> FinetuneOutcome {
-        let whole = run(settings);
-        let parts = FinetuneSettings { out: settings.out.with_extension("parts"), ..settings.clone() };
-        let stop = Stop::default();
-        let mut listener = Listener::stopping(7, &stop);
-        assert!(finetune(&parts, false, &device(), &mut listener, &stop).unwrap().interrupted);
-        let resumed = finetune(&parts, true, &device(), &mut Silent, &Stop::default()).unwrap();
-        assert_eq!(resumed.results, whole.results, "{}", settings.task);
-        for file in ["model.safetensors", "config.json", "run/analysis.json"] {
-            assert!(bytes(parts.out.join(file)) == bytes(settings.out.join(file)), "{}: {file}", settings.task);
-        }
-        let found = measured(settings);
-        for name in polyseme_train::metrics::metrics_of(&settings.task) {
-            let (a, b) = (found.get(name).unwrap(), whole.results[0].valid.get(name).unwrap());
-            assert!((a - b).abs() < 1e-3, "{} {name}: {a} and {b}", settings.task);
-        }
-        whole
-    }
-}
-
-fn run(settings: &FinetuneSettings) -> FinetuneOutcome {
-    finetune(settings, false, &device(), &mut Silent, &Stop::default()).unwrap()
-}
-
-fn measured(settings: &FinetuneSettings) -> Metrics {
-    let encoder = Encoder::open(&settings.out).unwrap();
-    let how = EvaluateSettings {
-        columns: settings.columns(),
-        label_separator: settings.label_separator.clone(),
-        max_length: Some(settings.max_length),
-        stride: settings.stride,
-        max_new_tokens: settings.max_new_tokens,
-        analyse: false,
-    };
-    let file = settings.valid.as_ref().unwrap();
-    evaluate(&encoder, file, &how, &mut |_, _| (), &Stop::default()).unwrap().unwrap().metrics
-}
 
 #[test]
 fn several_labels() {

@@ -421,6 +421,7 @@ mod tests {
                 pad_token_id: 0,
                 tie_word_embeddings: true,
                 variant: Default::default(),
+                layer_sizes: Vec::new(),
             })
         };
         // BERT base and large, all-MiniLM-L6, our mini and tiny.

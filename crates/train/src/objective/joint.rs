@@ -63,6 +63,7 @@ mod tests {
             pad_token_id: 0,
             tie_word_embeddings: true,
             variant: Default::default(),
+            layer_sizes: Vec::new(),
         };
         let device = polyseme_tensor::device::parse("cpu").unwrap().autodiff();
         Model::new(Family::Bert, config, HeadKind::None, Stream::new(7), &device).unwrap()

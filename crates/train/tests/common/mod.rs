@@ -1,6 +1,8 @@
 //! A small made-up language, tiny models and short runs for the tests of this crate.
 #![allow(dead_code)]
 
+pub mod bench;
+
 use polyseme_formats::run::StepRow;
 use polyseme_models::{Activation, EncoderConfig, Family};
 use polyseme_tensor::{Device, Stream};
