@@ -4,6 +4,7 @@ use crate::layers::Side;
 use crate::model::{Model, Parts};
 use crate::params::{ParamGroup, ParamId, Params, Spec};
 use crate::{Error, LayerSize, Result};
+use polyseme_tensor::Tensor;
 use std::collections::BTreeMap;
 
 /// What stays of an encoder. Numbers are from 0, ascending, and name what the whole model has.
@@ -153,4 +154,52 @@ fn indices(chosen: &[usize], size: usize, length: usize, blocks: usize) -> Vec<u
 /// Some rows and columns of a matrix.
 fn select(values: &[f32], [_, columns]: [usize; 2], rows: &[usize], chosen: &[usize]) -> Vec<f32> {
     rows.iter().flat_map(|row| chosen.iter().map(move |column| values[row * columns + column])).collect()
+}
+
+/// How much a loss would change if a part of a layer said nothing, to the first order: for each of its heads and each
+/// of its units of the feed-forward part.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[allow(missing_docs)]
+pub struct Importance {
+    pub heads: Vec<f64>,
+    pub units: Vec<f64>,
+}
+
+impl Model {
+    /// The importance of heads and units of each layer by the gradients of one batch, in the order of
+    /// [`Model::gradients`]: the derivative of the loss by a factor before what a part says (Michel et al. 2019;
+    /// Molchanov et al. 2019). That is the product of the map behind it and its gradient, summed over the columns that
+    /// are the part's. Panics unless all of the encoder is trained.
+    pub fn importance(&self, gradients: &[Tensor<1>]) -> Vec<Importance> {
+        let trained: Vec<ParamId> =
+            self.params.numbered_specs().filter(|(_, spec)| spec.info.trainable).map(|(id, _)| id).collect();
+        let along = |id: ParamId, per_part: usize| {
+            let at = trained.iter().position(|&known| known == id).expect("all of the encoder is trained");
+            let gradient: Vec<f32> = gradients[at].clone().into_data().iter::<f32>().collect();
+            let columns = self.params.info(id).shape[1];
+            let mut sums = vec![0.0f64; columns / per_part];
+            for (i, (w, g)) in self.params.get(id).iter().zip(&gradient).enumerate() {
+                sums[i % columns / per_part] += f64::from(w * g);
+            }
+            sums.into_iter().map(f64::abs).collect::<Vec<f64>>()
+        };
+        let size = self.config.head_size();
+        let layers = self.parts.encoder.layers().iter();
+        layers
+            .map(|layer| {
+                let [attention, output] = layer.maps_behind();
+                Importance { heads: along(attention, size), units: along(output, 1) }
+            })
+            .collect()
+    }
+
+    /// Lets nothing be dropped in training, for gradients of what the model says when it is used. Such a model is not
+    /// meant to be saved.
+    pub fn without_dropout(&mut self) {
+        let config = &mut self.config;
+        config.hidden_dropout_prob = 0.0;
+        config.attention_probs_dropout_prob = 0.0;
+        config.classifier_dropout = 0.0;
+        self.parts.without_dropout();
+    }
 }

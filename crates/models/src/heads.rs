@@ -109,6 +109,11 @@ impl TaskHead {
         self.dropout
     }
 
+    /// Drops nothing.
+    pub fn without_dropout(&mut self) {
+        self.dropout = 0.0;
+    }
+
     /// The dense layer and what follows it, if there is one and no norm follows that.
     pub fn plain(&self) -> Option<(LinearIds, Activation)> {
         self.dense.filter(|_| self.norm.is_none()).map(|dense| (dense, self.activation))

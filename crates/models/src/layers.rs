@@ -83,6 +83,11 @@ impl Layer {
         }
     }
 
+    /// The weights of the maps behind the heads and behind the units.
+    pub fn maps_behind(&self) -> [ParamId; 2] {
+        [self.attention_output.weight, self.output.weight]
+    }
+
     /// Query, key and value of an input, which the norm before the attention goes over where there is one.
     /// `(tokens, hidden)` to `(tokens, heads · size)` each
     pub fn query_key_value(&self, x: Tensor<2>, params: View<'_>) -> [Tensor<2>; 3] {

@@ -2,7 +2,7 @@
 
 pub mod adapters;
 pub mod config;
-mod cut;
+pub mod cut;
 mod encoder;
 mod error;
 mod families;

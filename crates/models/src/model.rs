@@ -142,6 +142,13 @@ impl Parts {
         (Self { encoder, head, mix, pooler }, builder.specs)
     }
 
+    /// Drops nothing before the last map of a task's head.
+    pub fn without_dropout(&mut self) {
+        if let Head::Task(head, _) = &mut self.head {
+            head.without_dropout();
+        }
+    }
+
     /// Whether the head is one of a task.
     pub fn has_task_head(&self) -> bool {
         matches!(self.head, Head::Task(..))

@@ -321,6 +321,11 @@ impl Params {
         self.values().enumerate().map(|(i, (spec, values))| (ParamId(i), spec, values))
     }
 
+    /// All parameters with their numbers.
+    pub fn numbered_specs(&self) -> impl Iterator<Item = (ParamId, &Spec)> {
+        self.specs().enumerate().map(|(i, spec)| (ParamId(i), spec))
+    }
+
     /// Values of all parameters on the host, in order.
     pub fn values(&self) -> impl Iterator<Item = (&Spec, Vec<f32>)> {
         self.list.iter().map(|param| {

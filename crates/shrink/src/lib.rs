@@ -5,3 +5,32 @@ mod error;
 pub mod prune;
 
 pub use error::{Error, Result};
+
+use std::path::{Path, PathBuf};
+
+fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+    polyseme_formats::Error::Io { action, path: path.to_owned(), source }.into()
+}
+
+/// Folders of a model folder that are no part of the model.
+const NOT_THE_MODEL: [&str; 3] = ["run", "rounds", "steps"];
+
+/// Copies a model's files into a folder that may hold others.
+///
+/// # Errors
+/// A file that cannot be read or written.
+fn copy_model(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).map_err(|source| io("create", to, source))?;
+    for entry in std::fs::read_dir(from).map_err(|source| io("read", from, source))? {
+        let entry = entry.map_err(|source| io("read", from, source))?;
+        let (path, target): (PathBuf, PathBuf) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            if !NOT_THE_MODEL.iter().any(|name| entry.file_name() == *name) {
+                copy_model(&path, &target)?;
+            }
+            continue;
+        }
+        std::fs::copy(&path, &target).map_err(|source| io("copy", &path, source))?;
+    }
+    Ok(())
+}

@@ -13,7 +13,7 @@ pub mod observer;
 pub mod permutation;
 mod prefetch;
 pub mod pretrain;
-mod run_setup;
+pub mod run_setup;
 pub mod sampler;
 pub mod schedule;
 pub mod stages;

@@ -1,7 +1,7 @@
 //! Resolves the plan of a distillation: fine-tuning with a teacher.
 
 use super::{Error, Plan, Result, resolve_finetune};
-use crate::args::DistilArgs;
+use crate::args::{DistilArgs, FinetuneArgs};
 use polyseme_shrink::distil::Known;
 use polyseme_train::FinetuneSettings;
 use polyseme_train::distil::DistilSettings;
@@ -21,25 +21,42 @@ pub fn resolve_distil(
         return Err(Error::Missing { what: "TEACHER", hint: "name the folder of a model that knows the task" }.into());
     };
     let known = look(teacher)?;
-    let mut finetune = args.finetune.clone();
-    if finetune.task.is_none() {
-        let hint = "this folder has no head of a task: fine-tune it first, or name the task";
-        finetune.task = Some(known.task.ok_or(Error::Missing { what: "--task", hint })?.to_owned());
-    }
+    let mut finetune = known.told(&args.finetune)?;
     finetune.model = Some(args.student.clone().unwrap_or_else(|| teacher.to_owned()));
-    let settings = weights(args)?;
     let keep_layers = match (&args.keep_layers, &args.student) {
         (Some(layers), _) => layers.clone(),
         (None, None) => known.every_other_layer(),
         (None, Some(_)) => Vec::new(),
     };
-    let all = DistilSettings { teacher: Some(teacher.to_owned()), keep_layers, ..settings };
+    taught_by(&mut finetune, &DistilSettings { teacher: Some(teacher.to_owned()), keep_layers, ..weights(args)? })?;
+    Ok(resolve_finetune(&finetune, seed)?)
+}
+
+impl Told for Known {
+    fn told(&self, given: &FinetuneArgs) -> Result<FinetuneArgs> {
+        let mut finetune = given.clone();
+        if finetune.task.is_none() {
+            let hint = "this folder has no head of a task: fine-tune it first, or name the task";
+            finetune.task = Some(self.task.ok_or(Error::Missing { what: "--task", hint })?.to_owned());
+        }
+        Ok(finetune)
+    }
+}
+
+/// What a folder tells of how to go on with it.
+pub(super) trait Told {
+    /// The words of fine-tuning with the task that the folder has learned, if none was named.
+    fn told(&self, given: &FinetuneArgs) -> Result<FinetuneArgs>;
+}
+
+/// Puts a teacher into the words of fine-tuning, behind which those of the user stand.
+pub(super) fn taught_by(finetune: &mut FinetuneArgs, settings: &DistilSettings) -> Result<()> {
     // A path that is no UTF-8 cannot stand in a settings file.
     let shape = |e: toml::ser::Error| Error::Shape { place: "TEACHER".into(), what: e.to_string() };
-    let Value::Table(table) = Value::try_from(&all).map_err(shape)? else { unreachable!("settings are a table") };
+    let Value::Table(table) = Value::try_from(settings).map_err(shape)? else { unreachable!("settings are a table") };
     let own = std::mem::take(&mut finetune.set);
     finetune.set = table.into_iter().map(|(key, value)| format!("distil.{key}={value}")).chain(own).collect();
-    Ok(resolve_finetune(&finetune, seed)?)
+    Ok(())
 }
 
 /// The weights of the preset, with those that were given.

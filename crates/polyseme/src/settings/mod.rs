@@ -6,6 +6,7 @@ mod error;
 mod finetune;
 mod layers;
 mod pretrain;
+mod prune;
 mod recipe;
 mod sweep;
 
@@ -14,6 +15,7 @@ pub use duration::{parse_duration, spell_duration};
 pub use error::{Error, Result};
 pub use finetune::resolve_finetune;
 pub use pretrain::{resolve_pretrain, spell_length};
+pub use prune::resolve_prune;
 pub use recipe::{RECIPES, recipe};
 pub use sweep::resolve_sweep;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Three topics that share their grammar and no nouns.
 const TOPICS: [(&str, [&str; 6], [&str; 4]); 3] = [
@@ -107,4 +108,40 @@ pub fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
     std::fs::write(&path, text).expect("the test's folder can be written");
     path
+}
+
+/// What is in a file.
+pub fn bytes(dir: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(dir.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The newest checkpoint's step; 0 if there is none.
+pub fn newest(checkpoints: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(checkpoints) else { return 0 };
+    let step = |name: String| name.strip_prefix("step-").and_then(|n| n.parse().ok());
+    entries.flatten().filter_map(|e| step(e.file_name().to_string_lossy().into_owned())).max().unwrap_or(0)
+}
+
+/// Runs the program, waits for a moment and some milliseconds more, and kills it with signal 9.
+pub fn kill(dir: &Path, words: &[&str], milliseconds: u64, moment: impl Fn() -> bool) {
+    let mut child = command(dir, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !moment() {
+        assert!(begun.elapsed().as_secs() < 60, "the run does not get on");
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Writes an encoder of a few steps, and rows to learn from and to validate on.
+pub fn encoder_and_rows(dir: &Path) {
+    write(dir, "corpus.txt", &corpus(60));
+    write(dir, "train.csv", &labelled(60, 1));
+    write(dir, "valid.csv", &labelled(30, 2));
+    let small = ["--set", "model.config.hidden_size=32", "--set", "model.config.intermediate_size=64"];
+    let encoder = ["pretrain", "corpus.txt", "--out", "encoder", "--recipe", "tiny", "--vocab-size", "200", "--quiet"];
+    ok(dir, &[&encoder[..], &small, &["--steps", "5", "--seq-len", "32", "--threads", "2"]].concat());
 }

@@ -1,26 +1,49 @@
 //! Words of `polyseme shrink prune`.
 
+use crate::args::FinetuneArgs;
 use clap::Args;
-use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-Example:
-  polyseme shrink prune classifier --keep-layers 0,2,5 --out smaller";
+Examples:
+  polyseme shrink prune classifier --keep-layers 0,2,5 --out smaller
+  polyseme shrink prune classifier --show --train train.csv
+  polyseme shrink prune classifier --keep-heads 0.5 --keep-units 0.5 --rounds 2 --train train.csv --out smaller";
 
 /// Words of `polyseme shrink prune`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = AFTER_HELP)]
+#[command(mut_arg("model", |arg| arg.help("Model folder to cut from")))]
+#[command(mut_arg("task", |arg| arg.help("What is learned [default: what the model has learned]")))]
 pub struct PruneArgs {
-    /// Model folder to cut from
-    #[arg(value_name = "MODEL")]
-    pub model: PathBuf,
-    /// Folder for the smaller model
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Layers that stay, from 0, with commas between them
+    /// Layers that stay, from 0, with commas between them [default: all]
     #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
     pub keep_layers: Option<Vec<usize>>,
-    /// Write over a model that is there
+    /// Share of the heads that stay, the most important ones [default: 1]
+    #[arg(long, value_name = "F")]
+    pub keep_heads: Option<f64>,
+    /// Share of the feed-forward units that stay, the most important ones [default: 1]
+    #[arg(long, value_name = "F")]
+    pub keep_units: Option<f64>,
+    /// Keep as many in all layers: with whole heads the folder opens everywhere
+    #[arg(long)]
+    pub even: bool,
+    /// Rounds of cutting and learning again [default: 1]
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<u64>,
+    /// Training rows that importance is measured on [default: 512]
+    #[arg(long, value_name = "N")]
+    pub importance_rows: Option<usize>,
+    /// Weights of what is learned from the whole model: hinton, distilbert, tinybert, minilm, or none, to learn from
+    /// labels alone
+    #[arg(long, value_name = "NAME", default_value = "hinton")]
+    pub preset: String,
+    /// Show how important each head and each layer's units are, and stop
+    #[arg(long)]
+    pub show: bool,
+    /// Write over a model that is there, where layers are cut without learning
     #[arg(long)]
     pub force: bool,
+    /// What learning again is told.
+    #[command(flatten)]
+    pub finetune: FinetuneArgs,
 }

@@ -1,14 +1,93 @@
 //! `polyseme shrink prune`: a model without some of its parts.
 
 use crate::args::PruneArgs;
-use crate::commands::Context;
+use crate::commands::{Context, Interrupted};
+use crate::render::table::table;
+use crate::settings::resolve_prune;
+use anyhow::bail;
 use polyseme_models::Cut;
+use polyseme_models::cut::Importance;
+use polyseme_shrink::distil::Known;
+use polyseme_shrink::prune::{self, PruneOutcome};
 use serde_json::json;
 
-/// Cuts what was named.
+/// Cuts layers where nothing is to be learned; else resolves the plan and runs it, or shows what is important.
 pub fn run(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
-    super::check_out(&args.out, args.force)?;
-    let cut = Cut { layers: args.keep_layers.clone(), ..Cut::default() };
-    polyseme_shrink::prune::cut(&args.model, &cut, &args.out, &context.device)?;
-    context.result(&json!({ "model": args.out }), &format!("model  {}\n", args.out.display()))
+    if args.finetune.train.is_none() && !args.finetune.resume && !args.show {
+        return cut(args, context);
+    }
+    let plan = resolve_prune(args, context.seed, |model| Ok(Known::of(model, &context.device)?))?;
+    let settings = &plan.settings;
+    if args.finetune.dry_run {
+        return context.result(settings, &toml::to_string(settings)?);
+    }
+    let mut progress = context.progress();
+    if args.show {
+        let found = prune::measure(settings, &context.device, &mut progress, &context.stop)?;
+        progress.finish();
+        drop(progress);
+        let Some(found) = found else { return Err(Interrupted.into()) };
+        return context.result(&json!({ "layers": found }), &shown(&found));
+    }
+    let outcome = prune::prune(settings, plan.resume, &context.device, &mut progress, &context.stop)?;
+    progress.finish();
+    drop(progress);
+    if outcome.interrupted {
+        if context.json {
+            context.result(&outcome, "")?;
+        }
+        eprintln!("stopped and saved");
+        eprintln!("hint: go on with `polyseme shrink prune --out {} --resume`", outcome.model.display());
+        return Err(Interrupted.into());
+    }
+    context.result(&outcome, &summary(&outcome))
+}
+
+/// Cuts layers and nothing else.
+fn cut(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
+    if args.keep_heads.is_some() || args.keep_units.is_some() {
+        bail!("which heads and units are important is measured on rows: name a file with --train");
+    }
+    let (Some(model), Some(out)) = (&args.finetune.model, &args.finetune.out) else {
+        bail!("a model folder and --out are wanted, as in `polyseme shrink prune MODEL --keep-layers 0,2 --out DIR`");
+    };
+    let Some(layers) = &args.keep_layers else {
+        bail!("nothing would be cut: name the layers that stay with --keep-layers, or rows with --train");
+    };
+    super::check_out(out, args.force)?;
+    let cut = Cut { layers: Some(layers.clone()), ..Cut::default() };
+    prune::cut(model, &cut, out, &context.device)?;
+    context.result(&json!({ "model": out }), &format!("model  {}\n", out.display()))
+}
+
+/// A line a layer: each head's importance, and how it is spread over the units.
+fn shown(layers: &[Importance]) -> String {
+    let number = |v: f64| format!("{v:.2e}");
+    let rows: Vec<Vec<String>> = layers
+        .iter()
+        .enumerate()
+        .map(|(layer, found)| {
+            let mut units = found.units.clone();
+            units.sort_by(f64::total_cmp);
+            let at = |share: f64| number(units[((units.len() - 1) as f64 * share) as usize]);
+            let heads: Vec<String> = found.heads.iter().map(|&v| number(v)).collect();
+            vec![layer.to_string(), heads.join(" "), at(0.1), at(0.5), at(0.9)]
+        })
+        .collect();
+    table(&["layer", "importance of its heads", "units: lowest tenth", "median", "highest tenth"], &rows)
+}
+
+fn summary(o: &PruneOutcome) -> String {
+    let list = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join(" ");
+    let rows: Vec<Vec<String>> = o
+        .rounds
+        .iter()
+        .map(|r| {
+            let share = format!("{:.1} %", 100.0 * r.parameters as f64 / o.parameters_before as f64);
+            vec![r.round.to_string(), list(&r.heads), list(&r.units), share, format!("{:.4}", r.score)]
+        })
+        .collect();
+    let titles = ["round", "heads of each layer", "units of each layer", "parameters", o.metric.as_str()];
+    let model = o.model.display();
+    table(&titles, &rows) + &format!("\nmodel  {model}\nnext:  polyseme eval {model} --data FILE\n")
 }

@@ -1,6 +1,6 @@
-//! Parts that do little are cut out of a model, so that its folder is smaller and runs faster anywhere.
+//! A folder with what is left of a model.
 
-use crate::Result;
+use crate::{Result, io};
 use polyseme_formats::ModelFolder;
 use polyseme_models::{Cut, HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
@@ -16,11 +16,7 @@ pub fn cut(model: &Path, cut: &Cut, out: &Path, device: &Device) -> Result<()> {
     let tokenizer = Tokenizer::open(model)?;
     let (whole, _) = Model::open(&source, HeadKind::AsFound, Stream::new(0), device)?;
     let smaller = whole.cut(cut)?;
-    std::fs::create_dir_all(out).map_err(|source| polyseme_formats::Error::Io {
-        action: "create",
-        path: out.to_owned(),
-        source,
-    })?;
+    std::fs::create_dir_all(out).map_err(|source| io("create", out, source))?;
     smaller.save(out)?;
     tokenizer.save(out)?;
     if let Some(modules) = source.sentence_modules()? {

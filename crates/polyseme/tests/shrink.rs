@@ -1,0 +1,96 @@
+//! Models that are made smaller by the real program: they learn, are measured and used as any other.
+#![cfg(unix)]
+
+mod support;
+
+use std::path::Path;
+use support::{bytes, encoder_and_rows, json, kill, lines, newest, ok};
+
+const LEARNS: [&str; 13] = [
+    "--train",
+    "train.csv",
+    "--valid",
+    "valid.csv",
+    "--epochs",
+    "20",
+    "--patience",
+    "0",
+    "--batch-size",
+    "8",
+    "--learning-rate",
+    "5e-3",
+    "--quiet",
+];
+
+/// A classifier of two layers in `classifier`.
+fn classifier(dir: &Path) {
+    encoder_and_rows(dir);
+    ok(dir, &[&["finetune", "encoder", "--task", "classify", "--out", "classifier"][..], &LEARNS].concat());
+}
+
+/// Errors unless a folder can be measured, asked and turned into vectors; gives the accuracy.
+fn used(dir: &Path, model: &str) -> f64 {
+    let found = json(dir, &["eval", model, "--data", "valid.csv", "--quiet"]);
+    let said = lines(&ok(dir, &["predict", model, "valid.csv", "--quiet"]));
+    assert_eq!(said.len(), 30);
+    ok(dir, &["embed", model, "valid.csv", "--text", "text", "--out", "vectors.npy", "--quiet"]);
+    found["accuracy"].as_f64().unwrap()
+}
+
+#[test]
+fn half_a_classifier_knows_what_the_whole_one_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    let whole = used(dir, "classifier");
+    assert!(whole > 0.9, "{whole}");
+    ok(dir, &[&["shrink", "distil", "classifier", "--out", "half"][..], &LEARNS].concat());
+    assert!(used(dir, "half") > 0.9 * whole);
+    let config: serde_json::Value = serde_json::from_slice(&bytes(dir, "half/config.json")).unwrap();
+    let before: serde_json::Value = serde_json::from_slice(&bytes(dir, "classifier/config.json")).unwrap();
+    let layers = |config: &serde_json::Value| config["num_hidden_layers"].as_u64().unwrap();
+    assert_eq!(layers(&config), layers(&before).div_ceil(2));
+    assert_eq!(config["id2label"], before["id2label"]);
+    let settings = String::from_utf8(bytes(dir, "half/run/settings.toml")).unwrap();
+    assert!(settings.contains("teacher = \"classifier\""), "{settings}");
+    // Layers can be cut without learning, too.
+    ok(dir, &["shrink", "prune", "classifier", "--keep-layers", "0", "--out", "short", "--quiet"]);
+    used(dir, "short");
+}
+
+#[test]
+fn what_matters_stays_and_a_killed_pruning_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    let shown = json(dir, &["shrink", "prune", "classifier", "--show", "--train", "train.csv", "--quiet"]);
+    let layers = shown["layers"].as_array().unwrap();
+    assert!(layers.iter().all(|l| l["units"].as_array().unwrap().len() == 64), "{shown}");
+    assert!(!dir.join("classifier/run/importance").exists());
+
+    let pruning = |out| {
+        let how = ["--keep-heads", "0.5", "--keep-units", "0.25", "--rounds", "2", "--threads", "2"];
+        let saving = ["--set", "save_every_steps=3"];
+        [&["shrink", "prune", "classifier", "--out", out][..], &how, &saving, &LEARNS].concat()
+    };
+    let outcome = json(dir, &pruning("whole"));
+    let rounds = outcome["rounds"].as_array().unwrap();
+    let left = |round: usize, what: &str| -> u64 {
+        rounds[round][what].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum()
+    };
+    let all = layers.len() as u64;
+    assert_eq!((left(0, "units"), left(1, "units")), (32 * all, 16 * all));
+    assert!(left(1, "heads") < left(0, "heads") || left(0, "heads") == all, "{outcome}");
+    assert!(used(dir, "whole") > 0.8, "{outcome}");
+
+    let resume = ["shrink", "prune", "--out", "killed", "--resume", "--threads", "2", "--quiet"];
+    let mut words = pruning("killed");
+    for round in 1..=2 {
+        kill(dir, &words, 3, || newest(&dir.join(format!("killed/rounds/{round}/run/seed-0/run/checkpoints"))) > 0);
+        words = resume.to_vec();
+    }
+    ok(dir, &resume);
+    for file in ["model.safetensors", "config.json", "rounds/1/model.safetensors"] {
+        assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
+    }
+}

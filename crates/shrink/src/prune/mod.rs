@@ -1,0 +1,234 @@
+//! Parts that do little are cut out of a model, so that its folder is smaller and runs faster anywhere: in rounds,
+//! after each of which what is left learns again from the whole model.
+
+mod choose;
+mod cut;
+
+use crate::{Error, Result, copy_model, io};
+pub use cut::cut;
+use polyseme_formats::ModelFolder;
+use polyseme_models::cut::Importance;
+use polyseme_models::{Cut, HeadKind, Model};
+use polyseme_tensor::{Device, Stream};
+use polyseme_train::finetune::importance;
+use polyseme_train::{Event, FinetuneSettings, Observer, Stop, finetune, run_setup};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The resolved plan of a pruning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneSettings {
+    /// Layers that stay, from 0; empty: all.
+    pub keep_layers: Vec<usize>,
+    /// Share of all heads that stay.
+    pub keep_heads: f64,
+    /// Share of all units of the feed-forward parts that stay.
+    pub keep_units: f64,
+    /// Whether all layers keep as many; else the most important of all layers stay.
+    pub even: bool,
+    /// Rounds of cutting and learning again; each cuts the same share of what is left.
+    pub rounds: u64,
+    /// Training rows that importance is measured on.
+    pub importance_rows: usize,
+    /// How what is left learns again. `model` is what is cut from, `out` where it goes.
+    pub finetune: FinetuneSettings,
+}
+
+/// A round that is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// From 1.
+    pub round: u64,
+    /// Heads left in each layer.
+    pub heads: Vec<usize>,
+    /// Units left in each layer.
+    pub units: Vec<usize>,
+    /// Numbers in the model.
+    pub parameters: usize,
+    /// Median of the metric on the validation rows after it has learned again.
+    pub score: f64,
+}
+
+/// What a pruning came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PruneOutcome {
+    /// The model folder.
+    pub model: PathBuf,
+    /// The metric of the rounds.
+    pub metric: String,
+    /// Numbers in the whole model.
+    pub parameters_before: usize,
+    /// The rounds, in order.
+    pub rounds: Vec<Round>,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// Settings that a resumed run may have otherwise than at its beginning.
+const MAY_CHANGE: [&str; 3] = ["finetune.out", "finetune.save_every_seconds", "finetune.save_every_steps"];
+
+impl PruneSettings {
+    /// Looks for values that cannot be, before anything is read or written.
+    ///
+    /// # Errors
+    /// A share that is none, no rounds, settings of the learning that cannot be.
+    pub fn check(&self) -> Result<()> {
+        for (key, share) in [("keep_heads", self.keep_heads), ("keep_units", self.keep_units)] {
+            if !(share > 0.0 && share <= 1.0) {
+                return Err(setting(key, share, "above 0 and at most 1, the share that stays"));
+            }
+        }
+        if self.keep_heads == 1.0 && self.keep_units == 1.0 && self.keep_layers.is_empty() {
+            return Err(setting("keep_heads", 1, "less than 1, or less of units or layers: nothing would be cut"));
+        }
+        for (key, value) in [("rounds", self.rounds), ("importance_rows", self.importance_rows as u64)] {
+            if value == 0 {
+                return Err(setting(key, 0, "at least 1"));
+            }
+        }
+        Ok(self.finetune.check()?)
+    }
+
+    /// Shares of the whole model's heads and units that are left after a round.
+    fn left_after(&self, round: u64) -> [f64; 2] {
+        [self.keep_heads, self.keep_units].map(|share| share.powf(round as f64 / self.rounds as f64))
+    }
+}
+
+fn setting(key: &str, found: impl ToString, expected: &str) -> Error {
+    polyseme_train::Error::Setting { key: key.into(), found: found.to_string(), expected: expected.into() }.into()
+}
+
+/// How important heads and units of `settings.finetune.model` are, a layer each; `None`: it was asked to stop.
+///
+/// # Errors
+/// As [`polyseme_train::finetune()`], before it learns.
+pub fn measure(
+    settings: &PruneSettings,
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<Option<Vec<Importance>>> {
+    let mut plain = settings.finetune.clone();
+    plain.distil.teacher = None;
+    plain.distil.keep_layers = Vec::new();
+    Ok(importance(&plain, settings.importance_rows, device, observer, stop)?)
+}
+
+/// Runs (or, with `resume`, goes on with) a pruning. In the output folder it leaves the model of the last round; each
+/// round has a folder in `rounds`.
+///
+/// # Errors
+/// Contradicting settings, rows or a model that cannot be read, a folder that cannot be written.
+pub fn prune(
+    settings: &PruneSettings,
+    resume: bool,
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<PruneOutcome> {
+    settings.check()?;
+    let out = &settings.finetune.out;
+    let (whole, sizes) = describe(&settings.finetune.model, device)?;
+    // Parts that are not there are found before anything is written.
+    let layers = match settings.keep_layers.is_empty() {
+        true => (0..sizes.len()).collect(),
+        false => settings.keep_layers.clone(),
+    };
+    let first = Cut { layers: Some(layers.clone()), ..Cut::default() };
+    open(&settings.finetune.model, device)?.cut(&first)?;
+    let before = run_setup::Before::look(out);
+    let folder = run_setup::open(out, settings, resume, 8 * whole as u64, &MAY_CHANGE)?;
+    let mut model = settings.finetune.model.clone();
+    if layers.len() < sizes.len() {
+        let shorter = out.join("rounds").join("0");
+        cut(&model, &first, &shorter, device)?;
+        model = shorter;
+    }
+    let total = |which: fn(&[usize; 2]) -> usize| layers.iter().map(|&layer| which(&sizes[layer])).sum::<usize>();
+    let all = [total(|size| size[0]), total(|size| size[1])];
+    let mut outcome = PruneOutcome {
+        model: out.clone(),
+        metric: settings.finetune.metric.clone(),
+        parameters_before: whole,
+        rounds: Vec::new(),
+        interrupted: false,
+    };
+    for round in 1..=settings.rounds {
+        let place = out.join("rounds").join(round.to_string());
+        let done = one_round(settings, (round, all), (&model, &place), device, observer, stop);
+        match done {
+            Ok(Some(done)) => outcome.rounds.push(done),
+            Ok(None) => return Ok(PruneOutcome { interrupted: true, ..outcome }),
+            Err(error) => {
+                drop(folder);
+                if !resume && outcome.rounds.is_empty() && !place.exists() {
+                    before.restore();
+                }
+                return Err(error);
+            }
+        }
+        model = place;
+    }
+    copy_model(&model, out)?;
+    let path = folder.path().join("results.json");
+    let text = serde_json::to_vec_pretty(&outcome).expect("plain data");
+    polyseme_formats::atomic::write(&path, |file| file.write_all(&text))?;
+    Ok(outcome)
+}
+
+/// Cuts a model and lets what is left learn; `None`: it was asked to stop. Parts that are done are not done again.
+fn one_round(
+    settings: &PruneSettings,
+    (round, all): (u64, [usize; 2]),
+    (model, place): (&Path, &Path),
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<Option<Round>> {
+    let smaller = place.join("cut");
+    if !smaller.join("config.json").is_file() {
+        let shares = settings.left_after(round);
+        let mut cut_now = Cut::default();
+        if shares != [1.0, 1.0] {
+            let mut of_model = settings.clone();
+            of_model.finetune.model = model.to_owned();
+            let Some(found) = measure(&of_model, device, observer, stop)? else { return Ok(None) };
+            let [heads, units] = choose::both(&found, all, shares, settings.even);
+            (cut_now.heads, cut_now.units) = (Some(heads), Some(units));
+        }
+        // Under another name until it is whole.
+        let unfinished = place.join("unfinished");
+        let _ = std::fs::remove_dir_all(&unfinished);
+        cut(model, &cut_now, &unfinished, device)?;
+        std::fs::rename(&unfinished, &smaller).map_err(|source| io("rename", &unfinished, source))?;
+    }
+    observer.event(Event::Stage(&format!("round {round}: what is left learns")));
+    let resume = place.join("run").join("settings.toml").is_file();
+    let learns = FinetuneSettings { model: smaller, out: place.to_owned(), ..settings.finetune.clone() };
+    let learned = finetune(&learns, resume, device, observer, stop)?;
+    if learned.interrupted {
+        return Ok(None);
+    }
+    let (parameters, sizes) = describe(place, device)?;
+    let (heads, units) = sizes.into_iter().map(|[heads, units]| (heads, units)).unzip();
+    Ok(Some(Round { round, heads, units, parameters, score: learned.median }))
+}
+
+fn open(folder: &Path, device: &Device) -> Result<Model> {
+    let source = ModelFolder::open(folder)?;
+    Ok(Model::open(&source, HeadKind::AsFound, Stream::new(0), device)?.0)
+}
+
+/// Numbers in a model, and heads and units of each layer.
+fn describe(folder: &Path, device: &Device) -> Result<(usize, Vec<[usize; 2]>)> {
+    let model = open(folder, device)?;
+    let parameters = model.parameters().iter().map(polyseme_models::ParamInfo::elements).sum();
+    let config = model.config();
+    let sizes = (0..config.num_hidden_layers).map(|layer| {
+        let size = config.layer_size(layer);
+        [size.num_attention_heads, size.intermediate_size]
+    });
+    Ok((parameters, sizes.collect()))
+}
