@@ -5,6 +5,8 @@
 mod check;
 #[path = "bad_input/corpora.rs"]
 mod corpora;
+#[path = "bad_input/distil.rs"]
+mod distil;
 #[path = "bad_input/fixture.rs"]
 mod fixture;
 #[path = "bad_input/models.rs"]
@@ -68,6 +70,11 @@ fn tasks() {
 fn steps() {
     check::refused(steps::CASES);
     check::accepted(steps::ODD_BUT_FINE);
+}
+
+#[test]
+fn teachers_and_cuts() {
+    check::refused(distil::CASES);
 }
 
 #[test]

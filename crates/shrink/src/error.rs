@@ -1,6 +1,7 @@
 //! What can go wrong when a model is made smaller.
 
 use polyseme_formats::Fault;
+use std::path::PathBuf;
 
 /// What went wrong, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,12 @@ pub enum Error {
     /// Learning.
     #[error(transparent)]
     Train(#[from] polyseme_train::Error),
+    /// A model would be written over.
+    #[error("{out} holds a model already", out = out.display())]
+    HoldsModel {
+        /// The folder.
+        out: PathBuf,
+    },
 }
 
 impl Error {
@@ -31,6 +38,7 @@ impl Error {
             Self::Model(e) => e.fault(),
             Self::Infer(e) => e.fault(),
             Self::Train(e) => e.fault(),
+            Self::HoldsModel { .. } => Fault::Input,
         }
     }
 
@@ -42,6 +50,7 @@ impl Error {
             Self::Model(e) => e.hint(),
             Self::Infer(e) => e.hint(),
             Self::Train(e) => e.hint(),
+            Self::HoldsModel { .. } => Some("name another folder with --out, or write over it with --force".to_owned()),
         }
     }
 }

@@ -3,15 +3,13 @@
 mod common;
 
 use common::bench::{Bench, measured, run};
-use common::{bytes, device, sentence};
+use common::{Listener, bytes, device, sentence};
 use polyseme_infer::{Encoder, GenerateOptions};
 use polyseme_train::finetune::data::Columns;
 use polyseme_train::metrics::Metrics;
 use polyseme_train::observer::Silent;
-use polyseme_train::pretrain::Length;
-use polyseme_train::{EvaluateSettings, FinetuneOutcome, FinetuneSettings, Stop, evaluate, finetune, pretrain};
+use polyseme_train::{FinetuneSettings, Stop, finetune};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 #[test]
 fn several_labels() {

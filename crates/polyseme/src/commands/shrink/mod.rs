@@ -5,7 +5,6 @@ mod prune;
 
 use crate::args::{ShrinkArgs, ShrinkWay};
 use crate::commands::Context;
-use anyhow::bail;
 use std::path::Path;
 
 /// Runs the way that was asked for.
@@ -19,7 +18,7 @@ pub fn run(args: &ShrinkArgs, context: &Context) -> anyhow::Result<()> {
 /// Errors where a folder holds a model that was not to be written over.
 fn check_out(out: &Path, force: bool) -> anyhow::Result<()> {
     if out.join("config.json").exists() && !force {
-        bail!("{} holds a model already; --force writes over it", out.display());
+        return Err(polyseme_shrink::Error::HoldsModel { out: out.to_owned() }.into());
     }
     Ok(())
 }

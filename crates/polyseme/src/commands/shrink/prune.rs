@@ -3,8 +3,7 @@
 use crate::args::PruneArgs;
 use crate::commands::{Context, Interrupted};
 use crate::render::table::table;
-use crate::settings::resolve_prune;
-use anyhow::bail;
+use crate::settings::{Error, resolve_prune};
 use polyseme_models::Cut;
 use polyseme_models::cut::Importance;
 use polyseme_shrink::distil::Known;
@@ -45,14 +44,18 @@ pub fn run(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Cuts layers and nothing else.
 fn cut(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
+    let missing = |what, hint| Err(Error::Missing { what, hint }.into());
     if args.keep_heads.is_some() || args.keep_units.is_some() {
-        bail!("which heads and units are important is measured on rows: name a file with --train");
+        return missing("--train", "which heads and units are important is measured on rows: name a file with them");
     }
-    let (Some(model), Some(out)) = (&args.finetune.model, &args.finetune.out) else {
-        bail!("a model folder and --out are wanted, as in `polyseme shrink prune MODEL --keep-layers 0,2 --out DIR`");
+    let Some(model) = &args.finetune.model else {
+        return missing("MODEL", "name the model folder to cut from");
+    };
+    let Some(out) = &args.finetune.out else {
+        return missing("--out", "name the folder to write, as in `--out smaller`");
     };
     let Some(layers) = &args.keep_layers else {
-        bail!("nothing would be cut: name the layers that stay with --keep-layers, or rows with --train");
+        return missing("--keep-layers", "nothing would be cut: name the layers that stay, or rows with --train");
     };
     super::check_out(out, args.force)?;
     let cut = Cut { layers: Some(layers.clone()), ..Cut::default() };

@@ -1,0 +1,197 @@
+//! Teachers that cannot teach, students that cannot learn, and cuts of what is not there.
+
+use crate::check::Case;
+use crate::fixture::{Bench, Head};
+
+/// Distillation from the model `m` on `train.csv` with more flags.
+macro_rules! distil {
+    ($($flag:literal),* $(,)?) => {
+        &["shrink", "distil", "m", "--train", "train.csv", "--valid", "valid.csv", "--out", "c" $(, $flag)*]
+    };
+}
+
+/// Pruning of the model `m` with more flags.
+macro_rules! prune {
+    ($($flag:literal),* $(,)?) => {
+        &["shrink", "prune", "m", "--out", "c" $(, $flag)*]
+    };
+}
+
+fn classifier(b: &Bench) {
+    b.model("m", Head::Classify);
+}
+
+fn encoder(b: &Bench) {
+    b.model("m", Head::MaskedLm);
+}
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "a teacher that has learned no task",
+        make: encoder,
+        run: distil![],
+        exit: 1,
+        says: &["--task", "no head of a task", "fine-tune it first"],
+    },
+    Case {
+        name: "a teacher without a head for the task that is named",
+        make: encoder,
+        run: distil!["--task", "classify"],
+        exit: 1,
+        says: &["the teacher in m has a masked-language-modelling head", "wanted: a classification head", "cold, warm"],
+    },
+    Case {
+        name: "a teacher that is not there",
+        make: |_| (),
+        run: distil![],
+        exit: 1,
+        says: &["m: no such folder", "model folder"],
+    },
+    Case {
+        name: "no teacher",
+        make: |_| (),
+        run: &["shrink", "distil", "--train", "train.csv", "--out", "c"],
+        exit: 1,
+        says: &["TEACHER", "name the folder"],
+    },
+    Case {
+        name: "a teacher of numbers where labels are learned",
+        make: |b| b.model("m", Head::Regress),
+        run: distil!["--task", "classify"],
+        exit: 1,
+        says: &["the teacher in m has a regression head", "fine-tuned for this task"],
+    },
+    Case {
+        name: "weights of a paper nobody knows",
+        make: classifier,
+        run: distil!["--preset", "nanobert"],
+        exit: 1,
+        says: &["preset", "nanobert", "`tinybert`"],
+    },
+    Case {
+        name: "a layer beyond the teacher's depth",
+        make: classifier,
+        run: distil!["--keep-layers", "0,7"],
+        exit: 1,
+        says: &["layers", "[0, 7]", "0 to 1"],
+    },
+    Case {
+        name: "layers in another order",
+        make: classifier,
+        run: distil!["--keep-layers", "1,0"],
+        exit: 1,
+        says: &["layers", "[1, 0]", "ascending"],
+    },
+    Case {
+        name: "a temperature of nothing",
+        make: classifier,
+        run: distil!["--temperature", "0"],
+        exit: 1,
+        says: &["distil.temperature", "above 0"],
+    },
+    Case {
+        name: "a weight that is no number",
+        make: classifier,
+        run: distil!["--soft", "nan"],
+        exit: 1,
+        says: &["distil.soft", "0 or more"],
+    },
+    Case {
+        name: "losses of which none weighs anything",
+        make: classifier,
+        run: distil!["--soft", "0", "--hard", "0"],
+        exit: 1,
+        says: &["at least one loss"],
+    },
+    Case {
+        name: "relation heads that divide nothing",
+        make: classifier,
+        run: distil!["--preset", "minilm", "--relation-heads", "3"],
+        exit: 1,
+        says: &["distil.relation_heads", "divides 8"],
+    },
+    Case {
+        name: "two passes beside a teacher",
+        make: classifier,
+        run: distil!["--r-drop", "1"],
+        exit: 1,
+        says: &["r_drop", "teacher is imitated"],
+    },
+    Case {
+        name: "a student that would be written over its teacher",
+        make: classifier,
+        run: &["shrink", "distil", "m", "--train", "train.csv", "--out", "m"],
+        exit: 1,
+        says: &["--out", "written over"],
+    },
+    Case {
+        name: "a distillation to go on with that never began",
+        make: classifier,
+        run: &["shrink", "distil", "--out", "c", "--resume"],
+        exit: 1,
+        says: &["c", "settings.toml"],
+    },
+    Case {
+        name: "nothing to cut",
+        make: classifier,
+        run: prune![],
+        exit: 1,
+        says: &["nothing would be cut", "--keep-layers"],
+    },
+    Case {
+        name: "heads to cut without rows that tell their importance",
+        make: classifier,
+        run: prune!["--keep-heads", "0.5"],
+        exit: 1,
+        says: &["--train", "important is measured on rows"],
+    },
+    Case {
+        name: "no heads left",
+        make: classifier,
+        run: prune!["--keep-heads", "0", "--train", "train.csv"],
+        exit: 1,
+        says: &["keep_heads", "above 0 and at most 1"],
+    },
+    Case {
+        name: "more units than there are",
+        make: classifier,
+        run: prune!["--keep-units", "1.5", "--train", "train.csv"],
+        exit: 1,
+        says: &["keep_units", "above 0 and at most 1"],
+    },
+    Case {
+        name: "all kept, with rows",
+        make: classifier,
+        run: prune!["--train", "train.csv"],
+        exit: 1,
+        says: &["nothing would be cut"],
+    },
+    Case {
+        name: "no rounds",
+        make: classifier,
+        run: prune!["--keep-heads", "0.5", "--train", "train.csv", "--rounds", "0"],
+        exit: 1,
+        says: &["rounds", "at least 1"],
+    },
+    Case {
+        name: "a layer to keep that is not there",
+        make: classifier,
+        run: prune!["--keep-layers", "5"],
+        exit: 1,
+        says: &["layers is [5]", "0 to 1"],
+    },
+    Case {
+        name: "a layer to keep that is not there, with rows",
+        make: classifier,
+        run: prune!["--keep-layers", "5", "--train", "train.csv"],
+        exit: 1,
+        says: &["layers is [5]", "0 to 1"],
+    },
+    Case {
+        name: "cutting a model over itself",
+        make: classifier,
+        run: &["shrink", "prune", "m", "--keep-layers", "0", "--out", "m"],
+        exit: 1,
+        says: &["m holds a model already", "--force"],
+    },
+];
