@@ -10,11 +10,11 @@ mod prune;
 mod recipe;
 mod sweep;
 
-pub use distil::resolve_distil;
+pub use distil::{resolve_distil, resolve_general_distil};
 pub use duration::{parse_duration, spell_duration};
 pub use error::{Error, Result};
 pub use finetune::resolve_finetune;
-pub use pretrain::{resolve_pretrain, spell_length};
+pub use pretrain::{resolve_pretrain, spell_length, stored};
 pub use prune::resolve_prune;
 pub use recipe::{RECIPES, recipe};
 pub use sweep::resolve_sweep;

@@ -35,7 +35,7 @@ pub fn resolve_prune(
             found: args.preset.clone(),
             expected: "`hinton`, `distilbert`, `tinybert`, `minilm` or `none`".into(),
         })?;
-        taught_by(&mut finetune, &DistilSettings { teacher: Some(model.to_owned()), ..weights })?;
+        finetune.set = taught_by(&finetune.set, &DistilSettings { teacher: Some(model.to_owned()), ..weights })?;
     }
     if args.show && finetune.out.is_none() {
         // Nothing is written there.

@@ -20,7 +20,7 @@ pub const RECIPES: [(&str, &str); 5] = [
 pub const DEFAULT_RECIPE: &str = "mini";
 
 /// What belongs to a run rather than to a recipe; a run's `settings.toml` holds it, too.
-const RUN_KEYS: [&str; 4] = ["corpus", "text_column", "out", "from"];
+const RUN_KEYS: [&str; 5] = ["corpus", "text_column", "out", "from", "distil"];
 
 /// The settings of a recipe by its name. `corpus` and `out` are empty: set them before the run.
 ///
@@ -97,6 +97,7 @@ pub fn known_keys() -> Table {
     let mut settings = recipe("tiny").expect("our own recipe is whole");
     settings.text_column = Some(String::new());
     settings.from = Some(Default::default());
+    settings.distil.teacher = Some(Default::default());
     layers::table_of(&settings)
 }
 
