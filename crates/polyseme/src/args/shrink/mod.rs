@@ -2,9 +2,11 @@
 
 mod distil;
 mod prune;
+mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
+pub use vocab::VocabArgs;
 
 use clap::{Args, Subcommand};
 
@@ -23,4 +25,6 @@ pub enum ShrinkWay {
     Distil(Box<DistilArgs>),
     /// Cut parts out of a model
     Prune(PruneArgs),
+    /// Drop the pieces of the vocabulary that a domain never uses
+    Vocab(VocabArgs),
 }
