@@ -24,7 +24,7 @@ pub enum ShrinkWay {
     /// Let a smaller model learn from one that knows a task
     Distil(Box<DistilArgs>),
     /// Cut parts out of a model
-    Prune(PruneArgs),
+    Prune(Box<PruneArgs>),
     /// Drop the pieces of the vocabulary that a domain never uses
     Vocab(VocabArgs),
 }
