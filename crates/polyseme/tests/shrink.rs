@@ -133,3 +133,31 @@ fn single_weights_become_zero_and_a_killed_run_goes_on_to_the_same_bytes() {
         }
     }
 }
+
+#[test]
+fn a_vocabulary_without_what_a_domain_never_says_changes_nothing_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    let one_topic: String = String::from_utf8(bytes(dir, "valid.csv"))
+        .unwrap()
+        .lines()
+        .filter(|line| line.ends_with(",label") || line.ends_with(",sea"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    support::write(dir, "sea.csv", &one_topic);
+    let dropping = ["shrink", "vocab", "classifier", "--corpus", "sea.csv", "--out", "sea", "--quiet"];
+    let outcome = json(dir, &dropping);
+    let number = |what: &str, when: &str| outcome[what][when].as_u64().unwrap();
+    assert!(number("pieces", "after") < number("pieces", "before"), "{outcome}");
+    assert_eq!(number("bytes", "after"), 4 * number("parameters", "after"));
+    assert_eq!(outcome["cut_otherwise"], 0);
+    assert_eq!(outcome["compared"], 10);
+    assert!(outcome["lowest_cosine"].as_f64().unwrap() > 0.999_999, "{outcome}");
+    let said = |model: &str| lines(&ok(dir, &["predict", model, "sea.csv", "--quiet"]));
+    assert_eq!(said("sea"), said("classifier"));
+    used(dir, "sea");
+    // Pieces that are rare are cut into smaller ones, and that is told.
+    let outcome = json(dir, &[&dropping[..], &["--force", "--min-count", "5"]].concat());
+    assert!(outcome["cut_otherwise"].as_u64().unwrap() > 0, "{outcome}");
+}
