@@ -50,6 +50,11 @@ impl MaskedLmHead {
         self.output_bias
     }
 
+    /// Numbers of the decoder's weight and bias.
+    pub fn over_vocabulary(&self) -> [ParamId; 2] {
+        [self.decoder.weight, self.output_bias]
+    }
+
     fn decoder(&self, params: View<'_>) -> Linear {
         params.linear(self.decoder)
     }

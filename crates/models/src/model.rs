@@ -149,6 +149,15 @@ impl Parts {
         }
     }
 
+    /// What has a row for each piece of the vocabulary.
+    pub fn over_vocabulary(&self) -> Vec<ParamId> {
+        let mut found = vec![self.encoder.word];
+        if let Head::MaskedLm(head, _) = &self.head {
+            found.extend(head.over_vocabulary());
+        }
+        found
+    }
+
     /// Whether the head is one of a task.
     pub fn has_task_head(&self) -> bool {
         matches!(self.head, Head::Task(..))

@@ -117,6 +117,7 @@ fn config() -> EncoderConfig {
 
 fn pretrain_settings() -> PretrainSettings {
     PretrainSettings {
+        distil: Default::default(),
         corpus: vec![PathBuf::from(format!("texts{EVIL}.txt"))],
         text_column: None,
         out: "out".into(),
@@ -231,6 +232,7 @@ pub(super) fn finetune_outcome() -> FinetuneOutcome {
         median: 0.6,
         spread: (0.58, 0.62),
         cross_validation: None,
+        zeros: None,
         interrupted: false,
     }
 }

@@ -23,7 +23,7 @@ pub fn resolve_distil(
     let known = look(teacher)?;
     let mut finetune = known.told(&args.finetune)?;
     finetune.model = Some(args.student.clone().unwrap_or_else(|| teacher.to_owned()));
-    finetune.set = taught_by(&finetune.set, &asked(args, teacher, &known)?)?;
+    taught_by(&mut finetune.set, &asked(args, teacher, &known)?)?;
     Ok(resolve_finetune(&finetune, seed)?)
 }
 
@@ -81,7 +81,7 @@ pub fn resolve_general_distil(
     if (pretrain.steps, &pretrain.budget, pretrain.epochs) == (None, &None, None) {
         pretrain.epochs = Some(1.0);
     }
-    pretrain.set = taught_by(&pretrain.set, &settings)?;
+    taught_by(&mut pretrain.set, &settings)?;
     Ok(resolve_pretrain(&pretrain, seed)?)
 }
 
@@ -121,13 +121,19 @@ pub(super) trait Told {
     fn told(&self, given: &FinetuneArgs) -> Result<FinetuneArgs>;
 }
 
-/// The words that set what a teacher teaches, behind which those of the user stand.
-pub(super) fn taught_by(own: &[String], settings: &DistilSettings) -> Result<Vec<String>> {
+/// Puts a teacher into the words that set something, behind which those of the user stand.
+pub(super) fn taught_by(set: &mut Vec<String>, settings: &DistilSettings) -> Result<()> {
+    put(set, "distil", settings)
+}
+
+/// Puts settings under a key into the words that set something, behind which those of the user stand.
+pub(super) fn put(set: &mut Vec<String>, under: &str, settings: &impl serde::Serialize) -> Result<()> {
     // A path that is no UTF-8 cannot stand in a settings file.
-    let shape = |e: toml::ser::Error| Error::Shape { place: "TEACHER".into(), what: e.to_string() };
+    let shape = |e: toml::ser::Error| Error::Shape { place: under.into(), what: e.to_string() };
     let Value::Table(table) = Value::try_from(settings).map_err(shape)? else { unreachable!("settings are a table") };
-    let words = table.into_iter().map(|(key, value)| format!("distil.{key}={value}"));
-    Ok(words.chain(own.iter().cloned()).collect())
+    let own = std::mem::take(set);
+    *set = table.into_iter().map(|(key, value)| format!("{under}.{key}={value}")).chain(own).collect();
+    Ok(())
 }
 
 /// The weights of the preset, with those that were given.

@@ -17,6 +17,13 @@ macro_rules! prune {
     };
 }
 
+/// Distillation from the model `m` on texts without labels with more flags.
+macro_rules! general {
+    ($($flag:literal),* $(,)?) => {
+        &["shrink", "distil", "m", "--out", "c" $(, $flag)*]
+    };
+}
+
 fn classifier(b: &Bench) {
     b.model("m", Head::Classify);
 }
@@ -39,6 +46,58 @@ pub const CASES: &[Case] = &[
         run: distil!["--task", "classify"],
         exit: 1,
         says: &["the teacher in m has a masked-language-modelling head", "wanted: a classification head", "cold, warm"],
+    },
+    Case {
+        name: "a teacher of language that predicts nothing, asked for what it says",
+        make: classifier,
+        run: general!["--corpus", "corpus.txt", "--steps", "2", "--max-length", "16"],
+        exit: 1,
+        says: &["--preset hinton", "predicts no hidden tokens", "minilm"],
+    },
+    Case {
+        name: "texts to learn from that are not there",
+        make: encoder,
+        run: general!["--corpus", "nothing.txt", "--steps", "2", "--max-length", "16"],
+        exit: 1,
+        says: &["no file or folder nothing.txt"],
+    },
+    Case {
+        name: "a corpus without a word",
+        make: |b| {
+            encoder(b);
+            b.write("empty.txt", "");
+        },
+        run: general!["--corpus", "empty.txt", "--preset", "minilm", "--steps", "2", "--max-length", "16"],
+        exit: 1,
+        says: &["document"],
+    },
+    Case {
+        name: "a new student that is wider than its teacher",
+        make: encoder,
+        run: general!["--corpus", "corpus.txt", "--student", "small", "--preset", "minilm", "--steps", "2"],
+        exit: 1,
+        says: &["of the student", "a student is the smaller one"],
+    },
+    Case {
+        name: "a student of no recipe and no folder",
+        make: encoder,
+        run: general!["--corpus", "corpus.txt", "--student", "dwarf", "--steps", "2"],
+        exit: 1,
+        says: &["dwarf", "tiny"],
+    },
+    Case {
+        name: "a share of heads above one",
+        make: encoder,
+        run: general!["--corpus", "corpus.txt", "--preset", "minilm", "--keep-heads", "1.5", "--steps", "2"],
+        exit: 1,
+        says: &["distil.keep_heads", "at most 1"],
+    },
+    Case {
+        name: "steps where rows are learned",
+        make: classifier,
+        run: distil!["--steps", "5"],
+        exit: 1,
+        says: &["--corpus"],
     },
     Case {
         name: "a teacher that is not there",
@@ -193,5 +252,105 @@ pub const CASES: &[Case] = &[
         run: &["shrink", "prune", "m", "--keep-layers", "0", "--out", "m"],
         exit: 1,
         says: &["m holds a model already", "--force"],
+    },
+    Case {
+        name: "all weights to become zero",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "1"],
+        exit: 1,
+        says: &["sparse.sparsity", "less than 1"],
+    },
+    Case {
+        name: "fewer than no zeros",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity=-0.5"],
+        exit: 1,
+        says: &["sparse.sparsity", "-0.5"],
+    },
+    Case {
+        name: "a sparsity that is no number",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "nan"],
+        exit: 1,
+        says: &["sparse.sparsity", "from 0 to less than 1"],
+    },
+    Case {
+        name: "a schedule of zeros longer than the run",
+        make: classifier,
+        run: prune![
+            "--train",
+            "train.csv",
+            "--sparsity",
+            "0.9",
+            "--sparsity-warmup",
+            "0.6",
+            "--sparsity-cooldown",
+            "0.5"
+        ],
+        exit: 1,
+        says: &["sparse.cooldown", "less than 0.4", "the rest of the run"],
+    },
+    Case {
+        name: "a warm-up of more than the run",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.9", "--sparsity-warmup", "2"],
+        exit: 1,
+        says: &["sparse.warmup", "a share of the run"],
+    },
+    Case {
+        name: "weights chosen in a way nobody knows",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.9", "--by", "luck"],
+        exit: 1,
+        says: &["--by", "luck", "`movement` or `magnitude`"],
+    },
+    Case {
+        name: "weights chosen among nothing known",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.9", "--across", "layers"],
+        exit: 1,
+        says: &["--across", "`matrix` or `model`"],
+    },
+    Case {
+        name: "scores that do not learn",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.9", "--score-rate", "0"],
+        exit: 1,
+        says: &["sparse.score_rate", "more than 0"],
+    },
+    Case {
+        name: "more zeros at the beginning than at the end",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.5", "--by", "magnitude", "--set", "sparse.initial=0.6"],
+        exit: 1,
+        says: &["sparse.initial", "from 0 to 0.5"],
+    },
+    Case {
+        name: "movement before anything has moved",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.5", "--set", "sparse.initial=0.2"],
+        exit: 1,
+        says: &["sparse.initial", "nothing has moved yet"],
+    },
+    Case {
+        name: "zeros in layers that stay as they are",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.5", "--freeze", "1"],
+        exit: 1,
+        says: &["freeze", "left out"],
+    },
+    Case {
+        name: "zeros without rows to learn from",
+        make: classifier,
+        run: prune!["--sparsity", "0.5"],
+        exit: 1,
+        says: &["--train", "rows to learn from"],
+    },
+    Case {
+        name: "zeros and cuts at once",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--sparsity", "0.5", "--keep-heads", "0.5"],
+        exit: 1,
+        says: &["--sparsity", "cannot be used with", "--keep-heads"],
     },
 ];
