@@ -84,7 +84,7 @@ class Table:
         self.given = given
         self.place = Place(given)
         self.place.shared = given.shared.resolve()
-        self.results = self.place.work / "results"
+        self.results = given.results or self.place.work / "results"
         self.results.mkdir(parents=True, exist_ok=True)
         self.left_out = {}
 
@@ -132,7 +132,7 @@ class Table:
         said, run = self.place.ours(*words, *always)
         best = json.loads(said)["results"][0]
         tested, test_run = self.place.ours("eval", out, "--data", files["test"], *recipe.columns, *longest, *always)
-        found = {"epoch": best["epoch"], "valid": best["valid"], "test": json.loads(tested), **run, "test_command": test_run["command"]}
+        found = {"epoch": best["epoch"], "valid": numbers(best["valid"]), "test": numbers(json.loads(tested)), **run, "test_command": test_run["command"]}
         found["wall_seconds"] += test_run["wall_seconds"]
         if arm == "polyseme" and self.given.check:
             said, _ = self.reference(recipe, out, files, ["--max-length", recipe.max_length])
@@ -178,7 +178,7 @@ class Table:
         """The record of all that is done in the work folder."""
         facts = record.facts(self.place.binary, *PACKAGES, python=self.place.python)
         recipes = {name: self.recipe(name) for name in RECIPES}
-        rows = report.rows(self.place.work, recipes, ARMS, self.left_out)
+        rows = report.rows(self.place.work, self.results, recipes, ARMS, self.left_out)
         found = facts | {"threads": self.given.threads, "batch_size": BATCH, "trial": self.given.quick, "rows": rows}
         folder = self.given.record or (self.place.work / "record" if self.given.quick else None)
         lines = report.lines(found, recipes, ARMS)
@@ -186,6 +186,11 @@ class Table:
         built = short([self.place.binary]) + " "
         lines = ["polyseme " + line.removeprefix(built) if line.startswith(built) else line for line in lines]
         record.write(record.run_folder("tasks", folder), found, lines)
+
+
+def numbers(measured):
+    """What was measured, without confusions and the numbers of each class."""
+    return {key: value for key, value in measured.items() if isinstance(value, (int, float))}
 
 
 def interpreter(given):
@@ -214,6 +219,7 @@ def arguments():
     p.add_argument("--python", type=Path, help="interpreter with the peers, instead of an environment of our own")
     p.add_argument("--binary", type=Path, default=ROOT / "target/release/polyseme")
     p.add_argument("--data", type=Path, default=ROOT / ".data")
+    p.add_argument("--results", type=Path, help="folder of finished parts instead of results in the work folder: of a record, to go on with it")
     p.add_argument("--work", type=Path, help="instead of .data/tasks, or .data/tasks/quick in a trial")
     p.add_argument("--record", help="folder for the record instead of benches/runs/<date>-tasks")
     given = p.parse_args()

@@ -17,6 +17,10 @@ pub fn resolve_distil(
     if args.finetune.resume {
         return Ok(resolve_finetune(&args.finetune, seed)?);
     }
+    if args.steps.is_some() || args.budget.is_some() {
+        let hint = "--steps and --budget are for texts without labels; with --train, say how many --epochs";
+        return Err(Error::Missing { what: "--corpus", hint }.into());
+    }
     let Some(teacher) = args.finetune.model.as_deref() else {
         return Err(Error::Missing { what: "TEACHER", hint: "name the folder of a model that knows the task" }.into());
     };

@@ -69,7 +69,7 @@ pub const CASES: &[Case] = &[
         },
         run: general!["--corpus", "empty.txt", "--preset", "minilm", "--steps", "2", "--max-length", "16"],
         exit: 1,
-        says: &["document"],
+        says: &["empty.txt is empty"],
     },
     Case {
         name: "a new student that is wider than its teacher",

@@ -38,10 +38,10 @@ pub struct DistilArgs {
     #[arg(long, value_name = "FILES", num_args = 1.., conflicts_with = "train")]
     pub corpus: Vec<PathBuf>,
     /// Learn for this many optimizer steps (with --corpus)
-    #[arg(long, value_name = "N", requires = "corpus", conflicts_with_all = ["epochs", "budget"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["epochs", "budget"])]
     pub steps: Option<u64>,
     /// Learn for this long by the clock: 90s, 30m, 1h30m (with --corpus)
-    #[arg(long, value_name = "TIME", requires = "corpus", conflicts_with = "epochs")]
+    #[arg(long, value_name = "TIME", conflicts_with = "epochs")]
     pub budget: Option<String>,
     /// Layers of the teacher, or of the student, to begin with, from 0, with commas between them [default: every
     /// other layer of the teacher]
