@@ -148,6 +148,11 @@ impl Encoder {
         self.final_norm.is_some_and(|norm| norm.weight == id || norm.bias == Some(id))
     }
 
+    /// The tables of embeddings: words, positions, segments.
+    pub fn tables(&self) -> Vec<ParamId> {
+        [Some(self.word), self.position, self.token_type].into_iter().flatten().collect()
+    }
+
     /// The layers.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
@@ -161,9 +166,9 @@ impl Encoder {
     /// Embeddings of tokens, positions and segments. `(tokens, hidden)`
     fn embed(&self, params: View<'_>, batch: &PackedBatch, config: &EncoderConfig, mode: Mode) -> Tensor<2> {
         let weights = EmbeddingWeights {
-            word: params.matrix(self.word),
-            position: self.position.map(|id| params.matrix(id)),
-            token_type: self.token_type.map(|id| params.matrix(id)),
+            word: params.map(self.word),
+            position: self.position.map(|id| params.map(id)),
+            token_type: self.token_type.map(|id| params.map(id)),
             norm: params.norm(self.norm),
         };
         let settings =

@@ -50,6 +50,11 @@ impl MaskedLmHead {
         self.output_bias
     }
 
+    /// Number of the decoder's weight.
+    pub fn decoder_weight(&self) -> ParamId {
+        self.decoder.weight
+    }
+
     fn decoder(&self, params: View<'_>) -> Linear {
         params.linear(self.decoder)
     }

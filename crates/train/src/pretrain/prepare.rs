@@ -32,6 +32,7 @@ impl Checkpoint {
         let Some(folder) = &settings.from else { return Ok(None) };
         let tokenizer = Tokenizer::open(folder)?;
         let (model, report) = Model::open(&ModelFolder::open(folder)?, HeadKind::MaskedLm, init, device)?;
+        model.check_learns(folder)?;
         let folder = folder.clone();
         let (ids, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
         if ids > rows {
