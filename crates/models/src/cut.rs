@@ -3,7 +3,7 @@
 use crate::layers::Side;
 use crate::model::{Model, Parts};
 use crate::params::{ParamGroup, ParamId, Params, Spec};
-use crate::{Error, LayerSize, Result};
+use crate::{EncoderConfig, Error, LayerSize, Result};
 use polyseme_tensor::Tensor;
 use std::collections::BTreeMap;
 
@@ -76,16 +76,21 @@ impl Model {
         config.layer_sizes = if alike && whole_heads { Vec::new() } else { sizes };
         config.check()?;
 
+        let values = self.cut_values(&layers, &kept);
+        Ok(self.rebuilt(config, values))
+    }
+
+    /// The same model in another shape, with values for its parameters in their order. Panics on values of other sizes.
+    pub(crate) fn rebuilt(&self, config: EncoderConfig, values: Vec<Vec<f32>>) -> Self {
         let dropout = if self.parts.has_task_head() { self.task_head().dropout() } else { 0.0 };
         let pooler = self.parts.pooler.is_some();
         let (parts, specs) = Parts::declare(self.family, &config, &self.head(), pooler, dropout, self.mixes_layers());
-        let values = self.cut_values(&layers, &kept);
         assert_eq!(values.len(), specs.len(), "a value for each parameter that stays");
         let values: Vec<(Spec, Vec<f32>)> = specs.into_iter().zip(values).collect();
         for (spec, values) in &values {
             assert_eq!(values.len(), spec.info.elements(), "the size of {}", spec.info.name);
         }
-        Ok(Self {
+        Self {
             family: self.family,
             config,
             parts,
@@ -95,7 +100,7 @@ impl Model {
             json: self.json.clone(),
             projection: None,
             was_cut: true,
-        })
+        }
     }
 
     /// The values that stay, in the order of the parameters: what comes before the layers, each layer, the rest.

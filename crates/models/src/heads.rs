@@ -50,9 +50,9 @@ impl MaskedLmHead {
         self.output_bias
     }
 
-    /// Number of the decoder's weight.
-    pub fn decoder_weight(&self) -> ParamId {
-        self.decoder.weight
+    /// Numbers of the decoder's weight and bias.
+    pub fn over_vocabulary(&self) -> [ParamId; 2] {
+        [self.decoder.weight, self.output_bias]
     }
 
     fn decoder(&self, params: View<'_>) -> Linear {

@@ -16,6 +16,7 @@ pub mod registry;
 mod save;
 mod scalar_mix;
 mod states;
+mod vocabulary;
 
 pub use adapters::{AdapterSettings, LoraSettings};
 pub use config::{Activation, ClassifierPooling, EncoderConfig, LayerSize, Variant};

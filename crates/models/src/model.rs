@@ -149,6 +149,15 @@ impl Parts {
         }
     }
 
+    /// What has a row for each piece of the vocabulary.
+    pub fn over_vocabulary(&self) -> Vec<ParamId> {
+        let mut found = vec![self.encoder.word];
+        if let Head::MaskedLm(head, _) = &self.head {
+            found.extend(head.over_vocabulary());
+        }
+        found
+    }
+
     /// Whether the head is one of a task.
     pub fn has_task_head(&self) -> bool {
         matches!(self.head, Head::Task(..))
@@ -453,7 +462,7 @@ impl Model {
     /// The weight of a projection onto the vocabulary that is no table of embeddings.
     pub(crate) fn own_decoder(&self) -> Option<ParamId> {
         match &self.parts.head {
-            Head::MaskedLm(head, _) => Some(head.decoder_weight()).filter(|&id| id != self.parts.encoder.word),
+            Head::MaskedLm(head, _) => Some(head.over_vocabulary()[0]).filter(|&id| id != self.parts.encoder.word),
             _ => None,
         }
     }

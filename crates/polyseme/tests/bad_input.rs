@@ -15,6 +15,8 @@ mod models;
 mod sentences;
 #[path = "bad_input/settings.rs"]
 mod settings;
+#[path = "bad_input/shrink.rs"]
+mod shrink;
 #[path = "bad_input/steps.rs"]
 mod steps;
 #[path = "bad_input/system.rs"]
@@ -78,6 +80,12 @@ fn teachers_and_cuts() {
 }
 
 #[test]
+fn vocabularies_and_shared_layers() {
+    check::refused(shrink::CASES);
+    check::accepted(shrink::ODD_BUT_FINE);
+}
+
+#[test]
 fn sentences_and_questions() {
     check::refused(sentences::CASES);
 }
@@ -99,6 +107,8 @@ fn there_are_forty_and_none_twice() {
         settings::CASES,
         tasks::CASES,
         steps::CASES,
+        distil::CASES,
+        shrink::CASES,
         sentences::CASES,
         system::CASES,
     ];

@@ -94,3 +94,70 @@ fn what_matters_stays_and_a_killed_pruning_goes_on_to_the_same_bytes() {
         assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
     }
 }
+
+#[test]
+fn single_weights_become_zero_and_a_killed_run_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    for by in ["movement", "magnitude"] {
+        let learns = |out| {
+            let how = ["--sparsity", "0.75", "--by", by, "--threads", "2", "--set", "save_every_steps=3"];
+            [&["shrink", "prune", "classifier", "--out", out][..], &how, &LEARNS].concat()
+        };
+        let (whole, killed) = (format!("whole-{by}"), format!("killed-{by}"));
+        let outcome = json(dir, &learns(&whole));
+        // As many of each matrix as were asked for, exactly.
+        let zeros = outcome["zeros"]["matrices"].as_object().unwrap();
+        assert_eq!(zeros.len(), 12, "{outcome}");
+        assert!(zeros.values().all(|share| share == 0.75), "{outcome}");
+        let epoch = outcome["results"][0]["epoch"].as_u64().unwrap();
+        assert!(epoch >= 14, "the best epoch is one at the final sparsity: {outcome}");
+        assert!(used(dir, &whole) > 0.8, "{outcome}");
+
+        let resume = ["shrink", "prune", "--out", &killed, "--resume", "--threads", "2", "--quiet"];
+        let mut words = learns(&killed);
+        // In the rise, and behind it.
+        for step in [30, 120] {
+            let at = dir.join(format!("{killed}/run/seed-0/run/checkpoints"));
+            kill(dir, &words, 3, || newest(&at) >= step);
+            words = resume.to_vec();
+        }
+        ok(dir, &resume);
+        for file in ["model.safetensors", "config.json", "run/results.json"] {
+            let [a, b] = [&whole, &killed].map(|of| {
+                let text = bytes(dir, &format!("{of}/{file}"));
+                String::from_utf8_lossy(&text).replace(&killed, &whole)
+            });
+            assert!(a == b, "{file} differs");
+        }
+    }
+}
+
+#[test]
+fn a_vocabulary_without_what_a_domain_never_says_changes_nothing_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    let one_topic: String = String::from_utf8(bytes(dir, "valid.csv"))
+        .unwrap()
+        .lines()
+        .filter(|line| line.ends_with(",label") || line.ends_with(",sea"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    support::write(dir, "sea.csv", &one_topic);
+    let dropping = ["shrink", "vocab", "classifier", "--corpus", "sea.csv", "--out", "sea", "--quiet"];
+    let outcome = json(dir, &dropping);
+    let number = |what: &str, when: &str| outcome[what][when].as_u64().unwrap();
+    assert!(number("pieces", "after") < number("pieces", "before"), "{outcome}");
+    assert_eq!(number("bytes", "after"), 4 * number("parameters", "after"));
+    assert_eq!(outcome["cut_otherwise"], 0);
+    assert_eq!(outcome["compared"], 10);
+    assert!(outcome["lowest_cosine"].as_f64().unwrap() > 0.999_999, "{outcome}");
+    let said = |model: &str| lines(&ok(dir, &["predict", model, "sea.csv", "--quiet"]));
+    assert_eq!(said("sea"), said("classifier"));
+    used(dir, "sea");
+    // Pieces that are rare are cut into smaller ones, and that is told.
+    let outcome = json(dir, &[&dropping[..], &["--force", "--min-count", "5"]].concat());
+    assert!(outcome["cut_otherwise"].as_u64().unwrap() > 0, "{outcome}");
+}

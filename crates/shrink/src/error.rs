@@ -27,6 +27,20 @@ pub enum Error {
         /// The folder.
         out: PathBuf,
     },
+    /// A piece that is to stay is none.
+    #[error("the tokenizer in {model} has no piece `{piece}`", model = model.display())]
+    NoPiece {
+        /// The model folder.
+        model: PathBuf,
+        /// The piece.
+        piece: String,
+    },
+    /// A text of pieces that all stay is cut into others.
+    #[error("the smaller tokenizer cuts a text otherwise that begins with `{begins}`")]
+    CutOtherwise {
+        /// Its beginning.
+        begins: String,
+    },
 }
 
 impl Error {
@@ -38,7 +52,8 @@ impl Error {
             Self::Model(e) => e.fault(),
             Self::Infer(e) => e.fault(),
             Self::Train(e) => e.fault(),
-            Self::HoldsModel { .. } => Fault::Input,
+            Self::HoldsModel { .. } | Self::NoPiece { .. } => Fault::Input,
+            Self::CutOtherwise { .. } => Fault::System,
         }
     }
 
@@ -51,6 +66,12 @@ impl Error {
             Self::Infer(e) => e.hint(),
             Self::Train(e) => e.hint(),
             Self::HoldsModel { .. } => Some("name another folder with --out, or write over it with --force".to_owned()),
+            Self::NoPiece { .. } => {
+                Some("name pieces as they stand in tokenizer.json, such as `##ing` or `▁the`".to_owned())
+            }
+            Self::CutOtherwise { .. } => Some(
+                "nothing was written: this is a fault of this program, please report it with the folder".to_owned(),
+            ),
         }
     }
 }

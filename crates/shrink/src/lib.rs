@@ -3,13 +3,32 @@
 pub mod distil;
 mod error;
 pub mod prune;
+pub mod vocab;
 
 pub use error::{Error, Result};
 
+use polyseme_formats::ModelFolder;
+use polyseme_models::Model;
+use polyseme_text::Tokenizer;
 use std::path::{Path, PathBuf};
 
 fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
     polyseme_formats::Error::Io { action, path: path.to_owned(), source }.into()
+}
+
+/// Writes what was made of the model of a folder, with that folder's sentence modules.
+///
+/// # Errors
+/// A folder that cannot be written, modules that cannot be read.
+fn write_model(model: &Model, tokenizer: &Tokenizer, source: &ModelFolder, out: &Path) -> Result<()> {
+    let modules = source.sentence_modules()?;
+    std::fs::create_dir_all(out).map_err(|source| io("create", out, source))?;
+    model.save(out)?;
+    tokenizer.save(out)?;
+    if let Some(modules) = modules {
+        polyseme_formats::folder::write_sentence_modules(out, &modules, model.config().hidden_size)?;
+    }
+    Ok(())
 }
 
 /// Folders of a model folder that are no part of the model.

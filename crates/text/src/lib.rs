@@ -7,6 +7,7 @@ pub mod check;
 pub mod corpus;
 mod error;
 mod names;
+pub mod piece_counts;
 pub mod questions;
 mod quotes;
 mod rows;
@@ -23,7 +24,7 @@ pub use error::{Error, Misplaced, Result};
 pub use questions::{Answer, Question, Questions};
 pub use table::{Column, Table};
 pub use tagged::{Scheme, TagOddities, Tagged, TaggedSentence};
-pub use tokenizer::{Encoding, SourceTarget, SpecialTokens, Tokenizer, Window};
+pub use tokenizer::{Encoding, Keep, SourceTarget, SpecialTokens, Tokenizer, Trimmed, Window};
 
 /// Bytes as hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

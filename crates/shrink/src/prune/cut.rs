@@ -1,6 +1,6 @@
 //! A folder with what is left of a model.
 
-use crate::{Result, io};
+use crate::{Result, write_model};
 use polyseme_formats::ModelFolder;
 use polyseme_models::{Cut, HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
@@ -15,12 +15,5 @@ pub fn cut(model: &Path, cut: &Cut, out: &Path, device: &Device) -> Result<()> {
     let source = ModelFolder::open(model)?;
     let tokenizer = Tokenizer::open(model)?;
     let (whole, _) = Model::open(&source, HeadKind::AsFound, Stream::new(0), device)?;
-    let smaller = whole.cut(cut)?;
-    std::fs::create_dir_all(out).map_err(|source| io("create", out, source))?;
-    smaller.save(out)?;
-    tokenizer.save(out)?;
-    if let Some(modules) = source.sentence_modules()? {
-        polyseme_formats::folder::write_sentence_modules(out, &modules, smaller.config().hidden_size)?;
-    }
-    Ok(())
+    write_model(&whole.cut(cut)?, &tokenizer, &source, out)
 }

@@ -6,6 +6,7 @@ mod open;
 mod special;
 pub(crate) mod stretches;
 mod target;
+mod trim;
 
 use crate::{Error, Result};
 use encode::Slot;
@@ -17,6 +18,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 pub use target::SourceTarget;
+pub use trim::{Keep, Trimmed};
 
 /// Ids of the special tokens that objectives and heads need.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,3 +10,4 @@ mod tables;
 mod tagged;
 mod tokenizers;
 mod training;
+mod trim;

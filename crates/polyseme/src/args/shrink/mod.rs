@@ -2,9 +2,11 @@
 
 mod distil;
 mod prune;
+mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
+pub use vocab::VocabArgs;
 
 use clap::{Args, Subcommand};
 
@@ -22,5 +24,7 @@ pub enum ShrinkWay {
     /// Let a smaller model learn from one that knows a task
     Distil(Box<DistilArgs>),
     /// Cut parts out of a model
-    Prune(PruneArgs),
+    Prune(Box<PruneArgs>),
+    /// Drop the pieces of the vocabulary that a domain never uses
+    Vocab(VocabArgs),
 }

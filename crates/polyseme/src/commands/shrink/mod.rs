@@ -2,6 +2,7 @@
 
 mod distil;
 mod prune;
+mod vocab;
 
 use crate::args::{ShrinkArgs, ShrinkWay};
 use crate::commands::Context;
@@ -12,6 +13,7 @@ pub fn run(args: &ShrinkArgs, context: &Context) -> anyhow::Result<()> {
     match &args.way {
         ShrinkWay::Distil(args) => distil::run(args, context),
         ShrinkWay::Prune(args) => prune::run(args, context),
+        ShrinkWay::Vocab(args) => vocab::run(args, context),
     }
 }
 
