@@ -5,6 +5,8 @@ use polyseme_kernels::quantize::{Input, Quantized};
 use std::sync::{Arc, OnceLock};
 
 /// A matrix that a map multiplies by, or a table of embeddings.
+// A tensor is nearly all that there are, and is as large wherever it stands.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 pub enum Matrix {
     /// In f32; it may have gradients.
