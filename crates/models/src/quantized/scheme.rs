@@ -1,6 +1,6 @@
 //! `quantization_config` of a `config.json`: which matrices are in few bits, and how.
 
-use crate::params::{ParamId, Params};
+use crate::params::Params;
 use crate::{Error, Result};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::{Input, Quantized};
@@ -155,63 +155,84 @@ pub(crate) enum Format {
     Packed,
 }
 
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Int => "int-quantized",
+            Self::Packed => "pack-quantized",
+        }
+    }
+}
+
 /// The form in which a matrix is written.
 pub(crate) fn format(matrix: &Quantized) -> Format {
     if matrix.bits() == 8 && matrix.group() == matrix.columns() { Format::Int } else { Format::Packed }
 }
 
-/// The key's value for what of `params` is in few bits; `None` where nothing is.
+/// A group that is written.
+struct Written {
+    /// What its matrices have in common: bits, columns that share a scale, the kind of inputs.
+    alike: (u32, Option<usize>, Inputs),
+    format: Format,
+    modules: Vec<String>,
+}
+
+impl Written {
+    fn json(self) -> Value {
+        let (bits, group, inputs) = self.alike;
+        json!({
+            "targets": self.modules,
+            "weights": {
+                "num_bits": bits,
+                "type": "int",
+                "symmetric": true,
+                "strategy": if group.is_some() { "group" } else { "channel" },
+                "group_size": group,
+                "dynamic": false,
+            },
+            "input_activations": match inputs {
+                Inputs::Whole => Value::Null,
+                Inputs::Dynamic => input_args("token", true),
+                Inputs::Static => input_args("tensor", false),
+            },
+            "output_activations": null,
+            "format": self.format.name(),
+        })
+    }
+}
+
+/// The key's value for what of `params` is in few bits; `None` where nothing is. Groups stand in the order of their
+/// first matrices.
 pub(crate) fn write(params: &Params) -> Option<Value> {
-    // Groups in the order of their first matrices.
-    let mut groups: Vec<((u32, Option<usize>, u8), Value, Vec<String>)> = Vec::new();
-    let named = params.numbered_specs().map(|(id, spec): (ParamId, _)| (id, &spec.info.name));
-    for (id, name) in named {
+    let mut groups: Vec<Written> = Vec::new();
+    for (id, spec) in params.numbered_specs() {
         let Some(few) = params.few(id) else { continue };
         let matrix = few.matrix();
-        let group = (format(matrix) == Format::Packed && matrix.group() < matrix.columns()).then(|| matrix.group());
-        let (kind, inputs) = match matrix.input() {
-            Input::Whole => (0, Value::Null),
-            Input::Dynamic => (1, input_args("token", true)),
-            Input::Static { .. } => (2, input_args("tensor", false)),
+        let format = format(matrix);
+        let group = (matrix.group() < matrix.columns()).then(|| matrix.group());
+        let inputs = match matrix.input() {
+            Input::Whole => Inputs::Whole,
+            Input::Dynamic => Inputs::Dynamic,
+            Input::Static { .. } => Inputs::Static,
         };
+        let name = &spec.info.name;
         let module = name.strip_suffix(".weight").unwrap_or(name).to_owned();
-        let key = (matrix.bits(), group, kind);
-        match groups.iter_mut().find(|(known, ..)| *known == key) {
-            Some((.., targets)) => targets.push(module),
-            None => {
-                let mut weights = Map::new();
-                weights.insert("num_bits".into(), matrix.bits().into());
-                weights.insert("type".into(), "int".into());
-                weights.insert("symmetric".into(), true.into());
-                weights.insert("strategy".into(), if group.is_some() { "group" } else { "channel" }.into());
-                weights.insert("group_size".into(), group.map_or(Value::Null, Value::from));
-                weights.insert("dynamic".into(), false.into());
-                let scheme = json!({
-                    "weights": weights,
-                    "input_activations": inputs,
-                    "output_activations": null,
-                    "format": name_of(format(matrix)),
-                });
-                groups.push((key, scheme, vec![module]));
-            }
+        let alike = (matrix.bits(), group, inputs);
+        match groups.iter_mut().find(|known| known.alike == alike) {
+            Some(known) => known.modules.push(module),
+            None => groups.push(Written { alike, format, modules: vec![module] }),
         }
     }
-    let formats: Vec<Value> = groups.iter().map(|(_, scheme, _)| scheme["format"].clone()).collect();
-    let first = formats.first()?.clone();
-    let format = if formats.iter().all(|format| *format == first) { first } else { "mixed-precision".into() };
-    let groups: Map<String, Value> = groups
-        .into_iter()
-        .enumerate()
-        .map(|(number, (_, mut scheme, targets))| {
-            scheme["targets"] = targets.into();
-            (format!("group_{number}"), scheme)
-        })
-        .collect();
+    let first = groups.first()?.format;
+    let alike = groups.iter().all(|group| group.format == first);
+    let numbered = groups.into_iter().enumerate();
+    let config_groups: Map<String, Value> =
+        numbered.map(|(number, group)| (format!("group_{number}"), group.json())).collect();
     Some(json!({
         "quant_method": "compressed-tensors",
         "quantization_status": "compressed",
-        "format": format,
-        "config_groups": groups,
+        "format": if alike { first.name() } else { "mixed-precision" },
+        "config_groups": config_groups,
         "ignore": [],
         "kv_cache_scheme": null,
         "global_compression_ratio": null,
@@ -220,11 +241,4 @@ pub(crate) fn write(params: &Params) -> Option<Value> {
 
 fn input_args(strategy: &str, dynamic: bool) -> Value {
     json!({"num_bits": 8, "type": "int", "symmetric": false, "strategy": strategy, "dynamic": dynamic})
-}
-
-fn name_of(format: Format) -> &'static str {
-    match format {
-        Format::Int => "int-quantized",
-        Format::Packed => "pack-quantized",
-    }
 }
