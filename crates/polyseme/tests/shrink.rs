@@ -96,6 +96,45 @@ fn what_matters_stays_and_a_killed_pruning_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn single_weights_become_zero_and_a_killed_run_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    for by in ["movement", "magnitude"] {
+        let learns = |out| {
+            let how = ["--sparsity", "0.75", "--by", by, "--threads", "2", "--set", "save_every_steps=3"];
+            [&["shrink", "prune", "classifier", "--out", out][..], &how, &LEARNS].concat()
+        };
+        let (whole, killed) = (format!("whole-{by}"), format!("killed-{by}"));
+        let outcome = json(dir, &learns(&whole));
+        // As many of each matrix as were asked for, exactly.
+        let zeros = outcome["zeros"]["matrices"].as_object().unwrap();
+        assert_eq!(zeros.len(), 12, "{outcome}");
+        assert!(zeros.values().all(|share| share == 0.75), "{outcome}");
+        let epoch = outcome["results"][0]["epoch"].as_u64().unwrap();
+        assert!(epoch >= 14, "the best epoch is one at the final sparsity: {outcome}");
+        assert!(used(dir, &whole) > 0.8, "{outcome}");
+
+        let resume = ["shrink", "prune", "--out", &killed, "--resume", "--threads", "2", "--quiet"];
+        let mut words = learns(&killed);
+        // In the rise, and behind it.
+        for step in [30, 120] {
+            let at = dir.join(format!("{killed}/run/seed-0/run/checkpoints"));
+            kill(dir, &words, 3, || newest(&at) >= step);
+            words = resume.to_vec();
+        }
+        ok(dir, &resume);
+        for file in ["model.safetensors", "config.json", "run/results.json"] {
+            let [a, b] = [&whole, &killed].map(|of| {
+                let text = bytes(dir, &format!("{of}/{file}"));
+                String::from_utf8_lossy(&text).replace(&killed, &whole)
+            });
+            assert!(a == b, "{file} differs");
+        }
+    }
+}
+
+#[test]
 fn a_vocabulary_without_what_a_domain_never_says_changes_nothing_there() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -12,7 +12,7 @@ pub mod ops;
 pub mod packed;
 pub mod random;
 
-pub use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+pub use burn::tensor::{Bool, Device, Gradients, Int, Tensor, TensorData};
 pub use error::{Error, Result};
 pub use packed::{PackedBatch, Sequence, View};
 pub use polyseme_kernels::limit::fma_limit;

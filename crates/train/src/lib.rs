@@ -16,6 +16,7 @@ pub mod pretrain;
 pub mod run_setup;
 pub mod sampler;
 pub mod schedule;
+pub mod sparse;
 pub mod stages;
 pub mod state;
 pub mod sweep;

@@ -10,6 +10,7 @@ use crate::observer::{Event, Observer, Stop};
 use crate::prefetch::prefetch;
 use crate::pretrain::OptimizerSettings;
 use crate::schedule::factor;
+use crate::sparse::Sparse;
 use crate::stages::Stages;
 use crate::state::{self, Best, RunState};
 use polyseme_formats::run::{RunFolder, StepRow};
@@ -81,6 +82,8 @@ pub struct Training<'a> {
     pub model: &'a mut Model,
     /// Moments.
     pub optimizer: AdamWState,
+    /// What stands behind weights that become zero, where some do.
+    pub sparse: Option<Sparse>,
     /// All else.
     pub state: RunState,
     /// Where rows and checkpoints go.
@@ -158,7 +161,7 @@ impl Training<'_> {
                 let step = self.state.step;
                 let valid = last || self.plan.valid_every > 0 && step.is_multiple_of(self.plan.valid_every);
                 if valid && (last || self.has_time_to_validate(&clock)) {
-                    self.validate(objective)?;
+                    self.validate(objective, last)?;
                 }
                 over = last || self.is_over(&clock);
 
@@ -217,25 +220,29 @@ impl Training<'_> {
                 Some((l, g)) => (l + loss, g.into_iter().zip(grads).map(|(a, b)| a + b).collect()),
             });
         }
-        let (loss, grads) = sums.expect("a step has a batch");
+        let (loss, mut grads) = sums.expect("a step has a batch");
         let loss = joint.map_or(loss, |joint| joint.loss);
         let targets = data.targets as f64;
+        if let Some(sparse) = &mut self.sparse {
+            sparse.gradients(&mut grads);
+        }
         let norm = global_norm(&grads) / targets;
-        let rate = settings.learning_rate * factor(settings.schedule, settings.warmup, progress);
+        let share = factor(settings.schedule, settings.warmup, progress);
+        let rate = settings.learning_rate * share;
         let outcome = StepOutcome { loss: f64::from(loss.into_scalar::<f32>()), norm, rate };
         if outcome.loss.is_finite() && norm.is_finite() {
             let clips = settings.max_grad_norm > 0.0 && norm > settings.max_grad_norm;
             let clip = if clips { settings.max_grad_norm / norm } else { 1.0 };
-            self.update(grads, rate, clip / targets);
+            self.update(grads, share, clip / targets);
         }
         outcome
     }
 
-    /// AdamW over all trained parameters.
-    fn update(&mut self, grads: Vec<Tensor<1>>, learning_rate: f64, gradient_scale: f64) {
+    /// AdamW over all trained parameters, at a share of the peak learning rate.
+    fn update(&mut self, grads: Vec<Tensor<1>>, share: f64, gradient_scale: f64) {
         let settings = &self.plan.optimizer;
         let step = AdamWStep {
-            learning_rate,
+            learning_rate: settings.learning_rate * share,
             beta1: settings.beta1,
             beta2: settings.beta2,
             epsilon: settings.epsilon,
@@ -245,8 +252,15 @@ impl Training<'_> {
         let layers = self.model.config().num_hidden_layers;
         let rates = |p: &ParamInfo| ParamRates { rate: settings.rate_of(p.group, layers), decay: p.decay };
         let each: Vec<ParamRates> = state::trained(self.model).iter().map(rates).collect();
-        let values = self.model.take();
-        self.model.put(adamw_step(values, grads, &each, &mut self.optimizer, step));
+        let mut values = self.model.take();
+        if let Some(sparse) = &mut self.sparse {
+            sparse.before(&mut values, step, share);
+        }
+        let mut values = adamw_step(values, grads, &each, &mut self.optimizer, step);
+        if let Some(sparse) = &mut self.sparse {
+            self.state.sparsity = sparse.after(&mut values, self.state.step + 1);
+        }
+        self.model.put(values);
     }
 
     /// Book-keeping of a step, and the end of patience with losses that are not finite.
@@ -275,14 +289,16 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// Measures the model on held-out data, and keeps its weights if it is the best so far.
-    fn validate<O: Objective>(&mut self, objective: &O) -> Result<()> {
+    /// Measures the model on held-out data, and keeps its weights if it is the best so far. Before enough of them are
+    /// zero none is the best, unless the run ends.
+    fn validate<O: Objective>(&mut self, objective: &O, last: bool) -> Result<()> {
         let begun = Instant::now();
         let metrics = objective.validate(self.model)?;
         self.state.validation_seconds = begun.elapsed().as_secs_f64();
         self.state.valid_step = Some(self.state.step);
         self.state.valid = metrics;
-        let Some(selection) = &self.plan.selection else { return Ok(()) };
+        let settled = self.sparse.as_ref().is_none_or(Sparse::is_settled) || last && self.state.best.is_none();
+        let Some(selection) = self.plan.selection.as_ref().filter(|_| settled) else { return Ok(()) };
         let value = |name: &str| self.state.valid.get(name).map_or(f64::NAN, |v| *v);
         let score = if selection.more_is_better { value(&selection.metric) } else { -value(&selection.metric) };
         let found = Best { step: self.state.step, score, loss: value("loss") };
@@ -330,7 +346,8 @@ impl Training<'_> {
     fn save(&mut self, clock: &Clock) -> Result<()> {
         let begun = Instant::now();
         self.state.seconds = clock.seconds();
-        state::save(self.folder, &self.state, self.model, &self.optimizer, self.plan.keep)?;
+        let more = self.sparse.as_ref().map(Sparse::saved).unwrap_or_default();
+        state::save(self.folder, &self.state, self.model, &self.optimizer, more, self.plan.keep)?;
         let best = self.state.best.as_ref().map(|b| b.step);
         remove_bests_but(self.folder, &[best, self.saved_best]);
         self.saved_best = best;

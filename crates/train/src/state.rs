@@ -53,6 +53,9 @@ pub struct RunState {
     /// The stage of gradual unfreezing.
     #[serde(default)]
     pub stage: u64,
+    /// The share of weights that are zero, where some become so.
+    #[serde(default)]
+    pub sparsity: f64,
     /// Tokens seen.
     pub tokens: u64,
     /// Seconds spent in the loop.
@@ -81,6 +84,16 @@ pub struct RunState {
     pub saving_seconds: f64,
 }
 
+/// Where a run begins or goes on.
+pub struct Begun {
+    /// Its state.
+    pub state: RunState,
+    /// Its moments.
+    pub optimizer: AdamWState,
+    /// The tensors of the checkpoint it goes on after.
+    pub checkpoint: Option<PathBuf>,
+}
+
 /// The state of the newest checkpoint, with its weights put into the model and its moments; or
 /// `fresh`, where there is none. Rows of the log after it are cut. `enter` chooses what the model trains in a state.
 ///
@@ -93,7 +106,7 @@ pub fn resume_or_begin(
     what: &'static str,
     enter: &dyn Fn(&mut Model, &RunState),
     observer: &mut dyn Observer,
-) -> Result<(RunState, AdamWState)> {
+) -> Result<Begun> {
     let (found, warnings) = folder.latest_checkpoint::<RunState>()?;
     for warning in &warnings {
         observer.event(Event::Warning(warning));
@@ -101,7 +114,7 @@ pub fn resume_or_begin(
     let Some((state, tensors)) = found else {
         folder.truncate_log(0)?;
         enter(model, &fresh);
-        return Ok((fresh, AdamWState::default()));
+        return Ok(Begun { state: fresh, optimizer: AdamWState::default(), checkpoint: None });
     };
     if state.data != fresh.data {
         return Err(Error::DataChanged { run: folder.path().to_owned(), what });
@@ -110,18 +123,19 @@ pub fn resume_or_begin(
     enter(model, &state);
     let optimizer = unpack(&tensors, model, state.updates)?;
     observer.event(Event::Note(&format!("going on after step {}", state.step)));
-    Ok((state, optimizer))
+    Ok(Begun { state, optimizer, checkpoint: Some(tensors) })
 }
 
 const M: &str = "optimizer.m.";
 const V: &str = "optimizer.v.";
 
-/// Saves state, weights and moments as a checkpoint, one tensor of moments in memory at a time.
+/// Saves state, weights, moments and more tensors by name as a checkpoint, one tensor in memory at a time.
 pub fn save(
     folder: &RunFolder,
     state: &RunState,
     model: &Model,
     optimizer: &AdamWState,
+    more: Vec<(String, &Tensor<1>)>,
     keep: usize,
 ) -> Result<PathBuf> {
     let weights = model.to_tensors();
@@ -134,6 +148,10 @@ pub fn save(
             infos.push(TensorInfo { name: format!("{prefix}{}", p.name), dtype: DType::F32, shape: p.shape.clone() });
             moments.push(tensor);
         }
+    }
+    for (name, tensor) in more {
+        infos.push(TensorInfo { name, dtype: DType::F32, shape: tensor.dims().to_vec() });
+        moments.push(tensor);
     }
     let mut writer = folder.begin_checkpoint(state.step)?;
     writer.tensors("tensors.safetensors", &infos, &mut |i, out| match weights.get(i) {
@@ -156,27 +174,31 @@ pub fn unpack(path: &Path, model: &mut Model, updates: u64) -> Result<AdamWState
     }
     let device = model.device().clone().without_autodiff();
     let trained = trained(model);
-    let read = |prefix: &str| -> Result<Vec<Tensor<1>>> {
+    let all = |prefix: &str| -> Result<Vec<Tensor<1>>> {
         trained
             .iter()
             .map(|p| {
-                let tensor = format!("{prefix}{}", p.name);
-                let expected: usize = p.shape.iter().product();
-                let wrong = |found: String| Error::Checkpoint {
-                    path: path.to_owned(),
-                    tensor: tensor.clone(),
-                    found,
-                    expected: format!("{expected} values"),
-                };
-                let values = file.get(&tensor).ok_or_else(|| wrong("is missing".to_owned()))?.to_f32()?;
-                if values.len() != expected {
-                    return Err(wrong(format!("has {} values", values.len())));
-                }
+                let values = read(&file, path, &format!("{prefix}{}", p.name), p.elements())?;
                 Ok(Tensor::from_floats(values.as_slice(), &device))
             })
             .collect()
     };
-    Ok(AdamWState { step: updates, m: read(M)?, v: read(V)? })
+    Ok(AdamWState { step: updates, m: all(M)?, v: all(V)? })
+}
+
+/// The values of a tensor of a checkpoint.
+pub(crate) fn read(file: &TensorFile, path: &Path, tensor: &str, expected: usize) -> Result<Vec<f32>> {
+    let wrong = |found: String| Error::Checkpoint {
+        path: path.to_owned(),
+        tensor: tensor.to_owned(),
+        found,
+        expected: format!("{expected} values"),
+    };
+    let values = file.get(tensor).ok_or_else(|| wrong("is missing".to_owned()))?.to_f32()?;
+    match values.len() == expected {
+        true => Ok(values),
+        false => Err(wrong(format!("has {} values", values.len()))),
+    }
 }
 
 /// The trained parameters, in the order of [`Model::take`].

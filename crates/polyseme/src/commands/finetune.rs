@@ -4,6 +4,7 @@ use crate::args::FinetuneArgs;
 use crate::commands::{Context, Interrupted};
 use crate::render::table::table;
 use crate::report;
+use crate::report::sparse_sentence;
 use crate::settings::{Plan, resolve_finetune};
 use polyseme_train::metrics::metrics_of;
 use polyseme_train::{FinetuneOutcome, FinetuneSettings};
@@ -83,6 +84,9 @@ fn summary(o: &FinetuneOutcome, settings: &FinetuneSettings) -> String {
              the model learned from all rows, for {} epoch(s), and was not measured itself\n",
             settings.metric, found.mean, found.deviation, found.folds, found.epochs
         );
+    }
+    if let Some(zeros) = &o.zeros {
+        text += &format!("\n{}\n", sparse_sentence(zeros));
     }
     let model = o.model.display();
     let use_it = if ["similarity", "retrieval"].contains(&settings.task.as_str()) { "embed" } else { "predict" };

@@ -42,6 +42,9 @@ pub fn page(
             analysis::sections(&mut page, analysis, &result.valid, "validation");
         }
     }
+    if let Some(zeros) = &outcome.zeros {
+        super::zeros::section(&mut page, zeros);
+    }
     let mut settings = settings.clone();
     settings.optimizer.learning_rate = outcome.learning_rate; // as it was resolved
     settings_section(&mut page, &settings);

@@ -18,6 +18,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod tour;
+mod zeros;
 
 pub use dots::median;
 pub use evaluation::page as evaluation;
@@ -26,6 +27,7 @@ pub use pretrain::page as pretrain;
 pub use scale::bytes;
 pub use sweep::page as sweep;
 pub use tour::page as tour;
+pub use zeros::sentence as sparse_sentence;
 
 use html::{Cell, Page, details, pre, table};
 use polyseme_formats::run::StepRow;

@@ -232,6 +232,7 @@ pub(super) fn finetune_outcome() -> FinetuneOutcome {
         median: 0.6,
         spread: (0.58, 0.62),
         cross_validation: None,
+        zeros: None,
         interrupted: false,
     }
 }

@@ -51,11 +51,16 @@ pub(super) trait Told {
 
 /// Puts a teacher into the words of fine-tuning, behind which those of the user stand.
 pub(super) fn taught_by(finetune: &mut FinetuneArgs, settings: &DistilSettings) -> Result<()> {
+    put(finetune, "distil", settings)
+}
+
+/// Puts settings under a key into the words of fine-tuning, behind which those of the user stand.
+pub(super) fn put(finetune: &mut FinetuneArgs, under: &str, settings: &impl serde::Serialize) -> Result<()> {
     // A path that is no UTF-8 cannot stand in a settings file.
-    let shape = |e: toml::ser::Error| Error::Shape { place: "TEACHER".into(), what: e.to_string() };
+    let shape = |e: toml::ser::Error| Error::Shape { place: under.into(), what: e.to_string() };
     let Value::Table(table) = Value::try_from(settings).map_err(shape)? else { unreachable!("settings are a table") };
     let own = std::mem::take(&mut finetune.set);
-    finetune.set = table.into_iter().map(|(key, value)| format!("distil.{key}={value}")).chain(own).collect();
+    finetune.set = table.into_iter().map(|(key, value)| format!("{under}.{key}={value}")).chain(own).collect();
     Ok(())
 }
 

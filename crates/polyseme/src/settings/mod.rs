@@ -15,7 +15,7 @@ pub use duration::{parse_duration, spell_duration};
 pub use error::{Error, Result};
 pub use finetune::resolve_finetune;
 pub use pretrain::{resolve_pretrain, spell_length};
-pub use prune::resolve_prune;
+pub use prune::{is_sparse, resolve_prune, resolve_sparse};
 pub use recipe::{RECIPES, recipe};
 pub use sweep::resolve_sweep;
 

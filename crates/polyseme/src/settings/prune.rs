@@ -1,13 +1,16 @@
-//! Resolves the plan of a pruning with learning again.
+//! Resolves the plan of a pruning: of one that cuts and lets learn again, and of one that zeroes single weights while
+//! the model learns.
 
-use super::distil::{Told, taught_by};
+use super::distil::{Told, put, taught_by};
 use super::layers::typed;
 use super::pretrain::stored;
-use super::{Error, Plan, resolve_finetune};
-use crate::args::PruneArgs;
+use super::{Error, Plan, Result, resolve_finetune};
+use crate::args::{FinetuneArgs, PruneArgs};
 use polyseme_shrink::distil::Known;
 use polyseme_shrink::prune::PruneSettings;
+use polyseme_train::FinetuneSettings;
 use polyseme_train::distil::DistilSettings;
+use polyseme_train::sparse::{Across, By, SparseSettings};
 use std::path::Path;
 
 /// The plan that the words come to. With `--resume` it is the run's own. `look` tells what a folder holds.
@@ -28,15 +31,7 @@ pub fn resolve_prune(
         return Err(Error::Missing { what: "MODEL", hint: "name the model folder to cut from" }.into());
     };
     let known = look(model)?;
-    let mut finetune = known.told(&args.finetune)?;
-    if args.preset != "none" {
-        let weights = DistilSettings::preset(&args.preset).ok_or_else(|| Error::UnknownValue {
-            what: "preset",
-            found: args.preset.clone(),
-            expected: "`hinton`, `distilbert`, `tinybert`, `minilm` or `none`".into(),
-        })?;
-        taught_by(&mut finetune, &DistilSettings { teacher: Some(model.to_owned()), ..weights })?;
-    }
+    let mut finetune = taught(args, model, &known)?;
     if args.show && finetune.out.is_none() {
         // Nothing is written there.
         finetune.out = Some(model.join("run").join("importance"));
@@ -54,4 +49,66 @@ pub fn resolve_prune(
         settings.check()?;
     }
     Ok(Plan { settings, resume: false })
+}
+
+/// The words of fine-tuning with the whole model as teacher.
+fn taught(args: &PruneArgs, model: &Path, known: &Known) -> Result<FinetuneArgs> {
+    let mut finetune = known.told(&args.finetune)?;
+    if args.preset != "none" {
+        let weights = DistilSettings::preset(&args.preset).ok_or_else(|| Error::UnknownValue {
+            what: "preset",
+            found: args.preset.clone(),
+            expected: "`hinton`, `distilbert`, `tinybert`, `minilm` or `none`".into(),
+        })?;
+        taught_by(&mut finetune, &DistilSettings { teacher: Some(model.to_owned()), ..weights })?;
+    }
+    Ok(finetune)
+}
+
+/// Whether single weights are to become zero: asked for, or by the settings of the run that goes on.
+pub fn is_sparse(args: &PruneArgs) -> Result<bool> {
+    match (&args.finetune.out, args.finetune.resume) {
+        (Some(out), true) => Ok(stored(out)?.1.contains_key("sparse")),
+        _ => Ok(args.sparsity.is_some()),
+    }
+}
+
+/// The plan of zeroing single weights: fine-tuning, in which they become zero.
+pub fn resolve_sparse(
+    args: &PruneArgs,
+    seed: Option<u64>,
+    look: impl FnOnce(&Path) -> anyhow::Result<Known>,
+) -> anyhow::Result<Plan<FinetuneSettings>> {
+    if args.finetune.resume {
+        return Ok(resolve_finetune(&args.finetune, seed)?);
+    }
+    let Some(model) = args.finetune.model.as_deref() else {
+        return Err(Error::Missing { what: "MODEL", hint: "name the model folder whose weights become zero" }.into());
+    };
+    let known = look(model)?;
+    let mut finetune = taught(args, model, &known)?;
+    let usual = SparseSettings::default();
+    let by = one_of("--by", args.by.as_deref(), &[("movement", By::Movement), ("magnitude", By::Magnitude)])?;
+    let across = one_of("--across", args.across.as_deref(), &[("matrix", Across::Matrix), ("model", Across::Model)])?;
+    let settings = SparseSettings {
+        sparsity: args.sparsity.unwrap_or(0.0),
+        by,
+        across,
+        warmup: args.sparsity_warmup.unwrap_or(usual.warmup),
+        cooldown: args.sparsity_cooldown.unwrap_or(usual.cooldown),
+        score_rate: args.score_rate.unwrap_or(usual.score_rate),
+        ..usual
+    };
+    put(&mut finetune, "sparse", &settings)?;
+    Ok(resolve_finetune(&finetune, seed)?)
+}
+
+/// The value of a name; the first one if none is given.
+fn one_of<T: Copy>(what: &'static str, given: Option<&str>, known: &[(&str, T)]) -> Result<T> {
+    let Some(given) = given else { return Ok(known[0].1) };
+    known.iter().find(|(name, _)| *name == given).map(|(_, value)| *value).ok_or_else(|| Error::UnknownValue {
+        what,
+        found: given.to_owned(),
+        expected: known.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
+    })
 }

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 pub use crate::metrics::metrics_of;
 use crate::observer::{Event, Observer, Silent, Stop};
 use crate::run_setup::{self, Before};
+use crate::sparse::Zeros;
 use crate::tasks::Task;
 use crate::tasks::features::Features;
 use crate::tasks::rows::LooksAt;
@@ -167,7 +168,12 @@ pub fn finetune(
             return Ok(outcome(settings, results, true));
         }
     }
-    let outcome = outcome(settings, results, false);
+    let mut outcome = outcome(settings, results, false);
+    if settings.sparse.is_on() {
+        let source = ModelFolder::open(&kept_folder(&folder, &outcome))?;
+        let (model, _) = Model::open(&source, HeadKind::AsFound, Stream::new(0), &all[0].device)?;
+        outcome.zeros = Some(Zeros::of(&model));
+    }
     publish(&all[0], &mut folder, &outcome)?;
     Ok(outcome)
 }
@@ -333,6 +339,7 @@ fn outcome(settings: &FinetuneSettings, results: Vec<SeedResult>, interrupted: b
         median,
         spread,
         cross_validation,
+        zeros: None,
         interrupted,
     }
 }

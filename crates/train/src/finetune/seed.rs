@@ -5,7 +5,8 @@ use crate::analysis;
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, is_error};
 use crate::observer::{Event, Observer, Stop};
-use crate::state::{self, RunState};
+use crate::sparse::Sparse;
+use crate::state::{self, Begun, RunState};
 use crate::tasks::Supervised;
 use crate::tasks::rows::Steps;
 use crate::training_loop::{End, Plan, Selection, Training, best_path};
@@ -172,7 +173,8 @@ fn train(
             stages.enter(state.stage, model);
         }
     };
-    let (state, optimizer) = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, &enter, observer)?;
+    let begun = state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, &enter, observer)?;
+    let Begun { state, optimizer, checkpoint } = begun;
 
     let stream = Stream::new(seed);
     let features = shared.features(&model, observer);
@@ -180,6 +182,9 @@ fn train(
     let order = stream.named("order");
     let steps = Steps::new(shared.task.train(), settings.batch_size, settings.epochs, order, state.position);
     let per_epoch = Steps::per_epoch(shared.task.train().len(), settings.batch_size);
+    let sparse = settings.sparse.is_on().then(|| {
+        Sparse::begin(&settings.sparse, settings.epochs * per_epoch, &mut model, &state, checkpoint.as_deref())
+    });
     let left = (epochs * per_epoch).saturating_sub(state.position.epoch * per_epoch + state.position.index);
     let plan = plan(shared, per_epoch, epochs, stream);
     let mut training = Training {
@@ -187,6 +192,7 @@ fn train(
         saved_best: None,
         model: &mut model,
         optimizer,
+        sparse: sparse.transpose()?,
         state,
         folder: &mut folder,
         observer,

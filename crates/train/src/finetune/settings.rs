@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{Metrics, metrics_of};
 use crate::pretrain::OptimizerSettings;
 use crate::pretrain::settings::{positive, seed, setting};
+use crate::sparse::{SparseSettings, Zeros};
 use polyseme_models::{EncoderConfig, LoraSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -69,6 +70,9 @@ pub struct FinetuneSettings {
     /// A teacher, and what is learned from it.
     #[serde(default)]
     pub distil: DistilSettings,
+    /// Weights that become zero while the model learns.
+    #[serde(default)]
+    pub sparse: SparseSettings,
     /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
     #[serde(default)]
     pub lora: LoraSettings,
@@ -179,6 +183,7 @@ impl FinetuneSettings {
             freeze: Freeze::Nothing,
             unfreeze_every: 0,
             distil: DistilSettings::default(),
+            sparse: SparseSettings::default(),
             lora: LoraSettings::default(),
             adapter_size: 0,
             prefix_length: 0,
@@ -289,6 +294,7 @@ impl FinetuneSettings {
         self.check_r_drop()?;
         self.check_folds()?;
         self.check_distil()?;
+        self.check_sparse()?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
         let by_size = self.optimizer.learning_rate == 0.0;
@@ -362,6 +368,9 @@ pub struct FinetuneOutcome {
     /// What else cross-validation came to, once all folds were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross_validation: Option<CrossValidation>,
+    /// Zeros in the model's matrices, where weights became zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zeros: Option<Zeros>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
 }

@@ -71,6 +71,25 @@ impl FinetuneSettings {
         }
     }
 
+    /// Looks for contradictions with weights that become zero.
+    pub(super) fn check_sparse(&self) -> Result<()> {
+        self.sparse.check()?;
+        if !self.sparse.is_on() {
+            return Ok(());
+        }
+        let refused = [
+            ("freeze", self.freeze != Freeze::Nothing && self.freeze != Freeze::Embeddings),
+            ("unfreeze_every", self.unfreeze_every > 0),
+            ("lora.rank", self.lora.rank > 0),
+            ("adapter_size", self.adapter_size > 0),
+            ("prefix_length", self.prefix_length > 0),
+        ];
+        match refused.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => Err(setting(key, "given", "left out where weights of all layers become zero (sparse)")),
+            None => Ok(()),
+        }
+    }
+
     /// Errors where two passes would say the same.
     pub(super) fn check_dropout(&self, model: &Model, task: &dyn Task) -> Result<()> {
         if self.r_drop == 0.0 || Supervised::new(task, None).drops(model) {

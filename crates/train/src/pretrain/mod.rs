@@ -9,7 +9,7 @@ use crate::objective::mlm;
 use crate::observer::{Event, Observer, Stop};
 use crate::run_setup::{self, Before};
 use crate::sampler::Sampler;
-use crate::state::{self, RunState};
+use crate::state::{self, Begun, RunState};
 use crate::training_loop::{End, Plan, Training};
 use polyseme_formats::run::RunFolder;
 use polyseme_tensor::{Device, Stream};
@@ -128,7 +128,7 @@ fn train(
     let sampler = Sampler::new(&store, &held_out, short, data.seq_len - 2, stream.named("order"));
 
     let fresh = RunState { data: fingerprint, position: sampler.start(), ..RunState::default() };
-    let (state, optimizer) =
+    let Begun { state, optimizer, .. } =
         state::resume_or_begin(&mut folder, &mut model, fresh, WHAT_CHANGED, &|_, _| (), observer)?;
     let lengthen = Arc::new(AtomicBool::new(state.lengthened));
     let at = (state.step, state.position);
@@ -141,6 +141,7 @@ fn train(
         saved_best: None,
         model: &mut model,
         optimizer,
+        sparse: None,
         state,
         folder: &mut folder,
         observer,

@@ -7,7 +7,11 @@ const AFTER_HELP: &str = "\
 Examples:
   polyseme shrink prune classifier --keep-layers 0,2,5 --out smaller
   polyseme shrink prune classifier --show --train train.csv
-  polyseme shrink prune classifier --keep-heads 0.5 --keep-units 0.5 --rounds 2 --train train.csv --out smaller";
+  polyseme shrink prune classifier --keep-heads 0.5 --keep-units 0.5 --rounds 2 --train train.csv --out smaller
+  polyseme shrink prune classifier --sparsity 0.9 --by movement --epochs 10 --train train.csv --out sparse";
+
+/// Words of cutting, which has nothing to do with single weights.
+const STRUCTURED: [&str; 7] = ["keep_layers", "keep_heads", "keep_units", "even", "rounds", "importance_rows", "show"];
 
 /// Words of `polyseme shrink prune`.
 #[derive(Clone, Debug, Args)]
@@ -33,6 +37,26 @@ pub struct PruneArgs {
     /// Training rows that importance is measured on [default: 512]
     #[arg(long, value_name = "N")]
     pub importance_rows: Option<usize>,
+    /// Share of the single weights in the matrices of all layers that become zero while the model learns; the folder
+    /// stays as large
+    #[arg(long, value_name = "F", conflicts_with_all = STRUCTURED)]
+    pub sparsity: Option<f64>,
+    /// What tells which single weights stay: movement, those that learning moves away from zero, or magnitude, the
+    /// largest ones [default: movement]
+    #[arg(long, value_name = "NAME", requires = "sparsity")]
+    pub by: Option<String>,
+    /// Among which weights they are chosen: matrix, of each as many, or model, of all together [default: matrix]
+    #[arg(long, value_name = "NAME", requires = "sparsity")]
+    pub across: Option<String>,
+    /// Share of the run before the first weights become zero [default: 0.1]
+    #[arg(long, value_name = "F", requires = "sparsity")]
+    pub sparsity_warmup: Option<f64>,
+    /// Share of the run after the last weights became zero; its best epoch is kept [default: 0.3]
+    #[arg(long, value_name = "F", requires = "sparsity")]
+    pub sparsity_cooldown: Option<f64>,
+    /// Peak learning rate of the scores of movement [default: 0.01]
+    #[arg(long, value_name = "F", requires = "sparsity")]
+    pub score_rate: Option<f64>,
     /// Weights of what is learned from the whole model: hinton, distilbert, tinybert, minilm, or none, to learn from
     /// labels alone
     #[arg(long, value_name = "NAME", default_value = "hinton")]

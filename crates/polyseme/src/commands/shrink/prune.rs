@@ -1,9 +1,9 @@
-//! `polyseme shrink prune`: a model without some of its parts.
+//! `polyseme shrink prune`: a model without some of its parts, or of its single weights.
 
 use crate::args::PruneArgs;
-use crate::commands::{Context, Interrupted};
+use crate::commands::{Context, Interrupted, finetune};
 use crate::render::table::table;
-use crate::settings::{Error, resolve_prune};
+use crate::settings::{Error, is_sparse, resolve_prune, resolve_sparse};
 use polyseme_models::Cut;
 use polyseme_models::cut::Importance;
 use polyseme_shrink::distil::Known;
@@ -12,6 +12,10 @@ use serde_json::json;
 
 /// Cuts layers where nothing is to be learned; else resolves the plan and runs it, or shows what is important.
 pub fn run(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
+    if is_sparse(args)? {
+        let plan = resolve_sparse(args, context.seed, |model| Ok(Known::of(model, &context.device)?))?;
+        return finetune::carry_out(&plan, args.finetune.dry_run, "shrink prune", context);
+    }
     if args.finetune.train.is_none() && !args.finetune.resume && !args.show {
         return cut(args, context);
     }
