@@ -19,7 +19,7 @@ mod states;
 mod vocabulary;
 
 pub use adapters::{AdapterSettings, LoraSettings};
-pub use config::{Activation, ClassifierPooling, EncoderConfig, LayerSize, Variant};
+pub use config::{Activation, ClassifierPooling, EncoderConfig, LayerSize, Sharing, Variant};
 pub use cut::Cut;
 pub use encoder::Grown;
 pub use error::{Error, Result};
