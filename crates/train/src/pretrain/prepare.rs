@@ -34,6 +34,7 @@ impl Checkpoint {
         let Some(folder) = &settings.from else { return Ok(None) };
         let tokenizer = Tokenizer::open(folder)?;
         let (model, report) = Model::open(&ModelFolder::open(folder)?, settings.head(), init, device)?;
+        model.check_learns(folder)?;
         let model = settings.distil.student_of(model)?;
         let folder = folder.clone();
         let (ids, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
@@ -76,7 +77,7 @@ pub(super) fn disk_bytes(settings: &PretrainSettings, from: Option<&Checkpoint>,
 fn parameters(config: &EncoderConfig, vocab_size: usize) -> usize {
     let (h, e) = (config.hidden_size, config.embedding_size);
     let layer = 4 * h * h + 2 * h * config.intermediate_size + 10 * h;
-    (vocab_size + config.max_position_embeddings + 4) * e + config.num_hidden_layers * layer + 2 * h * h
+    (vocab_size + config.max_position_embeddings + 4) * e + config.own_layers() * layer + 2 * h * h
 }
 
 /// Everything before the loop. [`Error::Stopped`], from here or from the text below, leaves what is
