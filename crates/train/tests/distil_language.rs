@@ -142,11 +142,9 @@ fn teachers_that_cannot_teach_are_refused() {
     let mut larger = bench.student("l", "minilm");
     (larger.from, larger.distil.keep_layers) = (None, Vec::new());
     larger.model.config.num_hidden_layers = 3;
-    for (settings, part) in [(larger, "num_hidden_layers of the student")] {
-        let error = run(&settings).unwrap_err().to_string();
-        assert!(error.contains(part), "{error}");
-    }
-    let error = bench.student("k", "minilm");
-    let none = PretrainSettings { distil: DistilSettings { keep_heads: 0.0, ..error.distil.clone() }, ..error };
+    let error = run(&larger).unwrap_err().to_string();
+    assert!(error.contains("num_hidden_layers of the student"), "{error}");
+    let mut none = bench.student("k", "minilm");
+    none.distil.keep_heads = 0.0;
     assert!(run(&none).unwrap_err().to_string().contains("distil.keep_heads"));
 }
