@@ -40,6 +40,33 @@ pub struct EncoderConfig {
     /// What each layer has left where heads or units were cut out of some; empty: all are alike.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layer_sizes: Vec<LayerSize>,
+    /// Which layers have the same weights.
+    #[serde(default, skip_serializing_if = "Sharing::is_none")]
+    pub sharing: Sharing,
+}
+
+/// Which layers share their weights (ALBERT). Names as in Hugging Face's `AlbertConfig`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Sharing {
+    /// Layers go by groups, one group after the other; 0: each layer has its own weights.
+    pub num_hidden_groups: usize,
+    /// Layers of a group with weights of their own, which are gone through in turn.
+    pub inner_group_num: usize,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self { num_hidden_groups: 0, inner_group_num: 1 }
+    }
+}
+
+impl Sharing {
+    /// Whether each layer has its own weights.
+    pub fn is_none(&self) -> bool {
+        self.num_hidden_groups == 0
+    }
 }
 
 /// What a layer has left of its heads and units.
@@ -135,6 +162,24 @@ impl EncoderConfig {
         self.layer_sizes.get(layer).copied().unwrap_or(whole)
     }
 
+    /// Number of layers with weights of their own.
+    pub fn own_layers(&self) -> usize {
+        let sharing = &self.sharing;
+        if sharing.is_none() { self.num_hidden_layers } else { sharing.num_hidden_groups * sharing.inner_group_num }
+    }
+
+    /// Which of those a layer's weights are.
+    pub fn own_layer(&self, layer: usize) -> usize {
+        let (groups, inner) = (self.sharing.num_hidden_groups, self.sharing.inner_group_num);
+        if self.sharing.is_none() {
+            return layer;
+        }
+        // As the reference reckons it, roundings included, where groups are not of one size.
+        let rounds = (self.num_hidden_layers / inner) as f64;
+        let group = ((layer / inner) as f64 / (rounds / groups as f64)) as usize;
+        group * inner + layer % inner
+    }
+
     /// Width of a head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
@@ -183,6 +228,7 @@ impl EncoderConfig {
             return Err(Error::setting("pad_token_id", self.pad_token_id, below));
         }
         self.check_layer_sizes()?;
+        self.check_sharing()?;
         self.check_rates()?;
         self.check_variant()?;
         match self.parameters() {
@@ -208,6 +254,26 @@ impl EncoderConfig {
                     return Err(Error::setting(&key, found, format!("from 1 to {most}")));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_sharing(&self) -> Result<()> {
+        let (Sharing { num_hidden_groups: groups, inner_group_num: inner }, depth) =
+            (self.sharing, self.num_hidden_layers);
+        if inner == 0 || self.sharing.is_none() && inner != 1 || !depth.is_multiple_of(inner) {
+            let expected = format!("1, or with groups what divides the {depth} layers");
+            return Err(Error::setting("inner_group_num", inner, expected));
+        }
+        if groups > depth / inner {
+            return Err(Error::setting(
+                "num_hidden_groups",
+                groups,
+                format!("at most {}, a layer each", depth / inner),
+            ));
+        }
+        if !self.sharing.is_none() && !self.layer_sizes.is_empty() {
+            return Err(Error::setting("layer_sizes", "given", "none where layers share their weights"));
         }
         Ok(())
     }
@@ -261,7 +327,7 @@ impl EncoderConfig {
         let attention = self.hidden_size.checked_mul(attended)?.checked_mul(4)?;
         let maps = if self.variant.gated { 3 } else { 2 };
         let feed_forward = self.hidden_size.checked_mul(self.intermediate_size)?.checked_mul(maps)?;
-        let layers = attention.checked_add(feed_forward)?.checked_mul(self.num_hidden_layers)?;
+        let layers = attention.checked_add(feed_forward)?.checked_mul(self.own_layers())?;
         embeddings.checked_add(layers)
     }
 }

@@ -41,6 +41,9 @@ impl Model {
                 "a head that looks at the last layer, where layers are cut",
             ));
         }
+        if !old.sharing.is_none() {
+            return self.cut_shared(cut, layers);
+        }
         let variant = &old.variant;
         let moved = |(to, &from): (usize, &usize)| {
             variant.window(to) != variant.window(from) || variant.pre_norm && (to == 0) != (from == 0)
@@ -99,6 +102,31 @@ impl Model {
         }
         (config.hidden_size, config.num_attention_heads) = (width.len(), width.len() / size);
         Ok(())
+    }
+
+    /// Errors where layers share their weights, so that nothing inside one can be cut.
+    pub fn check_own_layers(&self) -> Result<()> {
+        let found = "those of layers that share their weights";
+        if self.config.sharing.is_none() {
+            return Ok(());
+        }
+        Err(Error::setting("heads, units and channels to cut", found, "those of layers with weights of their own"))
+    }
+
+    /// A model that goes through shared layers less often.
+    fn cut_shared(&self, cut: &Cut, layers: Vec<usize>) -> Result<Self> {
+        if cut.heads.is_some() || cut.units.is_some() || cut.width.is_some() {
+            self.check_own_layers()?;
+        }
+        let old = &self.config;
+        let all_alike = old.own_layers() == 1;
+        if layers.len() < old.num_hidden_layers && !all_alike {
+            let expected = "all of them, where some layers share their weights and others do not";
+            return Err(Error::setting("layers", format!("{layers:?}"), expected));
+        }
+        let config = EncoderConfig { num_hidden_layers: layers.len(), ..old.clone() };
+        let values = self.params.values().map(|(_, values)| values).collect();
+        Ok(self.rebuilt(config, values))
     }
 
     /// The same model in another shape, with values for its parameters in their order. Panics on values of other sizes.

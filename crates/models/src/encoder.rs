@@ -20,7 +20,7 @@ pub(crate) struct Encoder {
     position: Option<ParamId>,
     token_type: Option<ParamId>,
     norm: NormIds,
-    /// ELECTRA, where embeddings are narrower than layers.
+    /// ELECTRA and ALBERT, where embeddings are narrower than layers.
     projection: Option<LinearIds>,
     layers: Vec<Layer>,
     final_norm: Option<NormIds>,
@@ -34,6 +34,7 @@ impl Encoder {
         let width = config.embedding_size;
         let inside = |name: &str| format!("~{name}");
         let pad_position = config.position_offset.checked_sub(1);
+        let projects = width != config.hidden_size || names.always_projects;
         Self {
             word: builder.table(&inside(names.word), [config.vocab_size, width], Some(config.pad_token_id as usize)),
             position: (!config.variant.is_rotary())
@@ -41,12 +42,14 @@ impl Encoder {
             token_type: (config.type_vocab_size > 0)
                 .then(|| builder.table(&inside(names.token_type), [config.type_vocab_size, width], None)),
             norm: builder.norm(&inside(names.norm), width, config, ParamGroup::Embeddings),
-            projection: (width != config.hidden_size).then(|| {
+            projection: projects.then(|| {
                 builder.linear(&inside(names.projection), [config.hidden_size, width], ParamGroup::Embeddings, true)
             }),
-            layers: (0..config.num_hidden_layers)
-                .map(|index| Layer::declare(builder, &names.layer, config, index))
-                .collect(),
+            layers: {
+                let own = (0..config.own_layers()).map(|own| Layer::declare(builder, &names.layer, config, own));
+                let own: Vec<Layer> = own.collect();
+                (0..config.num_hidden_layers).map(|index| own[config.own_layer(index)].at(index)).collect()
+            },
             final_norm: config.variant.pre_norm.then(|| {
                 let last = ParamGroup::Layer(config.num_hidden_layers - 1);
                 builder.norm(&inside(names.final_norm), config.hidden_size, config, last)
@@ -175,6 +178,11 @@ impl Encoder {
         self.final_norm.is_some_and(|norm| norm.weight == id || norm.bias == Some(id))
     }
 
+    /// The tables of embeddings: words, positions, segments.
+    pub fn tables(&self) -> Vec<ParamId> {
+        [Some(self.word), self.position, self.token_type].into_iter().flatten().collect()
+    }
+
     /// The layers.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
@@ -188,9 +196,9 @@ impl Encoder {
     /// Embeddings of tokens, positions and segments. `(tokens, hidden)`
     fn embed(&self, params: View<'_>, batch: &PackedBatch, config: &EncoderConfig, mode: Mode) -> Tensor<2> {
         let weights = EmbeddingWeights {
-            word: params.matrix(self.word),
-            position: self.position.map(|id| params.matrix(id)),
-            token_type: self.token_type.map(|id| params.matrix(id)),
+            word: params.map(self.word),
+            position: self.position.map(|id| params.map(id)),
+            token_type: self.token_type.map(|id| params.map(id)),
             norm: params.norm(self.norm),
         };
         let settings =

@@ -10,8 +10,11 @@ use polyseme_tensor::ops::{
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
 
 /// An encoder layer: attention, then feed-forward, each with its residual and its norm.
+#[derive(Clone)]
 pub(crate) struct Layer {
     index: usize,
+    /// The number its parameters have in [`ParamGroup`].
+    group: usize,
     gated: bool,
     pre_norm: bool,
     query_key_value: QueryKeyValueIds,
@@ -45,18 +48,22 @@ pub(crate) fn of_norm(norm: NormIds, side: Side) -> impl Iterator<Item = (ParamI
     norm.both().map(move |id| (id, [side, Side::All]))
 }
 
+#[derive(Clone)]
 enum QueryKeyValueIds {
     Apart([LinearIds; 3]),
     Joined(LinearIds),
 }
 
 impl Layer {
-    /// Declares the parameters of layer `index`, in the order of the forward pass.
-    pub fn declare(builder: &mut Builder, names: &LayerNames, config: &EncoderConfig, index: usize) -> Self {
+    /// Declares the parameters of the `own`-th layer with weights of its own, in the order of the forward pass. Where
+    /// several layers share them, they count as the last one's.
+    pub fn declare(builder: &mut Builder, names: &LayerNames, config: &EncoderConfig, own: usize) -> Self {
+        let shares = |index: &usize| config.own_layer(*index) == own;
+        let index = (0..config.num_hidden_layers).rev().find(shares).expect("a layer has these weights");
         let (hidden, variant, size) = (config.hidden_size, &config.variant, config.layer_size(index));
         let (attended, inner) = (size.num_attention_heads * config.head_size(), size.intermediate_size);
         let group = ParamGroup::Layer(index);
-        let full = |name: &str| format!("~{}.{index}.{name}", names.prefix);
+        let full = |name: &str| format!("~{}", names.of(own, config, name));
         let attention = |builder: &mut Builder, name: &str, shape: [usize; 2]| {
             builder.linear(&full(name), shape, group, variant.attention_bias)
         };
@@ -76,6 +83,7 @@ impl Layer {
         let wide = if variant.gated { 2 * inner } else { inner };
         Self {
             index,
+            group: index,
             gated: variant.gated,
             pre_norm: variant.pre_norm,
             query_key_value,
@@ -85,6 +93,11 @@ impl Layer {
             output: builder.linear(&full(names.output), [hidden, inner], group, variant.mlp_bias),
             output_norm: output_norm_first.unwrap_or_else(|| norm(builder, names.output_norm)),
         }
+    }
+
+    /// The same weights at another place.
+    pub fn at(&self, index: usize) -> Self {
+        Self { index, ..self.clone() }
     }
 
     /// The maps onto key and value, where they stand apart.
@@ -181,7 +194,7 @@ impl Layer {
             pre_norm: config.variant.pre_norm,
         };
         let checkpoint = params.gradient_checkpointing();
-        let call = LayerCall { asked, cache: params.layer_cache(self.index), checkpoint };
+        let call = LayerCall { asked, cache: params.layer_cache(self.group), checkpoint };
         encoder_layer(x, weights, batch, settings, mode, call)
     }
 }

@@ -11,6 +11,7 @@ mod layers;
 mod load;
 mod model;
 mod params;
+mod quantized;
 pub mod registry;
 mod save;
 mod scalar_mix;
@@ -18,11 +19,12 @@ mod states;
 mod vocabulary;
 
 pub use adapters::{AdapterSettings, LoraSettings};
-pub use config::{Activation, ClassifierPooling, EncoderConfig, LayerSize, Variant};
+pub use config::{Activation, ClassifierPooling, EncoderConfig, LayerSize, Sharing, Variant};
 pub use cut::Cut;
 pub use encoder::Grown;
 pub use error::{Error, Result};
 
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
+pub use quantized::{MatrixInfo, MatrixRole};
 pub use registry::Family;

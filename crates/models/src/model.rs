@@ -472,6 +472,14 @@ impl Model {
         }
     }
 
+    /// The weight of a projection onto the vocabulary that is no table of embeddings.
+    pub(crate) fn own_decoder(&self) -> Option<ParamId> {
+        match &self.parts.head {
+            Head::MaskedLm(head, _) => Some(head.over_vocabulary()[0]).filter(|&id| id != self.parts.encoder.word),
+            _ => None,
+        }
+    }
+
     fn masked_lm_head(&self) -> &MaskedLmHead {
         match &self.parts.head {
             Head::MaskedLm(head, _) => head,

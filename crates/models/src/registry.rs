@@ -1,6 +1,6 @@
 //! The only place that lists families.
 
-use crate::families::{Form, bert, distilbert, electra, modernbert, roberta};
+use crate::families::{Form, albert, bert, distilbert, electra, modernbert, roberta};
 use serde::{Deserialize, Serialize};
 
 /// A family of checkpoints. All share one encoder.
@@ -13,11 +13,13 @@ pub enum Family {
     DistilBert,
     Electra,
     ModernBert,
+    Albert,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Bert, Self::Roberta, Self::DistilBert, Self::Electra, Self::ModernBert];
+    pub const ALL: [Self; 6] =
+        [Self::Bert, Self::Roberta, Self::DistilBert, Self::Electra, Self::ModernBert, Self::Albert];
 
     /// The family whose `config.json` has this `model_type`.
     pub fn from_model_type(model_type: &str) -> Option<Self> {
@@ -37,6 +39,7 @@ impl Family {
             Self::DistilBert => &distilbert::FORM,
             Self::Electra => &electra::FORM,
             Self::ModernBert => &modernbert::FORM,
+            Self::Albert => &albert::FORM,
         }
     }
 }

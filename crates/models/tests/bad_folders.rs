@@ -5,7 +5,7 @@ mod common;
 use common::{cpu, tiny, tiny_model};
 use polyseme_formats::tensors::{TensorFile, TensorOut, hf_metadata, write_safetensors};
 use polyseme_formats::{Fault, ModelFolder};
-use polyseme_models::{EncoderConfig, Error, Family, HeadKind, Model, Variant};
+use polyseme_models::{EncoderConfig, Error, Family, HeadKind, Model, Sharing, Variant};
 use polyseme_tensor::{Sequence, Stream};
 use serde_json::{Value, json};
 
@@ -192,6 +192,15 @@ fn settings_a_family_cannot_express() {
     complains(new(Family::ModernBert, EncoderConfig { variant: endless, ..tiny() }), &["every_n_layers", "at least 1"]);
     let turned = Variant { local_rope_theta: f64::NAN, ..common::modern() };
     complains(new(Family::ModernBert, EncoderConfig { variant: turned, ..tiny() }), &["local_rope_theta"]);
+    complains(new(Family::Albert, tiny()), &["num_hidden_groups", "ALBERT"]);
+    let shared = |num_hidden_groups, inner_group_num| EncoderConfig {
+        sharing: Sharing { num_hidden_groups, inner_group_num },
+        ..tiny()
+    };
+    complains(new(Family::Bert, shared(1, 1)), &["num_hidden_groups", "BERT", "`albert`"]);
+    complains(new(Family::Albert, shared(3, 1)), &["num_hidden_groups is 3", "at most 2"]);
+    complains(new(Family::Albert, shared(1, 3)), &["inner_group_num is 3", "2 layers"]);
+    complains(new(Family::Albert, shared(1, 0)), &["inner_group_num is 0"]);
     complains(new(Family::Bert, EncoderConfig { embedding_size: 8, ..tiny() }), &["embedding_size", "BERT"]);
     complains(new(Family::Bert, EncoderConfig { num_attention_heads: 5, ..tiny() }), &["5 attention heads", "12"]);
     complains(new(Family::Bert, EncoderConfig { hidden_dropout_prob: f64::NAN, ..tiny() }), &["hidden_dropout_prob"]);

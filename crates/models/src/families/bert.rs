@@ -15,8 +15,10 @@ pub(crate) const ENCODER: EncoderNames = EncoderNames {
     token_type: "embeddings.token_type_embeddings",
     norm: "embeddings.LayerNorm",
     projection: "embeddings_project",
+    always_projects: false,
     layer: LayerNames {
         prefix: "encoder.layer",
+        inner: None,
         query_key_value: QueryKeyValueNames::Apart([
             "attention.self.query",
             "attention.self.key",

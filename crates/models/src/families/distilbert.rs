@@ -8,7 +8,7 @@ use super::keys::{
     activation, activation_name, layer_sizes, object, only, only_berts_layers, refuse_unsupported, token_id,
 };
 use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
-use crate::{EncoderConfig, Result, Variant};
+use crate::{EncoderConfig, Result, Sharing, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
@@ -36,8 +36,10 @@ pub(crate) const FORM: Form = Form {
         token_type: "",
         norm: "embeddings.LayerNorm",
         projection: "",
+        always_projects: false,
         layer: LayerNames {
             prefix: "transformer.layer",
+            inner: None,
             query_key_value: QueryKeyValueNames::Apart(["attention.q_lin", "attention.k_lin", "attention.v_lin"]),
             attention_output: "attention.out_lin",
             attention_norm: "sa_layer_norm",
@@ -99,6 +101,7 @@ fn read(json: &mut ConfigJson) -> Result<EncoderConfig> {
         tie_word_embeddings: json.bool_or("tie_word_embeddings", true)?,
         variant: Variant::default(),
         layer_sizes: layer_sizes(json)?,
+        sharing: Sharing::default(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Keys of `config.json` that families have in common.
 
-use crate::{EncoderConfig, Error, LayerSize, Result, Variant};
+use crate::{EncoderConfig, Error, LayerSize, Result, Sharing, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
@@ -66,7 +66,6 @@ pub(crate) fn refuse_unsupported(config: &mut ConfigJson) -> Result<()> {
     config.refuse_unless("add_cross_attention", false.into(), "an encoder has nothing to attend across to")?;
     config.refuse_unless("is_encoder_decoder", false.into(), "an encoder has no decoder")?;
     config.refuse_unless("pruned_heads", json!({}), "all layers have the same heads")?;
-    config.refuse_unless("quantization_config", Value::Null, "quantized weights are not read")?;
     Ok(())
 }
 
@@ -101,6 +100,7 @@ pub(crate) fn read_bert_like(config: &mut ConfigJson, pad: usize) -> Result<Enco
         tie_word_embeddings: config.bool_or("tie_word_embeddings", true)?,
         variant: Variant::default(),
         layer_sizes: layer_sizes(config)?,
+        sharing: Sharing::default(),
     })
 }
 
@@ -138,10 +138,20 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
 
 /// Errors unless the layers are those of BERT.
 pub(crate) fn only_berts_layers(config: &EncoderConfig, family: &str) -> Result<()> {
+    own_weights(config, family)?;
     if config.variant == Variant::default() {
         return Ok(());
     }
     Err(Error::setting("variant", "other layers than BERT's", format!("none in {family}; `modernbert` has them")))
+}
+
+/// Errors if layers share their weights.
+pub(crate) fn own_weights(config: &EncoderConfig, family: &str) -> Result<()> {
+    if config.sharing.is_none() {
+        return Ok(());
+    }
+    let expected = format!("0 in {family}; `albert` shares weights");
+    Err(Error::setting("num_hidden_groups", config.sharing.num_hidden_groups, expected))
 }
 
 /// Errors unless a setting has the only value a family can express.

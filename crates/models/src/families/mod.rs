@@ -3,6 +3,7 @@
 //! All families share one encoder; what a family says of it is data, collected in a [`Form`]. Names
 //! are used both ways: a parameter is looked up in a file and written to a file under its name.
 
+pub(crate) mod albert;
 pub(crate) mod bert;
 pub(crate) mod distilbert;
 pub(crate) mod electra;
@@ -60,20 +61,36 @@ pub(crate) struct EncoderNames {
     pub token_type: &'static str,
     pub norm: &'static str,
     pub projection: &'static str,
+    /// Whether there is a projection where embeddings are as wide as layers, too.
+    pub always_projects: bool,
     pub layer: LayerNames,
     /// The norm after the last layer, where layers have theirs before their halves.
     pub final_norm: &'static str,
 }
 
-/// Tensor names of a layer, after `prefix.N.`.
+/// Tensor names of a layer, after `prefix.N.`, or `prefix.GROUP.inner.N.` where layers share their weights.
 pub(crate) struct LayerNames {
     pub prefix: &'static str,
+    pub inner: Option<&'static str>,
     pub query_key_value: QueryKeyValueNames,
     pub attention_output: &'static str,
     pub attention_norm: &'static str,
     pub intermediate: &'static str,
     pub output: &'static str,
     pub output_norm: &'static str,
+}
+
+impl LayerNames {
+    /// The name of a part of the `own`-th layer with weights of its own.
+    pub fn of(&self, own: usize, config: &EncoderConfig, part: &str) -> String {
+        match self.inner {
+            None => format!("{}.{own}.{part}", self.prefix),
+            Some(inner) => {
+                let number = config.sharing.inner_group_num;
+                format!("{}.{}.{inner}.{}.{part}", self.prefix, own / number, own % number)
+            }
+        }
+    }
 }
 
 /// Names of the maps onto query, key and value.

@@ -5,9 +5,9 @@
 //! and that of the attention's output has the rate of hidden states; published checkpoints have all rates
 //! at 0. New weights are normal, not truncated normal.
 
-use super::keys::{activation, activation_name, layer_sizes, object, only, refuse_unsupported, token_id};
+use super::keys::{activation, activation_name, layer_sizes, object, only, own_weights, refuse_unsupported, token_id};
 use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
-use crate::{ClassifierPooling, EncoderConfig, Error, Result, Variant};
+use crate::{ClassifierPooling, EncoderConfig, Error, Result, Sharing, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
@@ -32,8 +32,10 @@ pub(crate) const FORM: Form = Form {
         token_type: "",
         norm: "embeddings.norm",
         projection: "",
+        always_projects: false,
         layer: LayerNames {
             prefix: "layers",
+            inner: None,
             query_key_value: QueryKeyValueNames::Joined("attn.Wqkv"),
             attention_output: "attn.Wo",
             attention_norm: "attn_norm",
@@ -116,6 +118,7 @@ fn read(json: &mut ConfigJson) -> Result<EncoderConfig> {
             classifier_pooling: pooling(json)?,
         },
         layer_sizes: layer_sizes(json)?,
+        sharing: Sharing::default(),
     })
 }
 
@@ -230,6 +233,7 @@ fn write(config: &EncoderConfig) -> Map<String, Value> {
 
 fn check(config: &EncoderConfig) -> Result<()> {
     let variant = &config.variant;
+    own_weights(config, "ModernBERT")?;
     only("variant.pre_norm", variant.pre_norm, true, "ModernBERT")?;
     only("variant.gated", variant.gated, true, "ModernBERT")?;
     only("variant.global_rope_theta above 0", variant.is_rotary(), true, "ModernBERT")?;

@@ -4,7 +4,7 @@
 
 use polyseme_formats::ModelFolder;
 use polyseme_formats::tensors::{DType, TensorFile, TensorOut, write_safetensors};
-use polyseme_models::{Activation, ClassifierPooling, EncoderConfig, Family, HeadKind, Model, Variant};
+use polyseme_models::{Activation, ClassifierPooling, EncoderConfig, Family, HeadKind, Model, Sharing, Variant};
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step};
@@ -13,7 +13,7 @@ use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, device};
 use std::path::{Path, PathBuf};
 
 /// All golden cases; a test of its own sees that no folder is left out.
-pub const CASES: [&str; 28] = [
+pub const CASES: [&str; 34] = [
     "bert-mlm",
     "bert-mlm-untied",
     "bert-classify",
@@ -42,6 +42,12 @@ pub const CASES: [&str; 28] = [
     "distilbert-choice",
     "electra-choice",
     "modernbert-choice",
+    "albert-mlm",
+    "albert-mlm-untied",
+    "albert-classify",
+    "albert-tag",
+    "albert-qa",
+    "albert-choice",
 ];
 
 /// A CPU without gradients.
@@ -142,6 +148,7 @@ pub fn tiny() -> EncoderConfig {
         tie_word_embeddings: true,
         variant: Default::default(),
         layer_sizes: Vec::new(),
+        sharing: Default::default(),
     }
 }
 
@@ -170,6 +177,9 @@ pub fn tiny_of(family: Family) -> EncoderConfig {
         Family::Roberta => EncoderConfig { pad_token_id: 1, position_offset: 2, type_vocab_size: 1, ..config },
         Family::DistilBert => EncoderConfig { type_vocab_size: 0, layer_norm_eps: 1e-12, ..config },
         Family::Electra => EncoderConfig { embedding_size: 8, ..config },
+        Family::Albert => {
+            EncoderConfig { embedding_size: 8, sharing: Sharing { num_hidden_groups: 1, inner_group_num: 1 }, ..config }
+        }
         Family::ModernBert => EncoderConfig { type_vocab_size: 0, variant: modern(), ..config },
     }
 }

@@ -80,6 +80,11 @@ MODERNBERT = dict(
     global_rope_theta=700.0, local_rope_theta=60.0, initializer_range=0.05,
 )
 
+ALBERT = {key: value for key, value in BERT.items() if key != "classifier_dropout"} | dict(
+    embedding_size=12, classifier_dropout_prob=0.0, num_hidden_groups=1, inner_group_num=1, num_hidden_layers=3,
+    bos_token_id=1, eos_token_id=2,
+)
+
 MODERNBERT_BIASED = MODERNBERT | dict(
     hidden_activation="silu", attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True,
 )
@@ -138,6 +143,15 @@ CASES = {
         ),
     ),
     "modernbert-choice": ("modernbert", "choice", MODERNBERT_BIASED | dict(classifier_pooling="cls")),
+    # One layer three times; embeddings as wide as layers; groups of two and of one layers; two layers in turn.
+    "albert-mlm": ("albert", "mlm", ALBERT | dict(hidden_act="gelu_new")),
+    "albert-mlm-untied": ("albert", "mlm", ALBERT | dict(embedding_size=20, tie_word_embeddings=False)),
+    "albert-classify": ("albert", "classify", ALBERT | dict(num_hidden_groups=2)),
+    "albert-tag": ("albert", "tag", ALBERT | dict(num_hidden_layers=2, inner_group_num=2)),
+    "albert-qa": (
+        "albert", "qa", ALBERT | dict(num_hidden_layers=2, num_hidden_groups=2, inner_group_num=2, hidden_act="relu"),
+    ),
+    "albert-choice": ("albert", "choice", ALBERT | dict(num_hidden_layers=4, num_hidden_groups=3)),
 }
 
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Recipes: tiny (2 layers × 128), mini (4 × 256), small (4 × 512) for a laptop, base (12 × 768) for a
-GPU. `--dry-run` prints one as a file; change it and give it back with `--recipe FILE`.
+GPU; modern and albert are mini with the layers of ModernBERT and ALBERT. `--dry-run` prints one as a
+file; change it and give it back with `--recipe FILE`.
 
 Examples:
   polyseme pretrain texts/ --out encoder --budget 30m
@@ -27,7 +28,7 @@ pub struct PretrainArgs {
     /// Go on from this model folder; its tokenizer and its shape are kept
     #[arg(long, value_name = "MODEL")]
     pub from: Option<PathBuf>,
-    /// tiny, mini, small, base, modern, or a settings file [default: mini]
+    /// tiny, mini, small, base, modern, albert, or a settings file [default: mini]
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
     /// Train for this long by the clock: 90s, 30m, 1h30m

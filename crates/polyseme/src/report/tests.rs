@@ -112,6 +112,7 @@ fn config() -> EncoderConfig {
         tie_word_embeddings: true,
         variant: Default::default(),
         layer_sizes: Vec::new(),
+        sharing: Default::default(),
     }
 }
 

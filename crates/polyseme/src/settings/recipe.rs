@@ -8,12 +8,13 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Recipes by name.
-pub const RECIPES: [(&str, &str); 5] = [
+pub const RECIPES: [(&str, &str); 6] = [
     ("tiny", include_str!("../../recipes/tiny.toml")),
     ("mini", include_str!("../../recipes/mini.toml")),
     ("small", include_str!("../../recipes/small.toml")),
     ("base", include_str!("../../recipes/base.toml")),
     ("modern", include_str!("../../recipes/modern.toml")),
+    ("albert", include_str!("../../recipes/albert.toml")),
 ];
 
 /// Taken when none is named.
@@ -97,13 +98,13 @@ pub fn known_keys() -> Table {
     let mut settings = recipe("tiny").expect("our own recipe is whole");
     settings.text_column = Some(String::new());
     settings.from = Some(Default::default());
+    settings.model.config.sharing.num_hidden_groups = 1; // else it is not written
     layers::table_of(&settings)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polyseme_models::Family;
 
     #[test]
     fn every_recipe_is_complete_and_says_every_key() {
@@ -115,7 +116,7 @@ mod tests {
             layers::check_keys(name, &table, &known).unwrap();
             follow(&mut table);
             // Nothing is left to defaults: the file says it all, but for the variant of layers that are BERT's.
-            if settings.model.family == Family::Bert {
+            if settings.model.config.variant == Default::default() {
                 let bert = layers::table_of(&settings.model.config.variant);
                 layers::put(&mut table, "model.config.variant", Value::Table(bert));
             }
@@ -140,6 +141,9 @@ mod tests {
     #[test]
     fn a_recipe_nearly_named_is_offered() {
         assert_eq!(recipe("smal").unwrap_err().hint().unwrap(), "did you mean `small`?");
-        assert_eq!(recipe("enormous").unwrap_err().hint().unwrap(), "recipes are tiny, mini, small, base, modern");
+        assert_eq!(
+            recipe("enormous").unwrap_err().hint().unwrap(),
+            "recipes are tiny, mini, small, base, modern, albert"
+        );
     }
 }

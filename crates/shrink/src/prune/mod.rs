@@ -178,7 +178,12 @@ pub fn prune(
         false => settings.keep_layers.clone(),
     };
     let first = Cut { layers: Some(layers.clone()), ..Cut::default() };
-    open(&settings.finetune.model, device)?.cut(&first)?;
+    let model = open(&settings.finetune.model, device)?;
+    model.cut(&first)?;
+    if settings.keep_heads < 1.0 || settings.keep_units < 1.0 || settings.keep_width > 0 {
+        model.check_own_layers()?;
+    }
+    drop(model);
     let before = run_setup::Before::look(out);
     let folder = run_setup::open(out, settings, resume, 8 * whole as u64, &MAY_CHANGE)?;
     let mut model = settings.finetune.model.clone();

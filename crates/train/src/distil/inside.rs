@@ -130,6 +130,7 @@ mod tests {
             tie_word_embeddings: true,
             variant: Default::default(),
             layer_sizes: Vec::new(),
+            sharing: Default::default(),
         };
         let device: Device = polyseme_tensor::device::parse("cpu").unwrap();
         Model::new(Family::Bert, config, HeadKind::None, Stream::new(seed), &device).unwrap()

@@ -431,6 +431,7 @@ mod tests {
                 tie_word_embeddings: true,
                 variant: Default::default(),
                 layer_sizes: Vec::new(),
+                sharing: Default::default(),
             })
         };
         // BERT base and large, all-MiniLM-L6, our mini and tiny.

@@ -64,6 +64,7 @@ mod tests {
             tie_word_embeddings: true,
             variant: Default::default(),
             layer_sizes: Vec::new(),
+            sharing: Default::default(),
         };
         let device = polyseme_tensor::device::parse("cpu").unwrap().autodiff();
         Model::new(Family::Bert, config, HeadKind::None, Stream::new(7), &device).unwrap()

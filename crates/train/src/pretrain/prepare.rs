@@ -32,6 +32,7 @@ impl Checkpoint {
         let Some(folder) = &settings.from else { return Ok(None) };
         let tokenizer = Tokenizer::open(folder)?;
         let (model, report) = Model::open(&ModelFolder::open(folder)?, HeadKind::MaskedLm, init, device)?;
+        model.check_learns(folder)?;
         let folder = folder.clone();
         let (ids, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
         if ids > rows {
@@ -73,7 +74,7 @@ pub(super) fn disk_bytes(settings: &PretrainSettings, from: Option<&Checkpoint>,
 fn parameters(config: &EncoderConfig, vocab_size: usize) -> usize {
     let (h, e) = (config.hidden_size, config.embedding_size);
     let layer = 4 * h * h + 2 * h * config.intermediate_size + 10 * h;
-    (vocab_size + config.max_position_embeddings + 4) * e + config.num_hidden_layers * layer + 2 * h * h
+    (vocab_size + config.max_position_embeddings + 4) * e + config.own_layers() * layer + 2 * h * h
 }
 
 /// Everything before the loop. [`Error::Stopped`], from here or from the text below, leaves what is

@@ -86,6 +86,7 @@ pub fn config() -> EncoderConfig {
         tie_word_embeddings: true,
         variant: Default::default(),
         layer_sizes: Vec::new(),
+        sharing: Default::default(),
     }
 }
 
