@@ -3,6 +3,7 @@
 use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
+use crate::layers::{Side, of_map};
 use crate::params::{Builder, LinearIds, ParamGroup, ParamId, ParamInfo, Params, Spec};
 use crate::scalar_mix::ScalarMix;
 use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
@@ -10,7 +11,7 @@ use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
 use polyseme_tensor::ops::Activation;
 use polyseme_tensor::{Device, Gradients, Mode, PackedBatch, Sequence, Stream, Tensor};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Which head a model gets.
@@ -156,6 +157,18 @@ impl Parts {
             found.extend(head.over_vocabulary());
         }
         found
+    }
+
+    /// All parameters that a cut may touch, with what their rows and columns are.
+    pub fn sides(&self) -> BTreeMap<ParamId, [Side; 2]> {
+        let mut sides = self.encoder.sides();
+        sides.extend(self.pooler.into_iter().flat_map(|map| of_map(map, [Side::Width; 2])));
+        match &self.head {
+            Head::None => (),
+            Head::MaskedLm(head, _) => sides.extend(head.sides(self.encoder.narrow())),
+            Head::Task(head, _) => sides.extend(head.sides()),
+        }
+        sides.into_iter().collect()
     }
 
     /// Whether the head is one of a task.

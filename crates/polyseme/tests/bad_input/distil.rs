@@ -353,4 +353,25 @@ pub const CASES: &[Case] = &[
         exit: 1,
         says: &["--sparsity", "cannot be used with", "--keep-heads"],
     },
+    Case {
+        name: "a width that is no whole heads",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-width", "3"],
+        exit: 1,
+        says: &["keep_width", "a multiple of"],
+    },
+    Case {
+        name: "a model wider than it is",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-width", "4096"],
+        exit: 1,
+        says: &["keep_width", "4096", "up to"],
+    },
+    Case {
+        name: "channels to cut without rows that tell their importance",
+        make: classifier,
+        run: prune!["--keep-width", "4"],
+        exit: 1,
+        says: &["--train", "channels are important"],
+    },
 ];
