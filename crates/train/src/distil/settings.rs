@@ -100,6 +100,7 @@ impl DistilSettings {
             layers: (!self.keep_layers.is_empty()).then(|| self.keep_layers.clone()),
             heads: Some(weights.iter().map(|layer| largest(self.keep_heads, &layer.heads)).collect()),
             units: Some(weights.iter().map(|layer| largest(self.keep_units, &layer.units)).collect()),
+            ..Cut::default()
         })
     }
 
