@@ -3,6 +3,7 @@
 pub mod distil;
 mod error;
 pub mod prune;
+pub mod quantize;
 pub mod vocab;
 
 pub use error::{Error, Result};

@@ -2,10 +2,12 @@
 
 mod distil;
 mod prune;
+mod quantize;
 mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
+pub use quantize::QuantizeArgs;
 pub use vocab::VocabArgs;
 
 use clap::{Args, Subcommand};
@@ -25,6 +27,8 @@ pub enum ShrinkWay {
     Distil(Box<DistilArgs>),
     /// Cut parts out of a model
     Prune(Box<PruneArgs>),
+    /// Write a model's values in fewer bits
+    Quantize(QuantizeArgs),
     /// Drop the pieces of the vocabulary that a domain never uses
     Vocab(VocabArgs),
 }
