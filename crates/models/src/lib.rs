@@ -14,6 +14,7 @@ mod params;
 pub mod registry;
 mod save;
 mod scalar_mix;
+pub mod share;
 mod states;
 mod vocabulary;
 
@@ -26,3 +27,4 @@ pub use error::{Error, Result};
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
 pub use registry::Family;
+pub use share::Share;

@@ -54,6 +54,19 @@ pub(super) fn taught_by(finetune: &mut FinetuneArgs, settings: &DistilSettings) 
     put(finetune, "distil", settings)
 }
 
+/// Lets the whole model teach what is left of it, with the weights of a preset; nobody teaches where that is `none`.
+pub(super) fn taught_by_preset(finetune: &mut FinetuneArgs, preset: &str, model: &Path) -> Result<()> {
+    if preset == "none" {
+        return Ok(());
+    }
+    let weights = DistilSettings::preset(preset).ok_or_else(|| Error::UnknownValue {
+        what: "preset",
+        found: preset.to_owned(),
+        expected: "`hinton`, `distilbert`, `tinybert`, `minilm` or `none`".into(),
+    })?;
+    taught_by(finetune, &DistilSettings { teacher: Some(model.to_owned()), ..weights })
+}
+
 /// Puts settings under a key into the words of fine-tuning, behind which those of the user stand.
 pub(super) fn put(finetune: &mut FinetuneArgs, under: &str, settings: &impl serde::Serialize) -> Result<()> {
     // A path that is no UTF-8 cannot stand in a settings file.
