@@ -1,8 +1,10 @@
-//! How fast the products of an encoder run on one thread, beside the processor's limit and `gemm`.
+//! How fast the products of an encoder run on one thread, beside the same in 8
+//! bits (with the rounding of the left operand) and `gemm`.
 //!
 //! `cargo run --release -p polyseme-kernels --example product_speed`
 
 use polyseme_kernels::product::{Into, Mat, Packed, multiply, product};
+use polyseme_kernels::quantize::{Input, Operand, Quantized};
 use std::time::Instant;
 
 fn best(repeats: usize, mut run: impl FnMut()) -> f64 {
@@ -16,7 +18,7 @@ fn best(repeats: usize, mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    println!("{:>24} {:>10} {:>10} {:>10}", "rows x columns x inner", "packed", "product", "gemm");
+    println!("{:>24} {:>10} {:>10} {:>10} {:>10}", "rows x columns x inner", "packed", "8 bits", "product", "gemm");
     let value = |i: usize| ((i * 7919 % 1000) as f32 - 500.0) * 1e-3;
     for (m, n, k) in [
         (256, 768, 256),
@@ -31,6 +33,10 @@ fn main() {
         (128, 64, 128),
         (128, 128, 32),
         (16, 1536, 384),
+        (16, 384, 1536),
+        (256, 384, 384),
+        (256, 1536, 384),
+        (256, 384, 1536),
     ] {
         let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(value).collect(), (0..n * k).map(value).collect());
         let mut c = vec![0.0; m * n];
@@ -39,6 +45,8 @@ fn main() {
         let right = Packed::right(w);
         let flops = 2.0 * (m * n * k) as f64 * 1e-9;
         let packed = best(repeats, || multiply(&mut c, n, Into::Set, 1.0, x, &right));
+        let few = Quantized::new(&b, k, 8, None, Input::Dynamic);
+        let few = best(repeats, || Operand::new(x).times(1, &mut c, n, Into::Set, few.right()));
         let none = best(repeats, || product(&mut c, n, Into::Set, 1.0, x, w));
         // SAFETY: the three matrices are dense and as long as these sizes say.
         let other = best(repeats, || unsafe {
@@ -65,9 +73,10 @@ fn main() {
             )
         });
         println!(
-            "{:>24} {:>10.1} {:>10.1} {:>10.1}",
+            "{:>24} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
             format!("{m} x {n} x {k}"),
             flops / packed,
+            flops / few,
             flops / none,
             flops / other
         );

@@ -3,6 +3,7 @@
 
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
+use crate::quantize::Quantized;
 use crate::{math, norm, parallel};
 use std::ops::Range;
 
@@ -10,17 +11,42 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup<'a> {
     /// `(rows of the table, h)`
-    pub table: &'a [f32],
+    pub table: Table<'a>,
     /// One a token.
     pub rows: &'a [u32],
     /// Added to each of `rows`.
     pub offset: usize,
 }
 
+/// A table of embeddings.
+#[derive(Clone, Copy, Debug)]
+pub enum Table<'a> {
+    /// In f32.
+    Whole(&'a [f32]),
+    /// In few bits.
+    Few(&'a Quantized),
+}
+
 impl Lookup<'_> {
-    fn row(&self, token: usize, h: usize) -> &[f32] {
-        let row = self.rows[token] as usize + self.offset;
-        &self.table[row * h..(row + 1) * h]
+    /// Adds a token's row; `room` is for a row in few bits.
+    fn add_to(&self, sum: &mut [f32], token: usize, room: &mut [f32]) {
+        let (row, h) = (self.rows[token] as usize + self.offset, sum.len());
+        match self.table {
+            Table::Whole(table) => math::add(sum, &table[row * h..(row + 1) * h]),
+            Table::Few(table) => {
+                table.row(row, room);
+                math::add(sum, room);
+            }
+        }
+    }
+
+    /// Copies a token's row.
+    fn set(&self, sum: &mut [f32], token: usize) {
+        let (row, h) = (self.rows[token] as usize + self.offset, sum.len());
+        match self.table {
+            Table::Whole(table) => sum.copy_from_slice(&table[row * h..(row + 1) * h]),
+            Table::Few(table) => table.row(row, sum),
+        }
     }
 }
 
@@ -63,10 +89,11 @@ pub fn forward(lookups: &[Lookup<'_>], norm: Norm<'_>, dropout: Dropout, save: b
     }
     let parts = parallel::map(items, |(tokens, y): (Range<usize>, &mut [f32])| {
         let (mut xhat, mut rstd) = (Buffer::new(y.len()), Buffer::new(tokens.len()));
+        let mut room = vec![0.0; h];
         for (sum, token) in xhat.chunks_exact_mut(h).zip(tokens.clone()) {
-            sum.copy_from_slice(lookups[0].row(token, h));
+            lookups[0].set(sum, token);
             for lookup in &lookups[1..] {
-                math::add(sum, lookup.row(token, h));
+                lookup.add_to(sum, token, &mut room);
             }
         }
         norm::forward(&mut xhat, norm.weight, norm.bias, norm.eps, &mut rstd, y);
@@ -154,8 +181,8 @@ mod tests {
             let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5 };
             let dropout = Dropout { key: 5, p };
             let lookups = [
-                Lookup { table: &tables[0], rows: &ids, offset: 0 },
-                Lookup { table: &tables[1], rows: &positions, offset: 2 },
+                Lookup { table: Table::Whole(&tables[0]), rows: &ids, offset: 0 },
+                Lookup { table: Table::Whole(&tables[1]), rows: &positions, offset: 2 },
             ];
             let (y, saved) = forward(&lookups, norm, dropout, true);
             let wide = |x: &[f32]| x.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();

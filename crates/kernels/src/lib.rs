@@ -19,6 +19,7 @@ pub mod norm;
 pub mod parallel;
 pub mod pool;
 pub mod product;
+pub mod quantize;
 mod simd;
 
 /// Activation between the two feed-forward products.

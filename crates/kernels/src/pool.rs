@@ -32,6 +32,18 @@ impl Buffer {
         buffer
     }
 
+    /// The buffer as bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: every value of f32 is four bytes, whatever they are.
+        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), 4 * self.len) }
+    }
+
+    /// The same, to be written to.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and any four bytes are a value of f32.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), 4 * self.len) }
+    }
+
     /// A buffer of zeros.
     pub fn zeros(len: usize) -> Self {
         let mut buffer = Self::new(len);

@@ -3,7 +3,7 @@
 use crate::EncoderConfig;
 use crate::adapters::{Added, Laid};
 use crate::families::EncoderNames;
-use crate::layers::Layer;
+use crate::layers::{Layer, Side, of_map, of_norm};
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, Params, View};
 use polyseme_tensor::ops::{EmbeddingSettings, EmbeddingWeights, embed_norm, layer_norm, linear};
 use polyseme_tensor::packed::row_tensor;
@@ -70,6 +70,33 @@ impl Encoder {
             }),
             added: Added::default(),
         }
+    }
+
+    /// What the width of the embeddings is: that of the hidden states unless a map stands between them.
+    pub fn narrow(&self) -> Side {
+        if self.projection.is_some() { Side::All } else { Side::Width }
+    }
+
+    /// All parameters, with what their rows and columns are.
+    pub fn sides(&self) -> Vec<(ParamId, [Side; 2])> {
+        let narrow = self.narrow();
+        let tables = [Some(self.word), self.position, self.token_type].into_iter().flatten();
+        let mut sides: Vec<(ParamId, [Side; 2])> = tables.map(|table| (table, [Side::All, narrow])).collect();
+        sides.extend(of_norm(self.norm, narrow));
+        sides.extend(self.projection.into_iter().flat_map(|map| of_map(map, [Side::Width, Side::All])));
+        sides.extend(self.layers.iter().flat_map(Layer::sides));
+        sides.extend(self.final_norm.into_iter().flat_map(|norm| of_norm(norm, Side::Width)));
+        sides
+    }
+
+    /// What writes into the channels of the hidden states, which are its rows.
+    pub fn writers(&self) -> Vec<ParamId> {
+        let first: Vec<ParamId> = match self.projection {
+            Some(map) => map.both().collect(),
+            None => self.norm.both().collect(),
+        };
+        let last = self.final_norm.into_iter().flat_map(NormIds::both);
+        first.into_iter().chain(self.layers.iter().flat_map(Layer::writers)).chain(last).collect()
     }
 
     /// Runs the encoder and shows `see` the embeddings and the output of each layer, in order; the
@@ -177,6 +204,11 @@ impl Encoder {
         self.final_norm.is_some_and(|norm| norm.weight == id || norm.bias == Some(id))
     }
 
+    /// The tables of embeddings: words, positions, segments.
+    pub fn tables(&self) -> Vec<ParamId> {
+        [Some(self.word), self.position, self.token_type].into_iter().flatten().collect()
+    }
+
     /// The layers.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
@@ -190,9 +222,9 @@ impl Encoder {
     /// Embeddings of tokens, positions and segments. `(tokens, hidden)`
     fn embed(&self, params: View<'_>, batch: &PackedBatch, config: &EncoderConfig, mode: Mode) -> Tensor<2> {
         let weights = EmbeddingWeights {
-            word: params.matrix(self.word),
-            position: self.position.map(|id| params.matrix(id)),
-            token_type: self.token_type.map(|id| params.matrix(id)),
+            word: params.map(self.word),
+            position: self.position.map(|id| params.map(id)),
+            token_type: self.token_type.map(|id| params.map(id)),
             norm: params.norm(self.norm),
         };
         let settings =

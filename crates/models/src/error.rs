@@ -51,6 +51,12 @@ pub enum Error {
         /// What it may say.
         expected: String,
     },
+    /// A model in few bits where one in f32 is needed.
+    #[error("{}: the model has matrices in few bits, which do not learn", path.display())]
+    FewBits {
+        /// The folder, or its configuration.
+        path: PathBuf,
+    },
     /// Weights of a training that went wrong.
     #[error("{}: `{name}` holds {found}; expected finite numbers", path.display())]
     NotFinite {
@@ -217,6 +223,7 @@ impl Error {
             Self::UnknownActivation { .. } => "the file may be damaged, or the model computes something we do not",
             Self::BadKey { .. } => "compare the file with the one the checkpoint was published with",
             Self::BadSetting { .. } => "change this setting",
+            Self::FewBits { .. } => "take the model it was made of, and quantize what that becomes",
             Self::NotFinite { .. } => "the training that wrote it had diverged; take an earlier checkpoint",
             Self::HeadsDoNotDivide { .. } => {
                 "choose a number of heads that divides the hidden size; 64 per head is usual"

@@ -11,6 +11,7 @@ mod layers;
 mod load;
 mod model;
 mod params;
+mod quantized;
 pub mod registry;
 mod save;
 mod scalar_mix;
@@ -26,5 +27,6 @@ pub use error::{Error, Result};
 
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
+pub use quantized::{MatrixInfo, MatrixRole};
 pub use registry::Family;
 pub use share::Share;

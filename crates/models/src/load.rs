@@ -3,7 +3,8 @@
 use crate::adapters::folder::{Adapter, Beside};
 use crate::families::{Form, TaskForm};
 use crate::model::{HeadKind, Parts};
-use crate::params::{ParamGroup, Spec};
+use crate::params::{ParamGroup, Spec, Stored};
+use crate::quantized::{folder as few_bits, scheme::Scheme};
 use crate::save::GENERATES;
 use crate::scalar_mix;
 use crate::{EncoderConfig, Error, Family, Result};
@@ -20,7 +21,7 @@ pub(crate) struct Loaded {
     pub family: Family,
     pub config: EncoderConfig,
     pub parts: Parts,
-    pub values: Vec<(Spec, Vec<f32>)>,
+    pub values: Vec<(Spec, Stored)>,
     /// An adapter that is no part of the values.
     pub beside: Beside,
     pub thresholds: Option<Vec<f64>>,
@@ -38,6 +39,10 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     (form.check)(&config)?;
     let said = Said::read(&mut json)?;
     let adapter = Adapter::open(folder)?;
+    let scheme = Scheme::read(&mut json)?;
+    if let (Some(scheme), Some(_)) = (&scheme, &adapter) {
+        return Err(Error::FewBits { path: scheme.path.clone() });
+    }
     if wanted == HeadKind::MaskedLm
         && let Some(adapter) = &adapter
     {
@@ -82,17 +87,29 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     // By all threads: most of the time of opening a model is the copying of its tensors.
     let values = sources.into_par_iter().map(|(spec, found)| {
         let value = match found {
-            Some(name) => values(&file.require(&name)?, &spec)?,
-            None => spec.initial(stream, config.initializer_range),
+            Some(name) => {
+                let few = scheme.as_ref().map_or(Ok(None), |scheme| few_bits::read(&file, &name, &spec, scheme))?;
+                match few {
+                    Some(matrix) => Stored::Few(matrix),
+                    None => values(&file.require(&name)?, &spec)?.into(),
+                }
+            }
+            None => spec.initial(stream, config.initializer_range).into(),
         };
         Ok((spec, value))
     });
-    let mut values: Vec<_> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
+    let mut values: Vec<(Spec, Stored)> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
     reader.sort_the_rest(&config)?;
     let mut report = reader.report;
     let has_its_head = !head_is_new && parts.has_task_head();
     let beside = match adapter {
-        Some(adapter) => adapter.apply(&mut values, &mut report, form, &config, has_its_head)?,
+        Some(adapter) => {
+            let mut whole: Vec<(Spec, Vec<f32>)> =
+                values.into_iter().map(|(spec, stored)| (spec, stored.into_values())).collect();
+            let beside = adapter.apply(&mut whole, &mut report, form, &config, has_its_head)?;
+            values = whole.into_iter().map(|(spec, values)| (spec, values.into())).collect();
+            beside
+        }
         None => None,
     };
     Ok(Loaded { family, config, parts, values, beside, thresholds, json, report })
@@ -275,8 +292,11 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The name a parameter has in the file, if it is there.
     fn find(&mut self, spec: &Spec) -> Option<String> {
-        let name = names_of(spec, self.form).into_iter().find(|name| self.names.contains(name))?;
-        self.report.applied.push(name.clone());
+        let name = names_of(spec, self.form).into_iter().find(|name| few_bits::is_there(self.names, name))?;
+        if self.names.contains(&name) {
+            self.report.applied.push(name.clone());
+        }
+        self.report.applied.extend(few_bits::beside(self.names, &name));
         self.report.ignored.extend(spec.also.iter().filter(|also| self.names.contains(*also)).cloned());
         Some(name)
     }

@@ -7,8 +7,8 @@
 //! taking values out and collecting gradients are loops over one list.
 
 use crate::EncoderConfig;
-use polyseme_tensor::ops::{LayerCache, Linear, Norm};
-use polyseme_tensor::{Device, Gradients, Mode, Stream, Tensor, TensorData};
+use polyseme_tensor::ops::{FewBits, LayerCache, Linear, Matrix, Norm};
+use polyseme_tensor::{Device, Gradients, Mode, Quantized, Stream, Tensor, TensorData};
 use std::collections::BTreeMap;
 
 /// Where a parameter stands, for freezing and decay.
@@ -61,6 +61,20 @@ pub(crate) struct NormIds {
     pub weight: ParamId,
     pub bias: Option<ParamId>,
     pub epsilon: f64,
+}
+
+impl LinearIds {
+    /// Both that there are.
+    pub fn both(self) -> impl Iterator<Item = ParamId> {
+        [self.weight].into_iter().chain(self.bias)
+    }
+}
+
+impl NormIds {
+    /// Both that there are.
+    pub fn both(self) -> impl Iterator<Item = ParamId> {
+        [self.weight].into_iter().chain(self.bias)
+    }
 }
 
 /// How a new parameter begins.
@@ -182,6 +196,39 @@ struct Param {
 enum Value {
     Vector(Tensor<1>),
     Matrix(Tensor<2>),
+    /// It is never trained.
+    Few(FewBits),
+}
+
+/// Values of a parameter on the host.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    Whole(Vec<f32>),
+    Few(Quantized),
+}
+
+impl Stored {
+    /// In f32.
+    pub fn into_values(self) -> Vec<f32> {
+        match self {
+            Self::Whole(values) => values,
+            Self::Few(matrix) => matrix.values(),
+        }
+    }
+
+    /// The value in its shape.
+    fn onto(self, spec: &Spec, device: &Device) -> Value {
+        match self {
+            Self::Whole(values) => Value::new(flat(values, device), spec, device),
+            Self::Few(matrix) => Value::Few(FewBits::new(matrix)),
+        }
+    }
+}
+
+impl From<Vec<f32>> for Stored {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Whole(values)
+    }
 }
 
 impl Value {
@@ -199,15 +246,18 @@ impl Value {
         match self {
             Self::Vector(value) => value.inner(),
             Self::Matrix(value) => value.inner().flatten(0, 1),
+            Self::Few(_) => panic!("{FEW}"),
         }
     }
 
-    /// The same of a value that stays.
-    fn flat(&self) -> Tensor<1> {
-        match self {
+    /// The values on the host.
+    fn values(&self) -> Vec<f32> {
+        let flat = match self {
             Self::Vector(value) => value.clone().inner(),
             Self::Matrix(value) => value.clone().inner().flatten(0, 1),
-        }
+            Self::Few(few) => return few.matrix().values(),
+        };
+        flat.into_data_as::<f32>().try_into_vec().expect("f32 was asked for")
     }
 
     /// Its gradient, flat, taken out.
@@ -215,6 +265,7 @@ impl Value {
         match self {
             Self::Vector(value) => value.grad_remove(grads),
             Self::Matrix(value) => value.grad_remove(grads).map(|gradient| gradient.flatten(0, 1)),
+            Self::Few(_) => None,
         }
     }
 }
@@ -246,11 +297,9 @@ struct Change {
 
 impl Params {
     /// Puts values on a device; gradients are recorded if the device does so.
-    pub fn new(values: Vec<(Spec, Vec<f32>)>, device: &Device) -> Self {
-        let list = values.into_iter().map(|(spec, values)| {
-            let data = flat(values, device);
-            Param { value: Some(Value::new(data, &spec, device)), spec }
-        });
+    pub fn new<V: Into<Stored>>(values: Vec<(Spec, V)>, device: &Device) -> Self {
+        let list =
+            values.into_iter().map(|(spec, values)| Param { value: Some(values.into().onto(&spec, device)), spec });
         let mut params = Self {
             list: list.collect(),
             device: device.clone(),
@@ -282,9 +331,12 @@ impl Params {
 
     pub fn set_trainable(&mut self, trained: &dyn Fn(&ParamInfo) -> bool) {
         for param in &mut self.list {
-            param.spec.info.trainable = trained(&param.spec.info);
-            let value = param.value.take().expect(PUT_BACK).into_flat();
-            param.value = Some(Value::new(value, &param.spec, &self.device));
+            let few = matches!(param.value, Some(Value::Few(_)));
+            param.spec.info.trainable = !few && trained(&param.spec.info);
+            if !few {
+                let value = param.value.take().expect(PUT_BACK).into_flat();
+                param.value = Some(Value::new(value, &param.spec, &self.device));
+            }
         }
     }
 
@@ -328,11 +380,7 @@ impl Params {
 
     /// Values of all parameters on the host, in order.
     pub fn values(&self) -> impl Iterator<Item = (&Spec, Vec<f32>)> {
-        self.list.iter().map(|param| {
-            let value = param.value.as_ref().expect(PUT_BACK).flat();
-            let values = value.into_data_as::<f32>().try_into_vec().expect("f32 was asked for");
-            (&param.spec, values)
-        })
+        self.list.iter().map(|param| (&param.spec, param.value.as_ref().expect(PUT_BACK).values()))
     }
 
     /// Replaces all values.
@@ -381,8 +429,24 @@ impl Params {
 
     /// A parameter's values on the host.
     pub fn get(&self, id: ParamId) -> Vec<f32> {
-        let value = self.list[id.0].value.as_ref().expect(PUT_BACK).flat();
-        value.into_data_as::<f32>().try_into_vec().expect("f32 was asked for")
+        self.list[id.0].value.as_ref().expect(PUT_BACK).values()
+    }
+
+    /// The matrix, if it is in few bits.
+    pub fn few(&self, id: ParamId) -> Option<&FewBits> {
+        match self.list[id.0].value.as_ref().expect(PUT_BACK) {
+            Value::Few(few) => Some(few),
+            _ => None,
+        }
+    }
+
+    /// Puts a matrix in few bits in the place of its values. Panics on other sizes.
+    pub fn set_few(&mut self, id: ParamId, matrix: Quantized) {
+        self.forget();
+        let param = &mut self.list[id.0];
+        assert_eq!(param.spec.info.shape, [matrix.rows(), matrix.columns()], "the matrix it stands for");
+        param.spec.info.trainable = false;
+        param.value = Some(Value::Few(FewBits::new(matrix)));
     }
 
     /// Replaces a parameter's values.
@@ -409,6 +473,9 @@ pub(crate) fn kaiming(stream: Stream, elements: usize, input: usize) -> Vec<f32>
     let most = 1.0 / (input as f32).sqrt();
     (0..elements).map(|k| most * (2.0 * stream.uniform(k as u64) - 1.0)).collect()
 }
+
+/// Said when values are asked for that cannot be trained.
+const FEW: &str = "a matrix in few bits is not trained";
 
 /// Said when a model is used while its values are out.
 const PUT_BACK: &str = "values that were taken are put back before the model is used";
@@ -440,7 +507,7 @@ impl<'a> View<'a> {
         match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
             Value::Vector(value) if self.record => value.clone(),
             Value::Vector(value) => value.clone().inner(),
-            Value::Matrix(_) => unreachable!("a vector was declared"),
+            Value::Matrix(_) | Value::Few(_) => unreachable!("a vector was declared"),
         }
     }
 
@@ -459,12 +526,21 @@ impl<'a> View<'a> {
         match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
             Value::Matrix(value) if self.record => value.clone(),
             Value::Matrix(value) => value.clone().inner(),
+            Value::Few(few) => few.whole(&self.params.device),
             Value::Vector(_) => unreachable!("a matrix was declared"),
         }
     }
 
+    /// A matrix as maps and lookups use it: in few bits where it is.
+    pub fn map(&self, id: ParamId) -> Matrix {
+        match self.params.few(id).filter(|_| !self.params.changes.contains_key(&id.0)) {
+            Some(few) => Matrix::Few(few.clone()),
+            None => self.matrix(id).into(),
+        }
+    }
+
     pub fn linear(&self, ids: LinearIds) -> Linear {
-        Linear { weight: self.matrix(ids.weight), bias: ids.bias.map(|id| self.vector(id)) }
+        Linear { weight: self.map(ids.weight), bias: ids.bias.map(|id| self.vector(id)) }
     }
 
     pub fn norm(&self, ids: NormIds) -> Norm {

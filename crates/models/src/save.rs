@@ -5,6 +5,7 @@ use crate::families::Form;
 use crate::families::keys::LAYER_SIZES;
 use crate::model::{HeadKind, Model};
 use crate::params::{Params, Spec};
+use crate::quantized;
 use crate::scalar_mix;
 use crate::states::PROJECTION;
 use polyseme_formats::ConfigJson;
@@ -19,13 +20,25 @@ pub(crate) const GENERATES: &str = "prefix_lm";
 
 /// Writes weights first, so that a folder with a `config.json` has its weights.
 pub(crate) fn save(model: &Model, folder: &Path) -> Result<()> {
-    let mut tensors = to_tensors(model.params());
+    let mut tensors = stored(model.params());
     tensors.retain(|tensor| !tensor.name.starts_with(PROJECTION));
     for (spec, values) in model.params().values().filter(|(spec, _)| !spec.also.is_empty()) {
         tensors.extend(spec.also.iter().map(|name| tensor(spec, name, &values)));
     }
     write_safetensors(&folder.join("model.safetensors"), &tensors, &hf_metadata())?;
     Ok(ConfigJson::write(&folder.join("config.json"), &config_json(model))?)
+}
+
+/// The same, those in few bits in their own form.
+fn stored(params: &Params) -> Vec<TensorOut> {
+    let mut tensors = Vec::new();
+    for (id, spec) in params.numbered_specs() {
+        match params.few(id) {
+            Some(few) => quantized::folder::write(spec, few.matrix(), &mut tensors),
+            None => tensors.push(tensor(spec, &spec.info.name, &params.get(id))),
+        }
+    }
+    tensors
 }
 
 /// All parameters under their own names, in order.
@@ -72,6 +85,9 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
     if model.mixes_layers() {
         news.insert(scalar_mix::KEY.into(), true.into());
     }
+    let few = quantized::scheme::write(model.params());
+    let is_whole = few.is_none();
+    news.extend(few.map(|scheme| (quantized::scheme::KEY.to_owned(), scheme)));
     match model.json() {
         Some(json) => {
             if model.was_cut {
@@ -91,6 +107,9 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
             }
             if !model.mixes_layers() {
                 merged.shift_remove(scalar_mix::KEY);
+            }
+            if is_whole {
+                merged.shift_remove(quantized::scheme::KEY);
             }
             merged
         }

@@ -96,6 +96,20 @@ fn what_matters_stays_and_a_killed_pruning_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_narrower_model_learns_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    let how = ["shrink", "prune", "classifier", "--keep-width", "16", "--out", "narrow"];
+    let outcome = json(dir, &[&how[..], &LEARNS].concat());
+    assert_eq!(outcome["rounds"][0]["width"], 16, "{outcome}");
+    let config: serde_json::Value = serde_json::from_slice(&bytes(dir, "narrow/config.json")).unwrap();
+    assert_eq!((&config["hidden_size"], &config["num_attention_heads"]), (&16.into(), &1.into()));
+    assert_eq!(config["layer_sizes"][0]["num_attention_heads"], 2, "{config}");
+    assert!(used(dir, "narrow") > 0.8, "{outcome}");
+}
+
+#[test]
 fn single_weights_become_zero_and_a_killed_run_goes_on_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

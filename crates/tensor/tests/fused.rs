@@ -99,7 +99,7 @@ impl Weights {
     }
 
     fn layer(&self, epsilon: f64) -> LayerWeights {
-        let map = |i: usize| Linear { weight: self.maps[i].0.clone(), bias: self.maps[i].1.clone() };
+        let map = |i: usize| Linear { weight: self.maps[i].0.clone().into(), bias: self.maps[i].1.clone() };
         let norm = |i: usize| Norm { weight: self.norms[i].0.clone(), bias: self.norms[i].1.clone(), epsilon };
         let (query_key_value, next) = match self.maps.len() {
             4 => (QueryKeyValue::Joined(Box::new(map(0))), 1),
@@ -218,9 +218,9 @@ fn embeddings_equal_their_twin_with_all_gradients_a_tied_table_included() {
                 (leaf(stream.named("weight"), [width], 0.8), bias.then(|| leaf(stream.named("bias"), [width], 0.3)));
             let norm = Norm { weight: weight.clone(), bias: bias.clone(), epsilon: 1e-5 };
             let weights = EmbeddingWeights {
-                word: word.clone(),
-                position: position.clone(),
-                token_type: token_type.clone(),
+                word: word.clone().into(),
+                position: position.clone().map(Into::into),
+                token_type: token_type.clone().map(Into::into),
                 norm,
             };
             let embed = if fused { embed_norm } else { embed_norm_plain };
@@ -259,7 +259,7 @@ fn the_masked_loss_equals_its_twin_with_all_gradients() {
             let x = leaf(stream.named("x"), [rows, width], 1.0);
             let weight = leaf(stream.named("weight"), [vocabulary, width], 0.7);
             let bias = leaf(stream.named("bias"), [vocabulary], 0.5);
-            let decoder = Linear { weight: weight.clone(), bias: Some(bias.clone()) };
+            let decoder = Linear { weight: weight.clone().into(), bias: Some(bias.clone()) };
             let loss = if fused { masked_lm_loss } else { masked_lm_loss_plain };
             let (loss, right) = loss(x.clone(), decoder, &labels);
             // A factor shows that what comes from above is heeded.
@@ -406,8 +406,8 @@ fn ten_steps_of_training_equal_those_of_plain_operations() {
                 let mode = Mode::Train(stream.named("dropout").at(step));
                 let norm = Norm { weight: net.norm.0.clone(), bias: Some(net.norm.1.clone()), epsilon: 1e-5 };
                 let weights = EmbeddingWeights {
-                    word: net.word.clone(),
-                    position: Some(net.position.clone()),
+                    word: net.word.clone().into(),
+                    position: Some(net.position.clone().into()),
                     token_type: None,
                     norm,
                 };
@@ -417,7 +417,7 @@ fn ten_steps_of_training_equal_those_of_plain_operations() {
                     let call = LayerCall { asked: (i == 1).then_some(&rows[..]), ..LayerCall::default() };
                     x = layer(x, weights.layer(1e-5), &batch, settings, mode.named("layer").at(i), call);
                 }
-                let decoder = Linear { weight: net.word.clone(), bias: Some(net.decoder_bias.clone()) };
+                let decoder = Linear { weight: net.word.clone().into(), bias: Some(net.decoder_bias.clone()) };
                 let (mean, _): (Tensor<1>, Tensor<1>) = loss(x, decoder, &labels);
                 let gradients = net.gradients(&mut mean.backward());
                 let mut values = Vec::new();

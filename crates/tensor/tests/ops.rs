@@ -75,7 +75,7 @@ fn the_two_gelus_are_two() {
 
 #[test]
 fn linear() {
-    check("linear", |x| ops::linear(x[0].clone(), Linear { weight: x[1].clone(), bias: Some(vector(&x[2])) }));
+    check("linear", |x| ops::linear(x[0].clone(), Linear { weight: x[1].clone().into(), bias: Some(vector(&x[2])) }));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn masked_loss_counts_the_right_ones() {
     // Logits are x itself: the decoder is the identity.
     let x = Tensor::<2>::from_floats([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 3.0, 0.0]], &cpu());
     let decoder = || Linear {
-        weight: Tensor::from_floats([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], &cpu()),
+        weight: Tensor::from_floats([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], &cpu()).into(),
         bias: Some(Tensor::zeros([3], &cpu())),
     };
     let labels = [0, 1, 1];
@@ -162,7 +162,7 @@ fn the_global_norm_is_over_all_together() {
 /// A layer that only attends: one head, no query, key and feed-forward, value `v` for each token.
 fn attention_only() -> ops::LayerWeights {
     let zeros = |out: usize, input: usize| Linear {
-        weight: Tensor::zeros([out, input], &cpu()),
+        weight: Tensor::zeros([out, input], &cpu()).into(),
         bias: Some(Tensor::zeros([out], &cpu())),
     };
     let norm = || Norm { weight: Tensor::ones([4], &cpu()), bias: Some(Tensor::zeros([4], &cpu())), epsilon: 1e-6 };
@@ -172,7 +172,7 @@ fn attention_only() -> ops::LayerWeights {
     ops::LayerWeights {
         attention: ops::AttentionWeights {
             query_key_value: ops::QueryKeyValue::Apart(Box::new([zeros(4, 4), zeros(4, 4), value])),
-            output: Linear { weight: identity, ..zeros(4, 4) },
+            output: Linear { weight: identity.into(), ..zeros(4, 4) },
         },
         attention_norm: Some(norm()),
         feed_forward: ops::FeedForwardWeights { intermediate: zeros(6, 4), output: zeros(4, 6) },

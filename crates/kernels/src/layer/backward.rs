@@ -64,7 +64,7 @@ pub fn backward(
     dy: &[f32],
     needs: Needs,
 ) -> (Vec<f32>, LayerGradients) {
-    check(shape, w, x, rows);
+    check(shape, w, x, rows, &[false; COUNT]);
     assert_eq!(dy.len(), rows.asked() * shape.hidden, "rows of the gradient");
     let h = shape.hidden;
     // A norm before the attention has gradients even where the input needs none.

@@ -1,37 +1,87 @@
 //! The layer forward.
 
 use super::rotary::{Angles, asked_positions, positions};
-use super::weights::{ATTENTION_OUT, COUNT, INNER, NORM1, NORM2, OUT, check, query_key_value, with};
+use super::weights::{
+    ATTENTION_OUT, COUNT, Few, INNER, NORM1, NORM2, OUT, QUERY, biases, check, is_fused, matrix, third, with,
+};
 use super::{LayerDropout, LayerShape, Rows};
 use crate::attention::Attention;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
-use crate::product::{self, Mat, Packed, multiply_by};
+use crate::product::{self, Mat, Packed};
+use crate::quantize::{Operand, Quantized, Right};
 use crate::{math, norm, parallel};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The matrices of a layer as the forward pass multiplies by them. Whoever runs a layer more than
 /// once with the same weights keeps them.
 #[derive(Debug)]
 pub struct Prepared {
-    query_key_value: [Packed; 3],
-    attention_output: Packed,
-    inner: Packed,
-    output: Packed,
+    query_key_value: [Map; 3],
+    attention_output: Map,
+    inner: Map,
+    output: Map,
+    /// Whether query, key and value stand in one matrix.
+    joined: bool,
+    /// Which weights are in few bits, and have no slice.
+    few: [bool; COUNT],
+}
+
+/// A matrix that is ready for products.
+#[derive(Debug)]
+enum Map {
+    Own(Right),
+    Shared(Arc<Quantized>),
+}
+
+impl Map {
+    fn right(&self) -> &Right {
+        match self {
+            Self::Own(right) => right,
+            Self::Shared(matrix) => matrix.right(),
+        }
+    }
 }
 
 impl Prepared {
-    /// Packs the matrices, on all threads. Panics if sizes do not agree.
-    pub fn new(shape: LayerShape, w: &[&[f32]; COUNT]) -> Self {
+    /// Packs the matrices, on all threads. Those in few bits come in `few`, and their slices are empty.
+    ///
+    /// Panics if sizes do not agree.
+    pub fn new(shape: LayerShape, w: &[&[f32]; COUNT], few: &Few) -> Self {
         let (h, a, f) = (shape.hidden, shape.attention, shape.inner);
-        let packed = |matrix, out: usize, inner: usize| Packed::right_by_all(Mat::new(matrix, out, inner).t());
+        let map = |at: usize, out: usize, inner: usize| match &few[matrix(at)] {
+            Some(matrix) => {
+                assert_eq!((matrix.rows(), matrix.columns()), (out, inner), "sizes of a matrix in few bits");
+                Map::Shared(matrix.clone())
+            }
+            None => whole(w[at], out, inner),
+        };
+        let joined = is_fused(w) && few[1].is_none();
+        let query_key_value = match (joined, &few[0]) {
+            (false, _) => std::array::from_fn(|i| map(QUERY + 2 * i, a, h)),
+            (true, None) => std::array::from_fn(|i| whole(third(w[QUERY], i), a, h)),
+            (true, Some(matrix)) => {
+                assert_eq!((matrix.rows(), matrix.columns()), (3 * a, h), "sizes of a matrix in few bits");
+                std::array::from_fn(|i| Map::Shared(Arc::new(matrix.part(i * a..(i + 1) * a))))
+            }
+        };
+        let mut is_few = [false; COUNT];
+        (0..COUNT).for_each(|at| is_few[at] = at % 2 == 0 && few.get(matrix(at)).is_some_and(Option::is_some));
         Self {
-            query_key_value: query_key_value(w).map(|(matrix, _)| packed(matrix, a, h)),
-            attention_output: packed(w[ATTENTION_OUT], h, a),
-            inner: packed(w[INNER], shape.wide(), h),
-            output: packed(w[OUT], h, f),
+            query_key_value,
+            attention_output: map(ATTENTION_OUT, h, a),
+            inner: map(INNER, shape.wide(), h),
+            output: map(OUT, h, f),
+            joined,
+            few: is_few,
         }
     }
+}
+
+/// Packs a matrix `(out, inner)`.
+fn whole(matrix: &[f32], out: usize, inner: usize) -> Map {
+    Map::Own(Right::Whole(Packed::right_by_all(Mat::new(matrix, out, inner).t())))
 }
 
 /// What one chunk keeps for the backward pass.
@@ -76,11 +126,11 @@ pub fn forward(
     dropout: LayerDropout,
     save: bool,
 ) -> (Vec<f32>, Option<LayerSaved>) {
-    check(shape, w, x, rows);
-    forward_prepared(shape, w, &Prepared::new(shape, w), x, rows, dropout, save)
+    check(shape, w, x, rows, &[false; COUNT]);
+    forward_prepared(shape, w, &Prepared::new(shape, w, &Few::default()), x, rows, dropout, save)
 }
 
-/// [`forward`] with matrices that are prepared already.
+/// [`forward`] with matrices that are prepared already. Nothing can be saved where some are in few bits.
 pub fn forward_prepared(
     shape: LayerShape,
     w: &[&[f32]; COUNT],
@@ -90,7 +140,8 @@ pub fn forward_prepared(
     dropout: LayerDropout,
     save: bool,
 ) -> (Vec<f32>, Option<LayerSaved>) {
-    check(shape, w, x, rows);
+    check(shape, w, x, rows, &prepared.few);
+    assert!(!save || prepared.few == [false; COUNT], "a layer in few bits has no gradients");
     let mut y = vec![0.0; rows.asked() * shape.hidden];
     let mut rest = &mut y[..];
     let mut items = Vec::new();
@@ -192,12 +243,14 @@ impl Layer<'_> {
         let (h, a) = (shape.hidden, shape.attention);
         let (n, m) = (x.len() / h, asked.len() / h);
         let [to_query, to_key, to_value] = &prepared.query_key_value;
-        let [(_, bq), (_, bk), (_, bv)] = query_key_value(w);
+        let [bq, bk, bv] = biases(w, prepared.joined);
+        let all = Operand::new(Mat::new(x, n, h));
+        let some = (!rows.is_all()).then(|| Operand::new(Mat::new(asked, m, h)));
         let mut query = Buffer::new(m * a);
-        multiply_by(threads, &mut query, a, with(bq), Mat::new(asked, m, h), to_query);
+        some.as_ref().unwrap_or(&all).times(threads, &mut query, a, with(bq), to_query.right());
         let mut key_value = Buffer::new(n * 2 * a);
-        for (i, (right, bias)) in [(to_key, bk), (to_value, bv)].into_iter().enumerate() {
-            multiply_by(threads, &mut key_value[i * a..], 2 * a, with(bias), Mat::new(x, n, h), right);
+        for (i, (map, bias)) in [(to_key, bk), (to_value, bv)].into_iter().enumerate() {
+            all.times(threads, &mut key_value[i * a..], 2 * a, with(bias), map.right());
         }
         if let Some(angles) = &self.angles {
             angles.turn(&mut query, a, a, asked_positions(rows, sequences.clone()), false);
@@ -209,7 +262,9 @@ impl Layer<'_> {
         attention.forward((&query, &key_value), &mut probabilities, &mut context);
         let mut projected = Buffer::new(m * h);
         let bias = with(w[ATTENTION_OUT + 1]);
-        multiply_by(threads, &mut projected, h, bias, Mat::new(&context, m, a), &prepared.attention_output);
+        let context_rows = Operand::new(Mat::new(&context, m, a));
+        context_rows.times(threads, &mut projected, h, bias, prepared.attention_output.right());
+        drop(context_rows);
         (projected, (query, key_value, probabilities, context))
     }
 
@@ -219,7 +274,7 @@ impl Layer<'_> {
         let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
         let m = x.len() / h;
         let mut pre = Buffer::new(m * wide);
-        multiply_by(threads, &mut pre, wide, with(w[INNER + 1]), Mat::new(x, m, h), &prepared.inner);
+        Operand::new(Mat::new(x, m, h)).times(threads, &mut pre, wide, with(w[INNER + 1]), prepared.inner.right());
         let stride = product::stride(f);
         let mut activated = Buffer::new(m * stride);
         for (pre, activated) in pre.chunks_exact(wide).zip(activated.chunks_exact_mut(stride)) {
@@ -228,7 +283,8 @@ impl Layer<'_> {
                 false => math::activate(shape.activation, pre, &mut activated[..f]),
             }
         }
-        multiply_by(threads, out, h, with(w[OUT + 1]), Mat::strided(&activated, m, f, stride), &prepared.output);
+        let activated = Operand::new(Mat::strided(&activated, m, f, stride));
+        activated.times(threads, out, h, with(w[OUT + 1]), prepared.output.right());
         pre
     }
 

@@ -20,7 +20,7 @@ mod weights;
 pub use backward::{Needs, backward};
 pub use forward::{LayerSaved, Prepared, forward, forward_prepared};
 pub use rows::{Rows, count};
-pub use weights::{COUNT, WEIGHTS};
+pub use weights::{COUNT, Few, WEIGHTS};
 
 use crate::Activation;
 use crate::dropout::Dropout;

@@ -47,6 +47,15 @@ impl<'a> Mat<'a> {
         let data = self.data.get(range.start * self.row..).unwrap_or_default();
         Self { data, rows: range.len(), ..self }
     }
+    /// Rows and columns.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.rows, self.cols)
+    }
+    /// The values of a row. Panics unless they lie side by side.
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        assert!(self.col == 1 && row < self.rows, "rows of a view whose columns lie side by side");
+        &self.data[row * self.row..][..self.cols]
+    }
     /// Transposed view.
     #[must_use]
     pub fn t(self) -> Self {

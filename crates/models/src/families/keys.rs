@@ -66,7 +66,6 @@ pub(crate) fn refuse_unsupported(config: &mut ConfigJson) -> Result<()> {
     config.refuse_unless("add_cross_attention", false.into(), "an encoder has nothing to attend across to")?;
     config.refuse_unless("is_encoder_decoder", false.into(), "an encoder has no decoder")?;
     config.refuse_unless("pruned_heads", json!({}), "all layers have the same heads")?;
-    config.refuse_unless("quantization_config", Value::Null, "quantized weights are not read")?;
     Ok(())
 }
 

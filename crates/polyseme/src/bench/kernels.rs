@@ -129,7 +129,7 @@ impl Case {
             Tensor::<1>::from_data(TensorData::new(tensor(n, name, 0.5), [n]), device).require_grad()
         };
         let map = |out: usize, inner: usize, name: &str| Linear {
-            weight: matrix(out, inner, name),
+            weight: matrix(out, inner, name).into(),
             bias: variant.attention_bias.then(|| vector(out, &format!("{name} bias"))),
         };
         let norm = |name: &str| Norm {

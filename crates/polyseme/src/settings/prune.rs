@@ -39,6 +39,7 @@ pub fn resolve_prune(
         keep_layers: args.keep_layers.clone().unwrap_or_default(),
         keep_heads: args.keep_heads.unwrap_or(1.0),
         keep_units: args.keep_units.unwrap_or(1.0),
+        keep_width: args.keep_width.unwrap_or(0),
         even: args.even,
         rounds: args.rounds.unwrap_or(1),
         importance_rows: args.importance_rows.unwrap_or(512),
@@ -91,7 +92,7 @@ pub fn resolve_sparse(
         score_rate: args.score_rate.unwrap_or(usual.score_rate),
         ..usual
     };
-    put(&mut finetune, "sparse", &settings)?;
+    put(&mut finetune.set, "sparse", &settings)?;
     Ok(resolve_finetune(&finetune, seed)?)
 }
 

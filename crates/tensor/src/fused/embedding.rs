@@ -10,7 +10,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use polyseme_kernels::dropout::Dropout;
-use polyseme_kernels::embed::{self, EmbedSaved, Lookup, Norm};
+use polyseme_kernels::embed::{self, EmbedSaved, Lookup, Norm, Table};
+use polyseme_kernels::quantize::Quantized;
 use std::sync::Arc;
 
 /// Everything that is not a tensor.
@@ -22,6 +23,8 @@ pub struct EmbedPlan {
     pub(crate) position_offset: usize,
     pub(crate) epsilon: f32,
     pub(crate) dropout: Dropout,
+    /// Tables in few bits, which have no tensor.
+    pub(crate) few: [Option<Arc<Quantized>>; 3],
 }
 
 impl EmbedPlan {
@@ -62,8 +65,11 @@ impl EmbedBackend for Flex {
 fn run(inputs: &[FlexTensor; 5], plan: &EmbedPlan, save: bool) -> (FlexTensor, Option<EmbedSaved>) {
     let inputs = inputs.each_ref().map(values);
     let lookups: Vec<Lookup<'_>> = (0..3)
-        .filter(|&i| !inputs[i].is_empty())
-        .map(|i| Lookup { table: &inputs[i], rows: &plan.rows[i], offset: plan.offset(i) })
+        .filter(|&i| plan.few[i].is_some() || !inputs[i].is_empty())
+        .map(|i| {
+            let table = plan.few[i].as_deref().map_or(Table::Whole(&inputs[i]), Table::Few);
+            Lookup { table, rows: &plan.rows[i], offset: plan.offset(i) }
+        })
         .collect();
     let norm = Norm { weight: &inputs[3], bias: &inputs[4], eps: plan.epsilon };
     let (y, saved) = embed::forward(&lookups, norm, plan.dropout, save);
@@ -140,19 +146,18 @@ impl<C: CheckpointStrategy> EmbedBackend for Autodiff<Flex, C> {
     }
 }
 
-/// The embeddings. Tables `(rows, width)`, norm's vectors `(width)`; result: `(tokens, width)`
+/// The embeddings. Tables `(rows, width)` of words, positions and segments, norm's vectors `(width)`; result:
+/// `(tokens, width)`
 pub(crate) fn embed_norm(
-    word: Tensor<2>,
-    position: Option<Tensor<2>>,
-    token_type: Option<Tensor<2>>,
+    [word, position, token_type]: [Option<Tensor<2>>; 3],
     weight: Tensor<1>,
     bias: Option<Tensor<1>>,
     plan: EmbedPlan,
 ) -> Tensor<2> {
-    let device = word.device().without_autodiff();
+    let device = weight.device().without_autodiff();
     let absent = || Tensor::<1>::from_data(TensorData::new(Vec::<f32>::new(), [0]), &device).into_dispatch();
     Tensor::from_dispatch(<Dispatch as EmbedBackend>::embed_norm(
-        word.into_dispatch(),
+        word.map_or_else(absent, Tensor::into_dispatch),
         position.map_or_else(absent, Tensor::into_dispatch),
         token_type.map_or_else(absent, Tensor::into_dispatch),
         weight.into_dispatch(),

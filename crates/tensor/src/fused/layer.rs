@@ -8,7 +8,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
-use polyseme_kernels::layer::{self, COUNT, LayerDropout, LayerSaved, LayerShape, Needs, Prepared, Rows};
+use polyseme_kernels::layer::{self, COUNT, Few, LayerDropout, LayerSaved, LayerShape, Needs, Prepared, Rows};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
@@ -21,6 +21,8 @@ pub struct LayerPlan {
     /// The position of each row and how many first rows of its sequence it sees, where they do not see all.
     pub(crate) views: Option<[Arc<[u32]>; 2]>,
     pub(crate) dropout: LayerDropout,
+    /// Matrices in few bits, which have no tensor.
+    pub(crate) few: Few,
     /// The matrices as the kernel multiplies by them, where they are kept.
     pub(crate) cache: Option<Arc<OnceLock<Prepared>>>,
     /// Compute the layer again in the backward pass instead of keeping what that needs.
@@ -127,10 +129,13 @@ fn run(
     let (w, x, rows) = (slices(&weights), values(x), plan.rows());
     let (y, saved) = match &plan.cache {
         Some(cache) => {
-            let prepared = cache.get_or_init(|| Prepared::new(plan.shape, &w));
+            let prepared = cache.get_or_init(|| Prepared::new(plan.shape, &w, &plan.few));
             layer::forward_prepared(plan.shape, &w, prepared, &x, rows, plan.dropout, save)
         }
-        None => layer::forward(plan.shape, &w, &x, rows, plan.dropout, save),
+        None => {
+            let prepared = Prepared::new(plan.shape, &w, &plan.few);
+            layer::forward_prepared(plan.shape, &w, &prepared, &x, rows, plan.dropout, save)
+        }
     };
     let rows = y.len() / plan.shape.hidden;
     (tensor(y, [rows, plan.shape.hidden]), saved)

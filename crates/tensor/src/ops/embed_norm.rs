@@ -1,6 +1,6 @@
 //! Embeddings of tokens, positions and segments, their norm and dropout.
 
-use super::{Norm, dropout, layer_norm};
+use super::{Matrix, Norm, dropout, layer_norm};
 use crate::fused::{self, EmbedPlan};
 use crate::packed::int_tensor;
 use crate::{Mode, PackedBatch};
@@ -10,11 +10,11 @@ use burn::tensor::Tensor;
 #[derive(Clone, Debug)]
 pub struct EmbeddingWeights {
     /// `(vocabulary, width)`
-    pub word: Tensor<2>,
+    pub word: Matrix,
     /// `(positions, width)`; none where layers turn by positions instead.
-    pub position: Option<Tensor<2>>,
+    pub position: Option<Matrix>,
     /// `(segments, width)`; none in DistilBERT.
-    pub token_type: Option<Tensor<2>>,
+    pub token_type: Option<Matrix>,
     /// Over `width`.
     pub norm: Norm,
 }
@@ -39,17 +39,25 @@ pub fn embed_norm(
     settings: EmbeddingSettings,
     mode: Mode,
 ) -> Tensor<2> {
-    if !fused::on_cpu(&weights.word.device()) {
+    if !fused::on_cpu(&weights.norm.weight.device()) {
         return embed_norm_plain(batch, weights, settings, mode);
     }
     let EmbeddingWeights { word, position, token_type, norm } = weights;
+    let mut few = [None, None, None];
+    let mut tables = [Some(word), position, token_type].into_iter().zip(&mut few).map(|(table, few)| {
+        let (whole, in_few) = table?.parts();
+        *few = in_few;
+        whole
+    });
+    let tables = std::array::from_fn(|_| tables.next().expect("three tables"));
     let plan = EmbedPlan {
         rows: [&batch.ids, &batch.positions, &batch.type_ids].map(Clone::clone),
         position_offset: settings.position_offset,
         epsilon: norm.epsilon as f32,
         dropout: mode.named("embeddings").dropout(settings.dropout),
+        few,
     };
-    fused::embed_norm(word, position, token_type, norm.weight, norm.bias, plan)
+    fused::embed_norm(tables, norm.weight, norm.bias, plan)
 }
 
 /// The plain twin of [`embed_norm`].
@@ -59,15 +67,15 @@ pub fn embed_norm_plain(
     settings: EmbeddingSettings,
     mode: Mode,
 ) -> Tensor<2> {
-    let device = weights.word.device();
+    let device = weights.norm.weight.device();
     let rows = |rows: &[u32]| int_tensor(rows, &device);
     // (tokens, width)
-    let mut sum = weights.word.select(0, rows(&batch.ids));
+    let mut sum = weights.word.whole(&device).select(0, rows(&batch.ids));
     if let Some(table) = weights.position {
-        sum = sum + table.select(0, rows(&batch.positions) + settings.position_offset as i64);
+        sum = sum + table.whole(&device).select(0, rows(&batch.positions) + settings.position_offset as i64);
     }
     if let Some(table) = weights.token_type {
-        sum = sum + table.select(0, rows(&batch.type_ids));
+        sum = sum + table.whole(&device).select(0, rows(&batch.type_ids));
     }
     dropout(layer_norm(sum, weights.norm), settings.dropout, mode.named("embeddings"))
 }

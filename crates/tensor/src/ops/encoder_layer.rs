@@ -1,14 +1,14 @@
 //! One encoder layer: attention, then feed-forward, each with its residual and its norm.
 
 use super::{
-    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, Norm, QueryKeyValue,
-    attention, feed_forward, layer_norm,
+    Activation, AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, Linear, Matrix, Norm,
+    QueryKeyValue, attention, feed_forward, layer_norm,
 };
 use crate::fused::{self, AskedRows, LayerPlan};
 use crate::packed::row_tensor;
 use crate::{Mode, PackedBatch};
 use burn::tensor::Tensor;
-use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, Prepared, count};
+use polyseme_kernels::layer::{COUNT, Few, LayerDropout, LayerShape, Prepared, count};
 use std::sync::{Arc, OnceLock};
 
 /// Weights of a layer.
@@ -68,7 +68,11 @@ pub fn encoder_layer(
     call: LayerCall<'_>,
 ) -> Tensor<2> {
     match plan(&x, &weights, batch, settings, mode, call) {
-        Some(plan) => fused::encoder_layer(x, in_order(weights), plan),
+        Some(mut plan) => {
+            let (matrices, few, vectors) = in_order(weights);
+            plan.few = few;
+            fused::encoder_layer(x, (matrices, vectors), plan)
+        }
         None => encoder_layer_plain(x, weights, batch, settings, mode, call),
     }
 }
@@ -107,21 +111,29 @@ pub fn encoder_layer_plain(
 /// Said when a norm is missing.
 const AFTER: &str = "a layer with norms after its halves has both";
 
-/// The weights in the order of the kernel's; absent ones are `None`.
-fn in_order(weights: LayerWeights) -> (Vec<Option<Tensor<2>>>, Vec<Option<Tensor<1>>>) {
+/// The weights in the order of the kernel's: matrices, those in few bits, vectors; absent ones are `None`.
+fn in_order(weights: LayerWeights) -> (Vec<Option<Tensor<2>>>, Few, Vec<Option<Tensor<1>>>) {
     let LayerWeights { attention: a, attention_norm, feed_forward: f, output_norm } = weights;
-    let mut pairs = Vec::with_capacity(COUNT / 2);
-    match a.query_key_value {
-        QueryKeyValue::Apart(maps) => pairs.extend(maps.map(|map| (Some(map.weight), map.bias))),
-        QueryKeyValue::Joined(map) => pairs.extend([(Some(map.weight), map.bias), (None, None), (None, None)]),
+    let maps: [Option<Linear>; 6] = match a.query_key_value {
+        QueryKeyValue::Apart(maps) => {
+            let [query, key, value] = *maps;
+            [Some(query), Some(key), Some(value), Some(a.output), Some(f.intermediate), Some(f.output)]
+        }
+        QueryKeyValue::Joined(map) => [Some(*map), None, None, Some(a.output), Some(f.intermediate), Some(f.output)],
+    };
+    let (mut matrices, mut few, mut vectors) = (Vec::new(), Few::default(), Vec::with_capacity(COUNT));
+    for (map, few) in maps.into_iter().zip(&mut few) {
+        let (weight, bias) = map.map_or((None, None), |map| (Some(map.weight), map.bias));
+        let (whole, in_few) = weight.map_or((None, None), Matrix::parts);
+        *few = in_few;
+        matrices.push(whole);
+        vectors.push(bias);
     }
-    pairs.extend([a.output, f.intermediate, f.output].map(|map| (Some(map.weight), map.bias)));
-    let (matrices, mut vectors): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     for norm in [attention_norm, Some(output_norm)] {
         let (weight, bias) = norm.map_or((None, None), |norm| (Some(norm.weight), norm.bias));
         vectors.extend([weight, bias]);
     }
-    (matrices, vectors)
+    (matrices, few, vectors)
 }
 
 /// How the kernel is to run, if it can: on the CPU, with one epsilon and an activation it has.
@@ -167,5 +179,6 @@ fn plan(
     let cache = call.cache.map(|cache| cache.0.clone());
     let starts = batch.starts.as_slice().into();
     let views = batch.seen.clone().map(|seen| [batch.positions.clone(), seen]);
-    Some(LayerPlan { shape, starts, asked, views, dropout, cache, checkpoint: call.checkpoint })
+    let few = Few::default();
+    Some(LayerPlan { shape, starts, asked, views, dropout, few, cache, checkpoint: call.checkpoint })
 }

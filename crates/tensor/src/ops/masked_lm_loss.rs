@@ -16,6 +16,7 @@ use burn::tensor::Tensor;
 pub fn masked_lm_loss(x: Tensor<2>, decoder: Linear, labels: &[u32]) -> (Tensor<1>, Tensor<1>) {
     match decoder {
         Linear { weight, bias: Some(bias) } if fused::on_cpu(&x.device()) => {
+            let weight = weight.whole(&x.device());
             fused::masked_loss(x, weight, bias, labels)
         }
         decoder => masked_lm_loss_plain(x, decoder, labels),

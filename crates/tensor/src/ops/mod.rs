@@ -10,6 +10,7 @@ mod layer_norm;
 mod linear;
 mod losses;
 mod masked_lm_loss;
+mod matrix;
 pub mod optimizer;
 
 pub use activation::{Activation, activate, softmax};
@@ -22,3 +23,4 @@ pub use layer_norm::{Norm, layer_norm};
 pub use linear::{Linear, linear};
 pub use losses::{binary_cross_entropy, cross_entropy, soft_cross_entropy};
 pub use masked_lm_loss::{masked_lm_loss, masked_lm_loss_plain};
+pub use matrix::{FewBits, Matrix, rounded};

@@ -201,6 +201,9 @@ fn prepare(settings: &FinetuneSettings, device: &Device, observer: &mut dyn Obse
     let tokenizer = Tokenizer::open(&settings.model)?;
     let source = ModelFolder::open(&settings.model)?;
     let (model, _) = Model::open(&source, HeadKind::None, Stream::new(settings.seed), device)?;
+    if !settings.from_scratch {
+        model.check_learns(&settings.model)?;
+    }
     check_model(settings, &tokenizer, &model)?;
     let longest = adapter::longest(settings, &model)?;
     let settings = with_rate(settings, &model, observer);

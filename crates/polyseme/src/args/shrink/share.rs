@@ -5,8 +5,8 @@ use clap::Args;
 
 const AFTER_HELP: &str = "\
 Layers become one layer that is gone through as often, embeddings the product of narrow ones and a
-map. Without rows the model has much to learn again: give it rows, or go on on raw text with
-`polyseme pretrain texts/ --from SHARED`.
+map. Without rows the model has much to learn again: give it rows, or let it learn from the whole one
+on raw text with `polyseme shrink distil MODEL --student SHARED --corpus texts/`.
 
 Examples:
   polyseme shrink share classifier --embedding-size 128 --train train.csv --valid valid.csv --out smaller

@@ -46,7 +46,8 @@ fn convert(args: &ShareArgs, context: &Context) -> anyhow::Result<()> {
         layers: (!args.layers.is_empty()).then(|| args.layers.clone()),
     };
     let outcome = share::convert(model, &how, out, &context.device)?;
-    context.note("it has learned nothing again yet: give rows with --train, or go on with `polyseme pretrain --from`");
+    context
+        .note("it has learned nothing again yet: give rows with --train, or make it the --student of `shrink distil`");
     context.result(&outcome, &summary(&outcome))
 }
 

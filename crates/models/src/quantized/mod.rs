@@ -1,0 +1,100 @@
+//! Models with matrices in few bits: which matrices there are, what stands in their place, and the form in which a
+//! folder holds them.
+//!
+//! The form is that of Hugging Face's `compressed-tensors` (<https://github.com/vllm-project/compressed-tensors>):
+//! `quantization_config` in `config.json`, whole numbers and scales among the tensors.
+//! Deviations: rows are rounded asymmetrically where a folder asks for symmetric rounding of rows; that is finer.
+
+pub(crate) mod folder;
+pub(crate) mod scheme;
+
+use crate::model::Model;
+use crate::params::{ParamGroup, ParamId};
+use crate::{Error, Result};
+use polyseme_tensor::Quantized;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a matrix is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatrixRole {
+    /// A table of embeddings.
+    Table,
+    /// A map of a layer, from 0.
+    Layer(usize),
+    /// The projection onto the vocabulary, where it is no table of embeddings.
+    Decoder,
+}
+
+/// A matrix that can stand in few bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixInfo {
+    /// Its Hugging Face name.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// What it is for.
+    pub role: MatrixRole,
+}
+
+impl Model {
+    /// The matrices that can stand in few bits, in order: tables of embeddings, the maps of layers, the projection onto
+    /// the vocabulary. All else is small.
+    pub fn matrices(&self) -> Vec<MatrixInfo> {
+        let encoder = &self.parts.encoder;
+        let tables = encoder.tables();
+        let maps: Vec<ParamId> = encoder.layers().iter().flat_map(|layer| layer.sides()).map(|(id, _)| id).collect();
+        let role = |id: ParamId, group: ParamGroup| match group {
+            _ if tables.contains(&id) => Some(MatrixRole::Table),
+            ParamGroup::Layer(layer) if maps.contains(&id) => Some(MatrixRole::Layer(layer)),
+            ParamGroup::Head if self.own_decoder() == Some(id) => Some(MatrixRole::Decoder),
+            _ => None,
+        };
+        let infos = self.params.numbered_specs().filter_map(|(id, spec)| {
+            let &[rows, columns] = &spec.info.shape[..] else { return None };
+            let role = role(id, spec.info.group)?;
+            Some(MatrixInfo { name: spec.info.name.clone(), shape: [rows, columns], role })
+        });
+        infos.collect()
+    }
+
+    fn id_of(&self, name: &str) -> ParamId {
+        let found = self.params.numbered_specs().find(|(_, spec)| spec.info.name == name);
+        found.unwrap_or_else(|| panic!("{name} is a parameter")).0
+    }
+
+    /// Values of a parameter. Panics if there is none of that name.
+    pub fn values(&self, name: &str) -> Vec<f32> {
+        self.params.get(self.id_of(name))
+    }
+
+    /// A matrix in few bits, if it is. Panics if there is none of that name.
+    pub fn quantized(&self, name: &str) -> Option<Arc<Quantized>> {
+        self.params.few(self.id_of(name)).map(|few| few.matrix().clone())
+    }
+
+    /// Puts a matrix in few bits in the place of its values. Panics if there is none of that name and those sizes.
+    pub fn quantize(&mut self, name: &str, matrix: Quantized) {
+        let id = self.id_of(name);
+        self.params.set_few(id, matrix);
+    }
+
+    /// Puts a matrix's values back in f32. Panics if there is none of that name, or another number of values.
+    pub fn make_whole(&mut self, name: &str, values: Vec<f32>) {
+        let id = self.id_of(name);
+        self.params.set(id, values);
+    }
+
+    /// Whether any matrix is in few bits.
+    pub fn is_quantized(&self) -> bool {
+        self.params.numbered_specs().any(|(id, _)| self.params.few(id).is_some())
+    }
+
+    /// Errors where a matrix is in few bits: such a model does not learn. `folder` is where it came from.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check_learns(&self, folder: &Path) -> Result<()> {
+        if self.is_quantized() { Err(Error::FewBits { path: folder.to_owned() }) } else { Ok(()) }
+    }
+}
