@@ -212,8 +212,8 @@ fn select(values: &[f32], [_, columns]: [usize; 2], rows: &[usize], chosen: &[us
     rows.iter().flat_map(|row| chosen.iter().map(move |column| values[row * columns + column])).collect()
 }
 
-/// How much a loss would change if a part of a layer said nothing, to the first order: for each of its heads and each
-/// of its units of the feed-forward part.
+/// How much each head of a layer and each unit of its feed-forward part matters: how much a loss would change if it said
+/// nothing, to the first order, or how large its weights are.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)]
 pub struct Importance {
@@ -231,6 +231,23 @@ pub struct Importances {
 }
 
 impl Model {
+    /// How large the weights are behind what each head and each unit says: the sum of their squares.
+    pub fn weights_behind(&self) -> Vec<Importance> {
+        let size = self.config.head_size();
+        let along = |id: ParamId, per_part: usize| {
+            let columns = self.params.info(id).shape[1];
+            let mut sums = vec![0.0f64; columns / per_part];
+            for (i, w) in self.params.get(id).iter().enumerate() {
+                sums[i % columns / per_part] += f64::from(w * w);
+            }
+            sums
+        };
+        let layers = self.parts.encoder.layers().iter().map(|layer| layer.maps_behind());
+        layers
+            .map(|[attention, output]| Importance { heads: along(attention, size), units: along(output, 1) })
+            .collect()
+    }
+
     /// The importance of heads and units of each layer, and of channels, by the gradients of one batch, in the order of
     /// [`Model::gradients`]: the derivative of the loss by a factor before what a part says (Michel et al. 2019;
     /// Molchanov et al. 2019). That is the product of the map behind it and its gradient, summed over the columns that

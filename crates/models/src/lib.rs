@@ -15,6 +15,7 @@ mod quantized;
 pub mod registry;
 mod save;
 mod scalar_mix;
+pub mod share;
 mod states;
 mod vocabulary;
 
@@ -28,3 +29,4 @@ pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
 pub use quantized::{MatrixInfo, MatrixRole};
 pub use registry::Family;
+pub use share::Share;

@@ -439,8 +439,8 @@ impl Model {
     }
 
     /// Logits from hidden states. `(rows, hidden)` to `(rows, vocabulary)` Panics without an MLM head.
-    pub fn masked_lm_logits_of(&self, states: Tensor<2>) -> Tensor<2> {
-        self.masked_lm_head().logits(states, self.params.view(Mode::Eval))
+    pub fn masked_lm_logits_of(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+        self.masked_lm_head().logits(states, self.params.view(mode))
     }
 
     /// Logits of some rows. `(rows, vocabulary)` Panics without an MLM head.

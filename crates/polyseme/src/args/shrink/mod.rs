@@ -2,10 +2,12 @@
 
 mod distil;
 mod prune;
+mod share;
 mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
+pub use share::ShareArgs;
 pub use vocab::VocabArgs;
 
 use clap::{Args, Subcommand};
@@ -25,6 +27,8 @@ pub enum ShrinkWay {
     Distil(Box<DistilArgs>),
     /// Cut parts out of a model
     Prune(Box<PruneArgs>),
+    /// Let layers share their weights, and make embeddings narrow
+    Share(Box<ShareArgs>),
     /// Drop the pieces of the vocabulary that a domain never uses
     Vocab(VocabArgs),
 }
