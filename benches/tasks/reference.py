@@ -110,7 +110,7 @@ class Sentences(torch.nn.Module):
         cosines = torch.cosine_similarity(first, second)
         differences = 20 * (cosines[None, :] - cosines[:, None])
         asked = differences[labels[:, None] > labels[None, :]]
-        loss = torch.logsumexp(torch.cat([torch.zeros(1), asked]), 0)
+        loss = torch.logsumexp(torch.cat([asked.new_zeros(1), asked]), 0)
         return transformers.modeling_outputs.SequenceClassifierOutput(loss=loss, logits=cosines)
 
 
@@ -258,6 +258,12 @@ def batch_of(features, pad):
     return batch
 
 
+def placed(batch, model):
+    """A batch on the device of a model."""
+    device = next(model.parameters()).device
+    return {key: value.to(device) for key, value in batch.items()}
+
+
 def epoch_of(features, size, rng):
     """The batches of an epoch."""
     order = rng.sample(range(len(features)), len(features))
@@ -276,12 +282,12 @@ def outputs_of(model, features, pad, size=64):
     with torch.inference_mode():
         for begin in range(0, len(order), size):
             chosen = order[begin : begin + size]
-            batch = batch_of([features[i] for i in chosen], pad)
+            batch = placed(batch_of([features[i] for i in chosen], pad), model)
             found = model(**batch)
             asked = int((batch["labels"] != NOTHING).sum()) if "labels" in batch else len(chosen)
             loss, weight = loss + float(found.loss) * asked, weight + asked
             logits = torch.stack([found.start_logits, found.end_logits], -1) if "start_logits" in found else found.logits
-            for i, output in zip(chosen, logits):
+            for i, output in zip(chosen, logits.cpu()):
                 outputs[i] = output[: len(features[i]["input_ids"])] if logits.dim() == 3 else output
     return outputs, loss / weight
 
@@ -310,7 +316,7 @@ def train(model, task, given, pad):
     for epoch in range(1, given.epochs + 1):
         model.train()
         for features in epoch_of(learned, given.batch_size, rng):
-            model(**batch_of(features, pad)).loss.backward()
+            model(**placed(batch_of(features, pad), model)).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -322,6 +328,11 @@ def train(model, task, given, pad):
             best = score, epoch, {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(best[2])
     return {"epoch": best[1], "valid": epochs[best[1] - 1], "epochs": epochs}
+
+
+def name_of(device):
+    """A device as people know it."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def arguments():
@@ -339,6 +350,7 @@ def arguments():
     p.add_argument("--warmup", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", default="cpu", help="by torch's name; in f32 everywhere")
     return p.parse_args()
 
 
@@ -358,9 +370,11 @@ def main():
     else:
         model = kind.from_pretrained(given.model)
         task.labels = task.labels or [model.config.id2label[i] for i in range(model.config.num_labels)]
+    model.to(given.device)
     began = time.monotonic()
     found = train(model, task, given, tokenizer.pad_token_id) if given.train else {}
     found["train_seconds"] = time.monotonic() - began
+    found["with"] = f"torch {torch.__version__}, transformers {transformers.__version__}, {name_of(given.device)}"
     found["test"] = measured(model, task, task.read(given.test), tokenizer.pad_token_id)
     print(json.dumps(found))
 

@@ -18,13 +18,13 @@ sees the padding; random numbers. As shipped: polyseme's own rate, longest input
 a head that begins as a linear probe."""
 
 
-def rows(work, recipes, arms, left_out):
-    """All that is done in a work folder, by row and column, and why a row is left out."""
+def rows(work, results, recipes, arms, left_out):
+    """All that is done, by row and column, and why a row is left out."""
     found = {}
     for name, recipe in recipes.items():
         parts = {}
         for arm in arms:
-            paths = sorted((work / "results").glob(f"{name}-{arm}-*.json"), key=lambda p: int(p.stem.rsplit("-", 1)[1]))
+            paths = sorted(results.glob(f"{name}-{arm}-*.json"), key=lambda p: int(p.stem.rsplit("-", 1)[1]))
             if paths:
                 parts[arm] = [json.loads(p.read_text(encoding="utf-8")) for p in paths]
         if parts:
@@ -62,6 +62,7 @@ def lines(found, recipes, arms):
              "where polyseme is worse by more than that.", ""]
     results = [cells for name, row in done.items() for cells in result(name, row, recipes[name], arms)]
     text += [*record.table(["row", "measure", *arms.values(), "difference"], results), ""]
+    text += [*sources(done, arms), ""]
     for name, row in found["rows"].items():
         if "left_out" in row:
             text += [f"- `{name}` is {'not complete' if 'parts' in row else 'left out'}: {row['left_out']}"]
@@ -69,6 +70,16 @@ def lines(found, recipes, arms):
     text += ["## Every run", "", *run_lines(done, recipes, arms), ""]
     text += ["## The commands of each row", "", "Of the first seed; the others differ in `--seed` only. `run.py` writes the sets.", ""]
     return [*text, "```sh", *command_lines(done), "```"]
+
+
+def sources(done, arms):
+    """Where the columns were computed, where it was not with the versions above on the processor."""
+    for arm, title in arms.items():
+        parts = [p for row in done.values() for p in row["parts"].get(arm, [])]
+        elsewhere = sorted({f"{p.get('with', p['device'])}" for p in parts if p.get("device", "cpu") != "cpu"})
+        if elsewhere:
+            count = sum(p.get("device", "cpu") != "cpu" for p in parts)
+            yield f"{count} of the {len(parts)} runs of {title} were computed elsewhere, in f32: {'; '.join(elsewhere)}."
 
 
 def percent(value):

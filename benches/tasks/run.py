@@ -22,6 +22,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class Table:
         self.given = given
         self.place = Place(given)
         self.place.shared = given.shared.resolve()
-        self.results = self.place.work / "results"
+        self.results = given.results or self.place.work / "results"
         self.results.mkdir(parents=True, exist_ok=True)
         self.left_out = {}
 
@@ -103,13 +104,14 @@ class Table:
             kept = json.loads(path.read_text(encoding="utf-8"))
             if kept["settings"] == settings:
                 return
-            sys.exit(f"{record.relative(path)} was made with other settings or files; remove it, or take another --work")
+            raise Refused(f"{record.relative(path)} was made with other settings or files; remove it, or take another --work")
         out = self.place.work / f"tuned-{name}-{arm}-{seed}"
         shutil.rmtree(out, ignore_errors=True)
         found = (self.theirs if arm == "transformers" else self.ours)(recipe, arm, files, seed, out)
         shutil.rmtree(out, ignore_errors=True)
         found = {"row": name, "arm": arm, "seed": seed, "settings": settings, **found}
-        found |= {"commit": record.output_of("git", "rev-parse", "--short=12", "HEAD"), "threads": self.given.threads}
+        found |= {"commit": record.output_of("git", "rev-parse", "--short=12", "HEAD"), "threads": self.given.threads,
+                  "device": self.given.device}
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         temporary.rename(path)
@@ -126,10 +128,11 @@ class Table:
             longest = ["--max-length", recipe.max_length]
             words += [*longest, *recipe.more, "--metric", recipe.measure[0], "--batch-size", BATCH, "--learning-rate", recipe.learning_rate,
                       "--patience", 0, "--set", "probe_first=false"]
-        said, run = self.place.ours(*words, "--json", "--quiet")
+        always = ["--device", self.given.device, "--json", "--quiet"]
+        said, run = self.place.ours(*words, *always)
         best = json.loads(said)["results"][0]
-        tested, test_run = self.place.ours("eval", out, "--data", files["test"], *recipe.columns, *longest, "--json", "--quiet")
-        found = {"epoch": best["epoch"], "valid": best["valid"], "test": json.loads(tested), **run, "test_command": test_run["command"]}
+        tested, test_run = self.place.ours("eval", out, "--data", files["test"], *recipe.columns, *longest, *always)
+        found = {"epoch": best["epoch"], "valid": numbers(best["valid"]), "test": numbers(json.loads(tested)), **run, "test_command": test_run["command"]}
         found["wall_seconds"] += test_run["wall_seconds"]
         if arm == "polyseme" and self.given.check:
             said, _ = self.reference(recipe, out, files, ["--max-length", recipe.max_length])
@@ -144,29 +147,38 @@ class Table:
 
     def reference(self, recipe, model, files, words):
         command = [self.place.python, HERE / "reference.py", recipe.task, model, *words, "--test", files["test"],
-                   "--threads", self.given.threads]
+                   "--threads", self.given.threads, "--device", self.given.device.partition(":")[0]]
         said, wall, peak = process(command, self.place.environment)
         command[0] = "python"
         run = {"wall_seconds": wall, "peak_bytes": peak, "command": short(command)}
         return json.loads(said.splitlines()[-1]), run
 
     def run(self):
-        """Seeds one after the other, so that an early end has all rows; a row that cannot be run is left out."""
-        for seed in self.given.seeds:
-            for name in self.given.only:
-                for arm in self.given.arms:
-                    if name not in self.left_out:
-                        try:
-                            self.part(name, arm, seed)
-                        except (sets.Missing, Refused, json.JSONDecodeError, KeyError) as why:
-                            print(f"  {name} is left out: {why}", file=sys.stderr, flush=True)
-                            self.left_out[name] = str(why) if isinstance(why, (sets.Missing, Refused)) else repr(why)
+        """Seeds one after the other, so that an early end has all rows; a row that cannot be run is left out. Sets are
+        written before anything runs beside anything else."""
+        for name in self.given.only:
+            try:
+                sets.files(self.place, name, self.given.quick)
+            except sets.Missing as why:
+                self.left_out[name] = str(why)
+        parts = [(name, arm, seed) for seed in self.given.seeds for name in self.given.only for arm in self.given.arms]
+        with ThreadPoolExecutor(self.given.jobs) as pool:
+            list(pool.map(lambda part: self.try_part(*part), parts))
+
+    def try_part(self, name, arm, seed):
+        if name in self.left_out:
+            return
+        try:
+            self.part(name, arm, seed)
+        except (sets.Missing, Refused, json.JSONDecodeError, KeyError) as why:
+            print(f"  {name} is left out: {why}", file=sys.stderr, flush=True)
+            self.left_out[name] = str(why) if isinstance(why, (sets.Missing, Refused)) else repr(why)
 
     def record(self):
         """The record of all that is done in the work folder."""
         facts = record.facts(self.place.binary, *PACKAGES, python=self.place.python)
         recipes = {name: self.recipe(name) for name in RECIPES}
-        rows = report.rows(self.place.work, recipes, ARMS, self.left_out)
+        rows = report.rows(self.place.work, self.results, recipes, ARMS, self.left_out)
         found = facts | {"threads": self.given.threads, "batch_size": BATCH, "trial": self.given.quick, "rows": rows}
         folder = self.given.record or (self.place.work / "record" if self.given.quick else None)
         lines = report.lines(found, recipes, ARMS)
@@ -174,6 +186,11 @@ class Table:
         built = short([self.place.binary]) + " "
         lines = ["polyseme " + line.removeprefix(built) if line.startswith(built) else line for line in lines]
         record.write(record.run_folder("tasks", folder), found, lines)
+
+
+def numbers(measured):
+    """What was measured, without confusions and the numbers of each class."""
+    return {key: value for key, value in measured.items() if isinstance(value, (int, float))}
 
 
 def interpreter(given):
@@ -195,11 +212,14 @@ def arguments():
     p.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     p.add_argument("--quick", action="store_true", help="a trial: seed 1, one epoch, a hundred rows, a record in the work folder")
     p.add_argument("--check", action="store_true", help="let `transformers` open and measure each model of polyseme's, too")
-    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--threads", type=int, default=2, help="of each run")
+    p.add_argument("--jobs", type=int, default=1, help="runs at a time: their measures are the same, their seconds are not")
+    p.add_argument("--device", default="cpu", help="of both sides, by polyseme's name, as in cuda:0; for each run its part tells it")
     p.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/stsb-en-*.csv and data/xquad.en.json")
     p.add_argument("--python", type=Path, help="interpreter with the peers, instead of an environment of our own")
     p.add_argument("--binary", type=Path, default=ROOT / "target/release/polyseme")
     p.add_argument("--data", type=Path, default=ROOT / ".data")
+    p.add_argument("--results", type=Path, help="folder of finished parts instead of results in the work folder: of a record, to go on with it")
     p.add_argument("--work", type=Path, help="instead of .data/tasks, or .data/tasks/quick in a trial")
     p.add_argument("--record", help="folder for the record instead of benches/runs/<date>-tasks")
     given = p.parse_args()

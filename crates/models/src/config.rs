@@ -245,7 +245,8 @@ impl EncoderConfig {
         }
         for (layer, size) in sizes.iter().enumerate() {
             for (what, found, most) in [
-                ("num_attention_heads", size.num_attention_heads, self.num_attention_heads),
+                // Where the hidden width was cut, heads are wider than it together.
+                ("num_attention_heads", size.num_attention_heads, 64 * self.num_attention_heads),
                 ("intermediate_size", size.intermediate_size, self.intermediate_size),
             ] {
                 if !(1..=most).contains(&found) {
@@ -321,7 +322,9 @@ impl EncoderConfig {
     fn parameters(&self) -> Option<usize> {
         let rows = self.vocab_size.checked_add(self.max_position_embeddings)?.checked_add(self.type_vocab_size)?;
         let embeddings = rows.checked_mul(self.embedding_size.max(self.hidden_size))?;
-        let attention = self.hidden_size.checked_mul(self.hidden_size)?.checked_mul(4)?;
+        let heads = (0..self.num_hidden_layers).map(|layer| self.layer_size(layer).num_attention_heads).max()?;
+        let attended = heads.checked_mul(self.head_size())?;
+        let attention = self.hidden_size.checked_mul(attended)?.checked_mul(4)?;
         let maps = if self.variant.gated { 3 } else { 2 };
         let feed_forward = self.hidden_size.checked_mul(self.intermediate_size)?.checked_mul(maps)?;
         let layers = attention.checked_add(feed_forward)?.checked_mul(self.own_layers())?;

@@ -16,6 +16,9 @@ pub struct Cut {
     pub heads: Option<Vec<Vec<usize>>>,
     /// For each layer of the whole model its units of the feed-forward part; all if `None`.
     pub units: Option<Vec<Vec<usize>>>,
+    /// Channels of the hidden states, a multiple of the size of a head; all if `None`. Norms then go over fewer
+    /// channels, so that what is left says something else until it has learned again.
+    pub width: Option<Vec<usize>>,
 }
 
 impl Model {
@@ -68,6 +71,8 @@ impl Model {
         }
 
         let mut config = old.clone();
+        let width = cut.width.clone().unwrap_or_else(|| (0..old.hidden_size).collect());
+        self.narrowed(&mut config, &width)?;
         config.num_hidden_layers = layers.len();
         let sizes: Vec<LayerSize> = kept
             .iter()
@@ -79,22 +84,38 @@ impl Model {
         config.layer_sizes = if alike && whole_heads { Vec::new() } else { sizes };
         config.check()?;
 
-        let values = self.cut_values(&layers, &kept);
+        let values = self.cut_values(&layers, &kept, &width);
         Ok(self.rebuilt(config, values))
     }
 
-    /// Errors where layers share their weights, so that heads and units of one cannot be cut.
+    /// Gives a configuration the width that stays. Heads are as large as before.
+    fn narrowed(&self, config: &mut EncoderConfig, width: &[usize]) -> Result<()> {
+        check("channels", width, config.hidden_size)?;
+        let (size, apart) = (config.head_size(), config.embedding_size != config.hidden_size);
+        if !width.len().is_multiple_of(size) || apart && width.len() == config.embedding_size {
+            let besides = if apart { " and not the width of the embeddings" } else { "" };
+            let expected = format!("a multiple of {size}, the size of a head{besides}");
+            return Err(Error::setting("hidden_size", width.len(), expected));
+        }
+        if !apart {
+            config.embedding_size = width.len();
+        }
+        (config.hidden_size, config.num_attention_heads) = (width.len(), width.len() / size);
+        Ok(())
+    }
+
+    /// Errors where layers share their weights, so that nothing inside one can be cut.
     pub fn check_own_layers(&self) -> Result<()> {
         let found = "those of layers that share their weights";
         if self.config.sharing.is_none() {
             return Ok(());
         }
-        Err(Error::setting("heads and units to cut", found, "those of layers with weights of their own"))
+        Err(Error::setting("heads, units and channels to cut", found, "those of layers with weights of their own"))
     }
 
     /// A model that goes through shared layers less often.
     fn cut_shared(&self, cut: &Cut, layers: Vec<usize>) -> Result<Self> {
-        if cut.heads.is_some() || cut.units.is_some() {
+        if cut.heads.is_some() || cut.units.is_some() || cut.width.is_some() {
             self.check_own_layers()?;
         }
         let old = &self.config;
@@ -132,34 +153,36 @@ impl Model {
     }
 
     /// The values that stay, in the order of the parameters: what comes before the layers, each layer, the rest.
-    fn cut_values(&self, layers: &[usize], kept: &[[Vec<usize>; 2]]) -> Vec<Vec<f32>> {
-        let sides: BTreeMap<ParamId, [Side; 2]> =
-            self.parts.encoder.layers().iter().flat_map(|layer| layer.sides()).collect();
+    fn cut_values(&self, layers: &[usize], kept: &[[Vec<usize>; 2]], width: &[usize]) -> Vec<Vec<f32>> {
+        let sides = self.parts.sides();
         let size = self.config.head_size();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         let mut of_layers: BTreeMap<usize, Vec<Vec<f32>>> = BTreeMap::new();
+        let of_all = [Vec::new(), Vec::new()];
         for (id, spec, values) in self.params.numbered() {
             let last = self.parts.encoder.is_final_norm(id);
-            match spec.info.group {
-                ParamGroup::Layer(layer) if !last => {
-                    let Some(place) = layers.iter().position(|&kept| kept == layer) else { continue };
-                    let [heads, units] = &kept[place];
-                    let values = match sides.get(&id) {
-                        None => values,
-                        Some(sides) => {
-                            let columns = spec.info.shape.get(1).copied().unwrap_or(1);
-                            let shape = [spec.info.shape[0], columns];
-                            let chosen = |side: Side, length: usize| match side {
-                                Side::Whole => (0..length).collect::<Vec<_>>(),
-                                Side::Heads(blocks) => indices(heads, size, length / blocks, blocks),
-                                Side::Units(blocks) => indices(units, 1, length / blocks, blocks),
-                            };
-                            select(&values, shape, &chosen(sides[0], shape[0]), &chosen(sides[1], shape[1]))
-                        }
-                    };
-                    of_layers.entry(place).or_default().push(values);
-                }
-                _ if of_layers.is_empty() && !last && spec.info.group == ParamGroup::Embeddings => before.push(values),
+            let place = match spec.info.group {
+                ParamGroup::Layer(layer) if !last => match layers.iter().position(|&kept| kept == layer) {
+                    None => continue,
+                    place => place,
+                },
+                _ => None,
+            };
+            let [heads, units] = place.map_or(&of_all, |place| &kept[place]);
+            let shape = [spec.info.shape[0], spec.info.shape.get(1).copied().unwrap_or(1)];
+            let chosen = |side: Side, length: usize| match side {
+                Side::All => (0..length).collect::<Vec<_>>(),
+                Side::Width => width.to_vec(),
+                Side::Heads(blocks) => indices(heads, size, length / blocks, blocks),
+                Side::Units(blocks) => indices(units, 1, length / blocks, blocks),
+            };
+            let values = match sides.get(&id) {
+                None => values,
+                Some(sides) => select(&values, shape, &chosen(sides[0], shape[0]), &chosen(sides[1], shape[1])),
+            };
+            match (place, spec.info.group) {
+                (Some(place), _) => of_layers.entry(place).or_default().push(values),
+                (None, ParamGroup::Embeddings) if of_layers.is_empty() => before.push(values),
                 _ => after.push(values),
             }
         }
@@ -189,8 +212,8 @@ fn select(values: &[f32], [_, columns]: [usize; 2], rows: &[usize], chosen: &[us
     rows.iter().flat_map(|row| chosen.iter().map(move |column| values[row * columns + column])).collect()
 }
 
-/// How much a loss would change if a part of a layer said nothing, to the first order: for each of its heads and each
-/// of its units of the feed-forward part.
+/// How much each head of a layer and each unit of its feed-forward part matters: how much a loss would change if it said
+/// nothing, to the first order, or how large its weights are.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)]
 pub struct Importance {
@@ -198,32 +221,66 @@ pub struct Importance {
     pub units: Vec<f64>,
 }
 
+/// The importance of all that can be cut.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Importances {
+    /// Of heads and units, a layer each.
+    pub layers: Vec<Importance>,
+    /// Of each channel of the hidden states.
+    pub width: Vec<f64>,
+}
+
 impl Model {
-    /// The importance of heads and units of each layer by the gradients of one batch, in the order of
-    /// [`Model::gradients`]: the derivative of the loss by a factor before what a part says (Michel et al. 2019;
-    /// Molchanov et al. 2019). That is the product of the map behind it and its gradient, summed over the columns that
-    /// are the part's. Panics unless all of the encoder is trained.
-    pub fn importance(&self, gradients: &[Tensor<1>]) -> Vec<Importance> {
-        let trained: Vec<ParamId> =
-            self.params.numbered_specs().filter(|(_, spec)| spec.info.trainable).map(|(id, _)| id).collect();
+    /// How large the weights are behind what each head and each unit says: the sum of their squares.
+    pub fn weights_behind(&self) -> Vec<Importance> {
+        let size = self.config.head_size();
         let along = |id: ParamId, per_part: usize| {
-            let at = trained.iter().position(|&known| known == id).expect("all of the encoder is trained");
-            let gradient: Vec<f32> = gradients[at].clone().into_data().iter::<f32>().collect();
             let columns = self.params.info(id).shape[1];
             let mut sums = vec![0.0f64; columns / per_part];
-            for (i, (w, g)) in self.params.get(id).iter().zip(&gradient).enumerate() {
-                sums[i % columns / per_part] += f64::from(w * g);
+            for (i, w) in self.params.get(id).iter().enumerate() {
+                sums[i % columns / per_part] += f64::from(w * w);
             }
-            sums.into_iter().map(f64::abs).collect::<Vec<f64>>()
+            sums
         };
-        let size = self.config.head_size();
-        let layers = self.parts.encoder.layers().iter();
+        let layers = self.parts.encoder.layers().iter().map(|layer| layer.maps_behind());
         layers
-            .map(|layer| {
-                let [attention, output] = layer.maps_behind();
-                Importance { heads: along(attention, size), units: along(output, 1) }
-            })
+            .map(|[attention, output]| Importance { heads: along(attention, size), units: along(output, 1) })
             .collect()
+    }
+
+    /// The importance of heads and units of each layer, and of channels, by the gradients of one batch, in the order of
+    /// [`Model::gradients`]: the derivative of the loss by a factor before what a part says (Michel et al. 2019;
+    /// Molchanov et al. 2019). That is the product of the map behind it and its gradient, summed over the columns that
+    /// are the part's; of a channel, that of all that writes into it. Panics unless all of the encoder is trained.
+    pub fn importance(&self, gradients: &[Tensor<1>]) -> Importances {
+        let trained: Vec<ParamId> =
+            self.params.numbered_specs().filter(|(_, spec)| spec.info.trainable).map(|(id, _)| id).collect();
+        // Sums of weights times gradients over what `part` says is one.
+        let sums = |id: ParamId, sums: &mut [f64], part: &dyn Fn(usize) -> usize| {
+            let at = trained.iter().position(|&known| known == id).expect("all of the encoder is trained");
+            let gradient: Vec<f32> = gradients[at].clone().into_data().iter::<f32>().collect();
+            for (i, (w, g)) in self.params.get(id).iter().zip(&gradient).enumerate() {
+                sums[part(i)] += f64::from(w * g);
+            }
+        };
+        let positive = |sums: Vec<f64>| sums.into_iter().map(f64::abs).collect::<Vec<f64>>();
+        let along = |id: ParamId, per_part: usize| {
+            let columns = self.params.info(id).shape[1];
+            let mut found = vec![0.0; columns / per_part];
+            sums(id, &mut found, &|i| i % columns / per_part);
+            positive(found)
+        };
+        let mut width = vec![0.0; self.config.hidden_size];
+        for id in self.parts.encoder.writers() {
+            let columns = self.params.info(id).shape.get(1).copied().unwrap_or(1);
+            sums(id, &mut width, &|i| i / columns);
+        }
+        let size = self.config.head_size();
+        let layers = self.parts.encoder.layers().iter().map(|layer| {
+            let [attention, output] = layer.maps_behind();
+            Importance { heads: along(attention, size), units: along(output, 1) }
+        });
+        Importances { layers: layers.collect(), width: positive(width) }
     }
 
     /// Lets nothing be dropped in training, for gradients of what the model says when it is used. Such a model is not

@@ -3,8 +3,8 @@
 use crate::EncoderConfig;
 use crate::adapters::{Added, Laid};
 use crate::families::EncoderNames;
-use crate::layers::Layer;
-use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
+use crate::layers::{Layer, Side, of_map, of_norm};
+use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, Params, View};
 use polyseme_tensor::ops::{EmbeddingSettings, EmbeddingWeights, embed_norm, layer_norm, linear};
 use polyseme_tensor::packed::row_tensor;
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
@@ -12,6 +12,20 @@ use polyseme_tensor::{Mode, PackedBatch, Tensor};
 /// What each layer but the first was given of sequences that grow. `(tokens, hidden)` each
 #[derive(Debug, Default)]
 pub struct Grown(Vec<Tensor<2>>);
+
+/// Values of an encoder's embeddings.
+pub(crate) struct EmbeddingValues {
+    /// `(vocabulary, width)`
+    pub word: Vec<f32>,
+    /// `(positions, width)`
+    pub position: Vec<f32>,
+    /// `(segments, width)`
+    pub token_type: Option<Vec<f32>>,
+    /// Weight and bias. `(width)` each
+    pub norm: [Vec<f32>; 2],
+    /// Weight and bias. `(hidden, width)`, `(hidden)`
+    pub projection: Option<[Vec<f32>; 2]>,
+}
 
 /// Embeddings and layers, as numbers of parameters.
 pub(crate) struct Encoder {
@@ -56,6 +70,33 @@ impl Encoder {
             }),
             added: Added::default(),
         }
+    }
+
+    /// What the width of the embeddings is: that of the hidden states unless a map stands between them.
+    pub fn narrow(&self) -> Side {
+        if self.projection.is_some() { Side::All } else { Side::Width }
+    }
+
+    /// All parameters, with what their rows and columns are.
+    pub fn sides(&self) -> Vec<(ParamId, [Side; 2])> {
+        let narrow = self.narrow();
+        let tables = [Some(self.word), self.position, self.token_type].into_iter().flatten();
+        let mut sides: Vec<(ParamId, [Side; 2])> = tables.map(|table| (table, [Side::All, narrow])).collect();
+        sides.extend(of_norm(self.norm, narrow));
+        sides.extend(self.projection.into_iter().flat_map(|map| of_map(map, [Side::Width, Side::All])));
+        sides.extend(self.layers.iter().flat_map(Layer::sides));
+        sides.extend(self.final_norm.into_iter().flat_map(|norm| of_norm(norm, Side::Width)));
+        sides
+    }
+
+    /// What writes into the channels of the hidden states, which are its rows.
+    pub fn writers(&self) -> Vec<ParamId> {
+        let first: Vec<ParamId> = match self.projection {
+            Some(map) => map.both().collect(),
+            None => self.norm.both().collect(),
+        };
+        let last = self.final_norm.into_iter().flat_map(NormIds::both);
+        first.into_iter().chain(self.layers.iter().flat_map(Layer::writers)).chain(last).collect()
     }
 
     /// Runs the encoder and shows `see` the embeddings and the output of each layer, in order; the
@@ -143,6 +184,18 @@ impl Encoder {
         match self.final_norm.filter(|_| index + 1 == self.layers.len()) {
             Some(norm) => layer_norm(x, params.norm(norm)),
             None => x,
+        }
+    }
+
+    /// Values of the embeddings. Panics where positions are rotary or the norm has no bias.
+    pub fn embedding_values(&self, params: &Params) -> EmbeddingValues {
+        let linear = |ids: LinearIds| [params.get(ids.weight), params.get(ids.bias.expect("a map with a bias"))];
+        EmbeddingValues {
+            word: params.get(self.word),
+            position: params.get(self.position.expect("positions in a table")),
+            token_type: self.token_type.map(|id| params.get(id)),
+            norm: [params.get(self.norm.weight), params.get(self.norm.bias.expect("a norm with a bias"))],
+            projection: self.projection.map(linear),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::EncoderConfig;
 use crate::families::{MaskedLmForm, TaskForm};
+use crate::layers::{Side, of_map, of_norm};
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
 use polyseme_tensor::ops::{Activation, Linear, activate, dropout, layer_norm, linear, masked_lm_loss};
 use polyseme_tensor::{Mode, Tensor};
@@ -60,6 +61,12 @@ impl MaskedLmHead {
         [self.decoder.weight, self.output_bias]
     }
 
+    /// Its parameters, with what their rows and columns are; `narrow` is what the embeddings' width is.
+    pub fn sides(&self, narrow: Side) -> Vec<(ParamId, [Side; 2])> {
+        let dense = of_map(self.dense, [narrow, Side::Width]).chain(of_norm(self.norm, narrow));
+        dense.chain([(self.decoder.weight, [Side::All, narrow])]).collect()
+    }
+
     fn decoder(&self, params: View<'_>) -> Linear {
         params.linear(self.decoder)
     }
@@ -107,6 +114,14 @@ impl TaskHead {
             dropout,
             output: builder.linear(form.output, [outputs, hidden], ParamGroup::Head, true),
         }
+    }
+
+    /// Its parameters, with what their rows and columns are.
+    pub fn sides(&self) -> Vec<(ParamId, [Side; 2])> {
+        let mut sides: Vec<(ParamId, [Side; 2])> = of_map(self.output, [Side::All, Side::Width]).collect();
+        sides.extend(self.dense.into_iter().flat_map(|map| of_map(map, [Side::Width; 2])));
+        sides.extend(self.norm.into_iter().flat_map(|norm| of_norm(norm, Side::Width)));
+        sides
     }
 
     /// Numbers of the last map.

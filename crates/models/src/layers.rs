@@ -40,12 +40,24 @@ pub(crate) struct LayerIds {
 /// What the rows or the columns of a layer's matrix belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// The hidden width: all of them stay.
-    Whole,
+    /// What no cut touches.
+    All,
+    /// Channels of the hidden states.
+    Width,
     /// Heads, in so many blocks below each other.
     Heads(usize),
     /// Units of the feed-forward part, likewise.
     Units(usize),
+}
+
+/// A map's weight and bias with what their rows and columns are.
+pub(crate) fn of_map(map: LinearIds, sides: [Side; 2]) -> impl Iterator<Item = (ParamId, [Side; 2])> {
+    map.both().map(move |id| (id, if id == map.weight { sides } else { [sides[0], Side::All] }))
+}
+
+/// A norm's weight and bias with what they are of.
+pub(crate) fn of_norm(norm: NormIds, side: Side) -> impl Iterator<Item = (ParamId, [Side; 2])> {
+    norm.both().map(move |id| (id, [side, Side::All]))
 }
 
 #[derive(Clone)]
@@ -151,21 +163,30 @@ impl Layer {
         }
     }
 
-    /// Its matrices and biases that heads or units are cut out of, with what their rows and columns are.
+    /// Its parameters, with what their rows and columns are.
     pub fn sides(&self) -> Vec<(ParamId, [Side; 2])> {
         let mut sides = Vec::new();
-        let mut add = |ids: LinearIds, rows: Side, columns: Side| {
-            sides.push((ids.weight, [rows, columns]));
-            sides.extend(ids.bias.map(|bias| (bias, [rows, Side::Whole])));
-        };
         match self.query_key_value {
-            QueryKeyValueIds::Apart(maps) => maps.into_iter().for_each(|map| add(map, Side::Heads(1), Side::Whole)),
-            QueryKeyValueIds::Joined(map) => add(map, Side::Heads(3), Side::Whole),
+            QueryKeyValueIds::Apart(maps) => {
+                maps.into_iter().for_each(|map| sides.extend(of_map(map, [Side::Heads(1), Side::Width])));
+            }
+            QueryKeyValueIds::Joined(map) => sides.extend(of_map(map, [Side::Heads(3), Side::Width])),
         }
-        add(self.attention_output, Side::Whole, Side::Heads(1));
-        add(self.intermediate, Side::Units(if self.gated { 2 } else { 1 }), Side::Whole);
-        add(self.output, Side::Whole, Side::Units(1));
+        sides.extend(of_map(self.attention_output, [Side::Width, Side::Heads(1)]));
+        sides.extend(of_map(self.intermediate, [Side::Units(if self.gated { 2 } else { 1 }), Side::Width]));
+        sides.extend(of_map(self.output, [Side::Width, Side::Units(1)]));
+        for norm in self.attention_norm.into_iter().chain([self.output_norm]) {
+            sides.extend(of_norm(norm, Side::Width));
+        }
         sides
+    }
+
+    /// What writes into the hidden states: norms behind the sums, or maps into a sum that no norm goes over.
+    pub fn writers(&self) -> Vec<ParamId> {
+        if self.pre_norm {
+            return [self.attention_output, self.output].into_iter().flat_map(LinearIds::both).collect();
+        }
+        self.attention_norm.into_iter().chain([self.output_norm]).flat_map(NormIds::both).collect()
     }
 
     /// `(tokens, hidden)` to `(tokens, hidden)`, or to the rows asked for

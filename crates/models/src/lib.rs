@@ -16,6 +16,7 @@ mod quantized;
 pub mod registry;
 mod save;
 mod scalar_mix;
+pub mod share;
 mod states;
 mod vocabulary;
 
@@ -29,3 +30,4 @@ pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
 pub use quantized::{MatrixInfo, MatrixRole, Precision};
 pub use registry::Family;
+pub use share::Share;

@@ -3,6 +3,7 @@
 use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
+use crate::layers::{Side, of_map};
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, ParamInfo, Params, Spec};
 use crate::scalar_mix::ScalarMix;
 use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
@@ -10,7 +11,7 @@ use polyseme_formats::tensors::{TensorFile, TensorOut};
 use polyseme_formats::{ConfigJson, LoadReport, ModelFolder};
 use polyseme_tensor::ops::Activation;
 use polyseme_tensor::{Device, Gradients, Mode, PackedBatch, Sequence, Stream, Tensor};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Which head a model gets.
@@ -156,6 +157,18 @@ impl Parts {
             found.extend(head.over_vocabulary());
         }
         found
+    }
+
+    /// All parameters that a cut may touch, with what their rows and columns are.
+    pub fn sides(&self) -> BTreeMap<ParamId, [Side; 2]> {
+        let mut sides = self.encoder.sides();
+        sides.extend(self.pooler.into_iter().flat_map(|map| of_map(map, [Side::Width; 2])));
+        match &self.head {
+            Head::None => (),
+            Head::MaskedLm(head, _) => sides.extend(head.sides(self.encoder.narrow())),
+            Head::Task(head, _) => sides.extend(head.sides()),
+        }
+        sides.into_iter().collect()
     }
 
     /// Whether the head is one of a task.
@@ -427,8 +440,8 @@ impl Model {
     }
 
     /// Logits from hidden states. `(rows, hidden)` to `(rows, vocabulary)` Panics without an MLM head.
-    pub fn masked_lm_logits_of(&self, states: Tensor<2>) -> Tensor<2> {
-        self.masked_lm_head().logits(states, self.params.view(Mode::Eval))
+    pub fn masked_lm_logits_of(&self, states: Tensor<2>, mode: Mode) -> Tensor<2> {
+        self.masked_lm_head().logits(states, self.params.view(mode))
     }
 
     /// Logits of some rows. `(rows, vocabulary)` Panics without an MLM head.

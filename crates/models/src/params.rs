@@ -65,6 +65,20 @@ pub(crate) struct NormIds {
     pub epsilon: f64,
 }
 
+impl LinearIds {
+    /// Both that there are.
+    pub fn both(self) -> impl Iterator<Item = ParamId> {
+        [self.weight].into_iter().chain(self.bias)
+    }
+}
+
+impl NormIds {
+    /// Both that there are.
+    pub fn both(self) -> impl Iterator<Item = ParamId> {
+        [self.weight].into_iter().chain(self.bias)
+    }
+}
+
 /// How a new parameter begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Init {

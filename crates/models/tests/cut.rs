@@ -4,7 +4,7 @@ mod common;
 
 use common::{cpu, put, sequences, three_labels, tiny_model, tiny_of};
 use polyseme_formats::ModelFolder;
-use polyseme_models::{Cut, EncoderConfig, Family, HeadKind, LayerSize, Model, Sharing};
+use polyseme_models::{Cut, EncoderConfig, Family, HeadKind, LayerSize, Model, ParamGroup, Sharing};
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::{Mode, PackedBatch, Stream};
 use std::collections::BTreeMap;
@@ -63,6 +63,7 @@ fn heads_and_units_that_are_cut_are_those_that_say_nothing() {
             layers: None,
             heads: Some(vec![vec![heads - 1], (0..heads).collect()]),
             units: Some(vec![(0..units).collect(), vec![0, 2, units - 1]]),
+            width: None,
         };
         let smaller = whole.cut(&cut).unwrap();
         let size = config.head_size();
@@ -83,6 +84,87 @@ fn heads_and_units_that_are_cut_are_those_that_say_nothing() {
         let again = again.cut(&Cut { units: Some(vec![vec![1], vec![2]]), ..Cut::default() }).unwrap();
         assert_eq!(again.config().layer_sizes, [size(1, 1), size(heads, 1)]);
     }
+}
+
+/// Lets every channel say what the one beside it says, and nobody listen to every second one.
+fn in_pairs(model: &mut Model, family: Family) {
+    let (hidden, narrow) = (model.config().hidden_size, model.config().embedding_size);
+    let infos: BTreeMap<String, (Vec<usize>, bool)> = model
+        .parameters()
+        .into_iter()
+        .map(|p| {
+            let table = p.group == ParamGroup::Embeddings && !p.name.contains("project");
+            (p.name, (p.shape, table))
+        })
+        .collect();
+    let tensors: BTreeMap<String, Vec<f32>> = model
+        .to_tensors()
+        .into_iter()
+        .map(|t| (t.name, t.bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()))
+        .collect();
+    put(model, &|name| {
+        let (shape, embeds) = &infos[name];
+        let mut values = tensors[name].clone();
+        let writes = maps(family).iter().any(|end| name.ends_with(end));
+        match shape[..] {
+            // What is not as wide as the hidden states has no channels.
+            _ if *embeds && narrow != hidden => (),
+            [rows, columns] => {
+                for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+                    let at = row * columns + column;
+                    if *embeds {
+                        values[at] = values[at - column % 2];
+                    } else if writes || name.contains("project") {
+                        values[at] = values[at - row % 2 * columns];
+                    } else if column % 2 == 1 {
+                        values[at] = 0.0;
+                    }
+                }
+            }
+            [length] if length == hidden => (0..length).for_each(|at| values[at] = values[at - at % 2]),
+            _ => (),
+        }
+        Some(values)
+    });
+}
+
+#[test]
+fn channels_that_are_cut_are_those_that_say_what_others_say() {
+    for family in Family::ALL.into_iter().filter(|&family| family != Family::Albert) {
+        let tiny = tiny_of(family);
+        let embedding_size = if family == Family::Electra { 8 } else { 32 };
+        let config = EncoderConfig { hidden_size: 32, num_attention_heads: 4, embedding_size, ..tiny };
+        let stream = Stream::new(1).named("init");
+        let mut whole = Model::new(family, config.clone(), three_labels(), stream, &cpu()).unwrap();
+        in_pairs(&mut whole, family);
+        let (heads, size) = (config.num_attention_heads, config.head_size());
+        let width: Vec<usize> = (0..config.hidden_size).step_by(2).collect();
+        let smaller = whole.cut(&Cut { width: Some(width.clone()), ..Cut::default() }).unwrap();
+        let all = hidden(&whole);
+        let every_other: Vec<f32> = all.iter().copied().step_by(2).collect();
+        assert_close(family.model_type(), &hidden(&smaller), &every_other, Level::Twin);
+        assert_eq!(smaller.config().head_size(), size);
+        assert!((0..config.num_hidden_layers).all(|i| smaller.config().layer_size(i).num_attention_heads == heads));
+
+        let folder = tempfile::tempdir().unwrap();
+        smaller.save(folder.path()).unwrap();
+        let source = ModelFolder::open(folder.path()).unwrap();
+        let (again, report) = Model::open(&source, HeadKind::AsFound, Stream::new(0), &cpu()).unwrap();
+        assert!(report.missing.is_empty() && report.unused.is_empty(), "{report:?}");
+        assert_eq!(hidden(&again), hidden(&smaller));
+        let said = |model: &Model| values(&model.sequence_outputs(&batch(), Mode::Eval));
+        assert_eq!(said(&again), said(&smaller));
+        // With as many heads as the width has, it is one of its family as any other.
+        let kept = Cut {
+            heads: Some(vec![(0..width.len() / size).collect(); config.num_hidden_layers]),
+            width: Some(width),
+            ..Cut::default()
+        };
+        assert!(whole.cut(&kept).unwrap().config().layer_sizes.is_empty());
+    }
+    // The head over the vocabulary goes with it.
+    let whole = tiny_model(Family::Bert, HeadKind::MaskedLm, &cpu());
+    whole.cut(&Cut { width: Some((0..whole.config().head_size()).collect()), ..Cut::default() }).unwrap();
 }
 
 #[test]
@@ -125,6 +207,8 @@ fn what_is_not_there_cannot_stay() {
     says(Cut { layers: Some(vec![0, 2]), ..Cut::default() }, &["layers is [0, 2]", "0 to 1"]);
     says(Cut { layers: Some(vec![1, 0]), ..Cut::default() }, &["ascending"]);
     says(Cut { layers: Some(vec![]), ..Cut::default() }, &["at least one"]);
+    says(Cut { width: Some(vec![0]), ..Cut::default() }, &["hidden_size is 1", "a multiple of"]);
+    says(Cut { width: Some(vec![900]), ..Cut::default() }, &["channels is [900]"]);
     says(Cut { heads: Some(vec![vec![0]]), ..Cut::default() }, &["heads of layer 1 is not given"]);
     says(Cut { units: Some(vec![vec![0], vec![99]]), ..Cut::default() }, &["units of layer 1 is [99]"]);
     let modern = tiny_model(Family::ModernBert, HeadKind::None, &cpu());

@@ -96,6 +96,20 @@ fn what_matters_stays_and_a_killed_pruning_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_narrower_model_learns_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    let how = ["shrink", "prune", "classifier", "--keep-width", "16", "--out", "narrow"];
+    let outcome = json(dir, &[&how[..], &LEARNS].concat());
+    assert_eq!(outcome["rounds"][0]["width"], 16, "{outcome}");
+    let config: serde_json::Value = serde_json::from_slice(&bytes(dir, "narrow/config.json")).unwrap();
+    assert_eq!((&config["hidden_size"], &config["num_attention_heads"]), (&16.into(), &1.into()));
+    assert_eq!(config["layer_sizes"][0]["num_attention_heads"], 2, "{config}");
+    assert!(used(dir, "narrow") > 0.8, "{outcome}");
+}
+
+#[test]
 fn single_weights_become_zero_and_a_killed_run_goes_on_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -160,4 +174,42 @@ fn a_vocabulary_without_what_a_domain_never_says_changes_nothing_there() {
     // Pieces that are rare are cut into smaller ones, and that is told.
     let outcome = json(dir, &[&dropping[..], &["--force", "--min-count", "5"]].concat());
     assert!(outcome["cut_otherwise"].as_u64().unwrap() > 0, "{outcome}");
+}
+
+#[test]
+fn layers_that_share_their_weights_learn_again_and_a_killed_run_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    // Nothing shared: the same scores.
+    let exact = json(dir, &["shrink", "share", "classifier", "--groups", "2", "--out", "exact", "--quiet"]);
+    assert_eq!(exact["layers"]["before"], exact["layers"]["after"]);
+    let score = |model: &str| -> Vec<f64> {
+        lines(&ok(dir, &["predict", model, "valid.csv", "--quiet"]))
+            .iter()
+            .map(|l| l["score"].as_f64().unwrap())
+            .collect()
+    };
+    let (before, after) = (score("classifier"), score("exact"));
+    assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-5), "{before:?} {after:?}");
+
+    let sharing = |out| {
+        let how = ["--embedding-size", "16", "--threads", "2", "--set", "save_every_steps=3"];
+        [&["shrink", "share", "classifier", "--out", out][..], &how, &LEARNS].concat()
+    };
+    let outcome = json(dir, &sharing("whole"));
+    let number = |what: &str, when: &str| outcome[what][when].as_u64().unwrap();
+    assert_eq!(number("layers", "before"), 2 * number("layers", "after"));
+    assert!(number("embeddings", "after") < number("embeddings", "before"), "{outcome}");
+    assert!(used(dir, "whole") > 0.9, "{outcome}");
+    let config: serde_json::Value = serde_json::from_slice(&bytes(dir, "whole/config.json")).unwrap();
+    assert_eq!((&config["model_type"], &config["num_hidden_groups"]), (&"albert".into(), &1.into()));
+
+    let resume = ["shrink", "share", "--out", "killed", "--resume", "--threads", "2", "--quiet"];
+    let saved = || newest(&dir.join("killed/rounds/1/run/seed-0/run/checkpoints")) > 0;
+    kill(dir, &sharing("killed"), 3, saved);
+    ok(dir, &resume);
+    for file in ["model.safetensors", "config.json"] {
+        assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
+    }
 }

@@ -12,6 +12,8 @@ use std::path::Path;
 pub struct Known {
     /// The task it has learned, by its head; `None` if it has no head of a task and no sentence vectors.
     pub task: Option<&'static str>,
+    /// Whether it says what tokens are hidden.
+    pub speaks: bool,
     /// Its layers.
     pub layers: usize,
 }
@@ -35,7 +37,7 @@ impl Known {
             HeadKind::None if vectors => Some("similarity"),
             HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm | HeadKind::Generate => None,
         };
-        Ok(Self { task, layers: model.config().num_hidden_layers })
+        Ok(Self { task, speaks: model.head() == HeadKind::MaskedLm, layers: model.config().num_hidden_layers })
     }
 
     /// Every other layer from the first, as DistilBERT begins (Sanh et al. 2019).

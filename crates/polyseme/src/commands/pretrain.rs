@@ -4,13 +4,18 @@ use crate::args::PretrainArgs;
 use crate::commands::{Context, Interrupted};
 use crate::render::numbers::group;
 use crate::report;
-use crate::settings::{resolve_pretrain, spell_duration, spell_length};
+use crate::settings::{Plan, resolve_pretrain, spell_duration, spell_length};
 use polyseme_train::{PretrainOutcome, PretrainSettings};
 
 /// Resolves the plan and runs it.
 pub fn run(args: &PretrainArgs, context: &Context) -> anyhow::Result<()> {
     let plan = resolve_pretrain(args, context.seed)?;
-    if args.dry_run {
+    carry_out(&plan, args.dry_run, "pretrain", context)
+}
+
+/// Runs a plan, or prints it; `command` is what goes on with it.
+pub fn carry_out(plan: &Plan<PretrainSettings>, dry_run: bool, command: &str, context: &Context) -> anyhow::Result<()> {
+    if dry_run {
         return context.result(&plan.settings, &toml::to_string(&plan.settings)?);
     }
     context.note(&describe(&plan.settings, plan.resume));
@@ -27,7 +32,7 @@ pub fn run(args: &PretrainArgs, context: &Context) -> anyhow::Result<()> {
             0 => eprintln!("stopped before the training began; what was finished until then is kept"),
             steps => eprintln!("stopped and saved after step {}", group(steps)),
         }
-        eprintln!("hint: go on with `polyseme pretrain --out {} --resume`", plan.settings.out.display());
+        eprintln!("hint: go on with `polyseme {command} --out {} --resume`", plan.settings.out.display());
         return Err(Interrupted.into());
     }
     context.reported(report::write_pretrain(&plan.settings, &outcome, &context.made()));
@@ -38,11 +43,19 @@ pub fn run(args: &PretrainArgs, context: &Context) -> anyhow::Result<()> {
 fn describe(s: &PretrainSettings, resume: bool) -> String {
     let corpus: Vec<String> = s.corpus.iter().map(|p| p.display().to_string()).collect();
     let what = if resume { "going on with pre-training" } else { "pre-training" };
+    let taught = match &s.distil.teacher {
+        Some(teacher) => format!(", taught by {}", teacher.display()),
+        None => String::new(),
+    };
     let model = match &s.from {
-        Some(from) => format!("from {}", from.display()),
+        Some(from) => format!("from {}{taught}", from.display()),
         None => {
             let c = &s.model.config;
-            format!("{} layers × {}, {} pieces", c.num_hidden_layers, c.hidden_size, group(c.vocab_size as u64))
+            let size = format!("{} layers × {}", c.num_hidden_layers, c.hidden_size);
+            match taught.is_empty() {
+                true => format!("{size}, {} pieces", group(c.vocab_size as u64)),
+                false => format!("{size}{taught}"),
+            }
         }
     };
     format!(
@@ -55,16 +68,23 @@ fn describe(s: &PretrainSettings, resume: bool) -> String {
 }
 
 fn summary(o: &PretrainOutcome) -> String {
-    let share = 100.0 * o.valid_accuracy;
     let mut text = format!(
-        "model       {}\nsteps       {}\ntokens      {}\ntime        {}\n\
-         valid loss  {:.4} nats (word frequencies alone: {:.4})\naccuracy    {share:.1} % of masked tokens\n",
+        "model       {}\nsteps       {}\ntokens      {}\ntime        {}\n",
         o.model.display(),
         group(o.steps),
         group(o.tokens),
         spell_duration(o.seconds),
+    );
+    if o.predicts_nothing() {
+        let what = "on held-out documents, from the teacher";
+        return text
+            + &format!("distance    {:.4} {what}\n\nnext: polyseme embed {}\n", o.valid_loss, o.model.display());
+    }
+    text += &format!(
+        "valid loss  {:.4} nats (word frequencies alone: {:.4})\naccuracy    {:.1} % of masked tokens\n",
         o.valid_loss,
         o.unigram_entropy,
+        100.0 * o.valid_accuracy
     );
     if o.valid_loss >= o.unigram_entropy {
         text += "The model has not learned more than word frequencies yet: train longer, or with smaller steps.\n";

@@ -27,7 +27,12 @@ pub fn page(rows: &[StepRow], settings: &PretrainSettings, outcome: &PretrainOut
 /// What the result means, in a sentence or two.
 pub fn verdict(outcome: &PretrainOutcome) -> String {
     let gap = outcome.unigram_entropy - outcome.valid_loss;
-    let mut text = if !gap.is_finite() {
+    let mut text = if outcome.predicts_nothing() {
+        format!(
+            "It was asked for nothing but what is inside its teacher: on text it has not seen it is {} away from it.",
+            short(outcome.valid_loss)
+        )
+    } else if !gap.is_finite() {
         "The validation loss was not measured.".to_owned()
     } else if gap > 0.05 {
         format!(
@@ -60,13 +65,15 @@ fn facts(rows: &[StepRow], settings: &PretrainSettings, outcome: &PretrainOutcom
         None => String::new(),
     };
     let steps = rows.last().map_or(outcome.steps, |r| r.step.max(outcome.steps));
-    vec![
-        Fact::new(
-            short(outcome.valid_loss),
-            "validation loss, nats",
-            format!("unigram entropy {}", short(outcome.unigram_entropy)),
-        ),
-        Fact::new(percent(outcome.valid_accuracy), "of hidden words guessed right", "on held-out documents"),
+    let entropy = format!("unigram entropy {}", short(outcome.unigram_entropy));
+    let mut facts = match outcome.predicts_nothing() {
+        true => vec![Fact::new(short(outcome.valid_loss), "distance from the teacher", "on held-out documents")],
+        false => vec![
+            Fact::new(short(outcome.valid_loss), "validation loss, nats", entropy),
+            Fact::new(percent(outcome.valid_accuracy), "of hidden words guessed right", "on held-out documents"),
+        ],
+    };
+    facts.extend([
         Fact::new(short(outcome.tokens as f64), "tokens seen", format!("in {} steps, from {corpus}", grouped(steps))),
         Fact::new(short(speed), "tokens a second", format!("over {}", duration(outcome.seconds))),
         Fact::new(
@@ -74,7 +81,8 @@ fn facts(rows: &[StepRow], settings: &PretrainSettings, outcome: &PretrainOutcom
             "parameters",
             format!("{} pieces in the vocabulary", grouped(settings.model.config.vocab_size as u64)),
         ),
-    ]
+    ]);
+    facts
 }
 
 /// Parameters of the encoder by its shape: embeddings, layers, norms; heads are not counted.
@@ -99,12 +107,13 @@ pub fn curves(page: &mut Page, rows: &[StepRow], outcome: &PretrainOutcome) {
     if !held_out.is_empty() {
         series.push(Series { name: "validation".into(), points: held_out, look: Look::Marked });
     }
+    let silent = outcome.predicts_nothing();
     let loss = LineChart {
-        label: "Loss for hidden words".into(),
+        label: if silent { "Distance from the teacher" } else { "Loss for hidden words" }.into(),
         x_name: "step".into(),
-        y_name: "loss, nats".into(),
+        y_name: if silent { "distance" } else { "loss, nats" }.into(),
         series,
-        levels: vec![("frequencies".into(), outcome.unigram_entropy)],
+        levels: if silent { Vec::new() } else { vec![("frequencies".into(), outcome.unigram_entropy)] },
         ..LineChart::default()
     };
     page.section(

@@ -118,6 +118,7 @@ fn config() -> EncoderConfig {
 
 fn pretrain_settings() -> PretrainSettings {
     PretrainSettings {
+        distil: Default::default(),
         corpus: vec![PathBuf::from(format!("texts{EVIL}.txt"))],
         text_column: None,
         out: "out".into(),

@@ -8,15 +8,17 @@ mod layers;
 mod pretrain;
 mod prune;
 mod recipe;
+mod share;
 mod sweep;
 
-pub use distil::resolve_distil;
+pub use distil::{resolve_distil, resolve_general_distil};
 pub use duration::{parse_duration, spell_duration};
 pub use error::{Error, Result};
 pub use finetune::resolve_finetune;
-pub use pretrain::{resolve_pretrain, spell_length};
+pub use pretrain::{resolve_pretrain, spell_length, stored};
 pub use prune::{is_sparse, resolve_prune, resolve_sparse};
 pub use recipe::{RECIPES, recipe};
+pub use share::resolve_share;
 pub use sweep::resolve_sweep;
 
 /// A plan and whether it goes on with an earlier run.

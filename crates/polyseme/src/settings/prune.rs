@@ -1,7 +1,7 @@
 //! Resolves the plan of a pruning: of one that cuts and lets learn again, and of one that zeroes single weights while
 //! the model learns.
 
-use super::distil::{Told, put, taught_by};
+use super::distil::{Told, put, taught_by_preset};
 use super::layers::typed;
 use super::pretrain::stored;
 use super::{Error, Plan, Result, resolve_finetune};
@@ -9,7 +9,6 @@ use crate::args::{FinetuneArgs, PruneArgs};
 use polyseme_shrink::distil::Known;
 use polyseme_shrink::prune::PruneSettings;
 use polyseme_train::FinetuneSettings;
-use polyseme_train::distil::DistilSettings;
 use polyseme_train::sparse::{Across, By, SparseSettings};
 use std::path::Path;
 
@@ -40,6 +39,7 @@ pub fn resolve_prune(
         keep_layers: args.keep_layers.clone().unwrap_or_default(),
         keep_heads: args.keep_heads.unwrap_or(1.0),
         keep_units: args.keep_units.unwrap_or(1.0),
+        keep_width: args.keep_width.unwrap_or(0),
         even: args.even,
         rounds: args.rounds.unwrap_or(1),
         importance_rows: args.importance_rows.unwrap_or(512),
@@ -54,14 +54,7 @@ pub fn resolve_prune(
 /// The words of fine-tuning with the whole model as teacher.
 fn taught(args: &PruneArgs, model: &Path, known: &Known) -> Result<FinetuneArgs> {
     let mut finetune = known.told(&args.finetune)?;
-    if args.preset != "none" {
-        let weights = DistilSettings::preset(&args.preset).ok_or_else(|| Error::UnknownValue {
-            what: "preset",
-            found: args.preset.clone(),
-            expected: "`hinton`, `distilbert`, `tinybert`, `minilm` or `none`".into(),
-        })?;
-        taught_by(&mut finetune, &DistilSettings { teacher: Some(model.to_owned()), ..weights })?;
-    }
+    taught_by_preset(&mut finetune, &args.preset, model)?;
     Ok(finetune)
 }
 
@@ -99,7 +92,7 @@ pub fn resolve_sparse(
         score_rate: args.score_rate.unwrap_or(usual.score_rate),
         ..usual
     };
-    put(&mut finetune, "sparse", &settings)?;
+    put(&mut finetune.set, "sparse", &settings)?;
     Ok(resolve_finetune(&finetune, seed)?)
 }
 

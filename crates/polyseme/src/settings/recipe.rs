@@ -21,7 +21,7 @@ pub const RECIPES: [(&str, &str); 6] = [
 pub const DEFAULT_RECIPE: &str = "mini";
 
 /// What belongs to a run rather than to a recipe; a run's `settings.toml` holds it, too.
-const RUN_KEYS: [&str; 4] = ["corpus", "text_column", "out", "from"];
+const RUN_KEYS: [&str; 5] = ["corpus", "text_column", "out", "from", "distil"];
 
 /// The settings of a recipe by its name. `corpus` and `out` are empty: set them before the run.
 ///
@@ -98,6 +98,7 @@ pub fn known_keys() -> Table {
     let mut settings = recipe("tiny").expect("our own recipe is whole");
     settings.text_column = Some(String::new());
     settings.from = Some(Default::default());
+    settings.distil.teacher = Some(Default::default());
     settings.model.config.sharing.num_hidden_groups = 1; // else it is not written
     layers::table_of(&settings)
 }

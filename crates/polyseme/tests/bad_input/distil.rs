@@ -17,6 +17,13 @@ macro_rules! prune {
     };
 }
 
+/// Distillation from the model `m` on texts without labels with more flags.
+macro_rules! general {
+    ($($flag:literal),* $(,)?) => {
+        &["shrink", "distil", "m", "--out", "c" $(, $flag)*]
+    };
+}
+
 fn classifier(b: &Bench) {
     b.model("m", Head::Classify);
 }
@@ -39,6 +46,58 @@ pub const CASES: &[Case] = &[
         run: distil!["--task", "classify"],
         exit: 1,
         says: &["the teacher in m has a masked-language-modelling head", "wanted: a classification head", "cold, warm"],
+    },
+    Case {
+        name: "a teacher of language that predicts nothing, asked for what it says",
+        make: classifier,
+        run: general!["--corpus", "corpus.txt", "--steps", "2", "--max-length", "16"],
+        exit: 1,
+        says: &["--preset hinton", "predicts no hidden tokens", "minilm"],
+    },
+    Case {
+        name: "texts to learn from that are not there",
+        make: encoder,
+        run: general!["--corpus", "nothing.txt", "--steps", "2", "--max-length", "16"],
+        exit: 1,
+        says: &["no file or folder nothing.txt"],
+    },
+    Case {
+        name: "a corpus without a word",
+        make: |b| {
+            encoder(b);
+            b.write("empty.txt", "");
+        },
+        run: general!["--corpus", "empty.txt", "--preset", "minilm", "--steps", "2", "--max-length", "16"],
+        exit: 1,
+        says: &["empty.txt is empty"],
+    },
+    Case {
+        name: "a new student that is wider than its teacher",
+        make: encoder,
+        run: general!["--corpus", "corpus.txt", "--student", "small", "--preset", "minilm", "--steps", "2"],
+        exit: 1,
+        says: &["of the student", "a student is the smaller one"],
+    },
+    Case {
+        name: "a student of no recipe and no folder",
+        make: encoder,
+        run: general!["--corpus", "corpus.txt", "--student", "dwarf", "--steps", "2"],
+        exit: 1,
+        says: &["dwarf", "tiny"],
+    },
+    Case {
+        name: "a share of heads above one",
+        make: encoder,
+        run: general!["--corpus", "corpus.txt", "--preset", "minilm", "--keep-heads", "1.5", "--steps", "2"],
+        exit: 1,
+        says: &["distil.keep_heads", "at most 1"],
+    },
+    Case {
+        name: "steps where rows are learned",
+        make: classifier,
+        run: distil!["--steps", "5"],
+        exit: 1,
+        says: &["--corpus"],
     },
     Case {
         name: "a teacher that is not there",
@@ -293,5 +352,26 @@ pub const CASES: &[Case] = &[
         run: prune!["--train", "train.csv", "--sparsity", "0.5", "--keep-heads", "0.5"],
         exit: 1,
         says: &["--sparsity", "cannot be used with", "--keep-heads"],
+    },
+    Case {
+        name: "a width that is no whole heads",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-width", "3"],
+        exit: 1,
+        says: &["keep_width", "a multiple of"],
+    },
+    Case {
+        name: "a model wider than it is",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-width", "4096"],
+        exit: 1,
+        says: &["keep_width", "4096", "up to"],
+    },
+    Case {
+        name: "channels to cut without rows that tell their importance",
+        make: classifier,
+        run: prune!["--keep-width", "4"],
+        exit: 1,
+        says: &["--train", "channels are important"],
     },
 ];

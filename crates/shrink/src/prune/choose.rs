@@ -40,6 +40,11 @@ pub fn both(importance: &[Importance], whole: [usize; 2], shares: [f64; 2], even
     [stays(&heads, keep(0), even), stays(&units, keep(1), even)]
 }
 
+/// The channels that stay, ascending: the `keep` most important ones.
+pub fn channels(importance: &[f64], keep: usize) -> Vec<usize> {
+    stays(&[importance], keep, true).swap_remove(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,8 @@ mod cut;
 use crate::{Error, Result, copy_model, io};
 pub use cut::cut;
 use polyseme_formats::ModelFolder;
-use polyseme_models::cut::Importance;
-use polyseme_models::{Cut, HeadKind, Model};
+use polyseme_models::cut::Importances;
+use polyseme_models::{Cut, EncoderConfig, HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_train::finetune::importance;
 use polyseme_train::{Event, FinetuneSettings, Observer, Stop, finetune, run_setup};
@@ -25,6 +25,9 @@ pub struct PruneSettings {
     pub keep_heads: f64,
     /// Share of all units of the feed-forward parts that stay.
     pub keep_units: f64,
+    /// Channels of the hidden states that stay; 0: all.
+    #[serde(default)]
+    pub keep_width: usize,
     /// Whether all layers keep as many; else the most important of all layers stay.
     pub even: bool,
     /// Rounds of cutting and learning again; each cuts the same share of what is left.
@@ -33,6 +36,16 @@ pub struct PruneSettings {
     pub importance_rows: usize,
     /// How what is left learns again. `model` is what is cut from, `out` where it goes.
     pub finetune: FinetuneSettings,
+}
+
+/// What there is before anything is cut.
+struct Whole {
+    /// Heads and units of all layers together.
+    parts: [usize; 2],
+    /// Channels.
+    width: usize,
+    /// The size of a head.
+    head: usize,
 }
 
 /// A round that is done.
@@ -44,6 +57,8 @@ pub struct Round {
     pub heads: Vec<usize>,
     /// Units left in each layer.
     pub units: Vec<usize>,
+    /// Channels of the hidden states left.
+    pub width: usize,
     /// Numbers in the model.
     pub parameters: usize,
     /// Median of the metric on the validation rows after it has learned again.
@@ -79,8 +94,13 @@ impl PruneSettings {
                 return Err(setting(key, share, "above 0 and at most 1, the share that stays"));
             }
         }
-        if self.keep_heads == 1.0 && self.keep_units == 1.0 && self.keep_layers.is_empty() {
-            return Err(setting("keep_heads", 1, "less than 1, or less of units or layers: nothing would be cut"));
+        let whole = self.keep_heads == 1.0 && self.keep_units == 1.0 && self.keep_width == 0;
+        if whole && self.keep_layers.is_empty() {
+            return Err(setting(
+                "keep_heads",
+                1,
+                "less than 1, or less of units, width or layers: nothing would be cut",
+            ));
         }
         for (key, value) in [("rounds", self.rounds), ("importance_rows", self.importance_rows as u64)] {
             if value == 0 {
@@ -94,13 +114,33 @@ impl PruneSettings {
     fn left_after(&self, round: u64) -> [f64; 2] {
         [self.keep_heads, self.keep_units].map(|share| share.powf(round as f64 / self.rounds as f64))
     }
+
+    /// Channels that are left after a round: whole heads of them.
+    fn width_after(&self, round: u64, whole: &Whole) -> usize {
+        if self.keep_width == 0 {
+            return whole.width;
+        }
+        let (width, head) = (whole.width as f64, whole.head as f64);
+        let share = (self.keep_width as f64 / width).powf(round as f64 / self.rounds as f64);
+        ((width * share / head).round() as usize * whole.head).max(self.keep_width)
+    }
+
+    /// Errors where the width that is asked for cannot be.
+    fn check_width(&self, config: &EncoderConfig) -> Result<()> {
+        let (head, whole) = (config.head_size(), config.hidden_size);
+        if self.keep_width > whole || !self.keep_width.is_multiple_of(head) {
+            let expected = format!("a multiple of {head}, the size of a head, up to {whole}");
+            return Err(setting("keep_width", self.keep_width, &expected));
+        }
+        Ok(())
+    }
 }
 
 fn setting(key: &str, found: impl ToString, expected: &str) -> Error {
     polyseme_train::Error::Setting { key: key.into(), found: found.to_string(), expected: expected.into() }.into()
 }
 
-/// How important heads and units of `settings.finetune.model` are, a layer each; `None`: it was asked to stop.
+/// How important heads, units and channels of `settings.finetune.model` are; `None`: it was asked to stop.
 ///
 /// # Errors
 /// As [`polyseme_train::finetune()`], before it learns.
@@ -109,7 +149,7 @@ pub fn measure(
     device: &Device,
     observer: &mut dyn Observer,
     stop: &Stop,
-) -> Result<Option<Vec<Importance>>> {
+) -> Result<Option<Importances>> {
     let mut plain = settings.finetune.clone();
     plain.distil.teacher = None;
     plain.distil.keep_layers = Vec::new();
@@ -130,7 +170,8 @@ pub fn prune(
 ) -> Result<PruneOutcome> {
     settings.check()?;
     let out = &settings.finetune.out;
-    let (whole, sizes) = describe(&settings.finetune.model, device)?;
+    let (whole, config, sizes) = describe(&settings.finetune.model, device)?;
+    settings.check_width(&config)?;
     // Parts that are not there are found before anything is written.
     let layers = match settings.keep_layers.is_empty() {
         true => (0..sizes.len()).collect(),
@@ -139,7 +180,7 @@ pub fn prune(
     let first = Cut { layers: Some(layers.clone()), ..Cut::default() };
     let model = open(&settings.finetune.model, device)?;
     model.cut(&first)?;
-    if settings.keep_heads < 1.0 || settings.keep_units < 1.0 {
+    if settings.keep_heads < 1.0 || settings.keep_units < 1.0 || settings.keep_width > 0 {
         model.check_own_layers()?;
     }
     drop(model);
@@ -152,7 +193,8 @@ pub fn prune(
         model = shorter;
     }
     let total = |which: fn(&[usize; 2]) -> usize| layers.iter().map(|&layer| which(&sizes[layer])).sum::<usize>();
-    let all = [total(|size| size[0]), total(|size| size[1])];
+    let parts = [total(|size| size[0]), total(|size| size[1])];
+    let all = Whole { parts, width: config.hidden_size, head: config.head_size() };
     let mut outcome = PruneOutcome {
         model: out.clone(),
         metric: settings.finetune.metric.clone(),
@@ -162,7 +204,7 @@ pub fn prune(
     };
     for round in 1..=settings.rounds {
         let place = out.join("rounds").join(round.to_string());
-        let done = one_round(settings, (round, all), (&model, &place), device, observer, stop);
+        let done = one_round(settings, (round, &all), (&model, &place), device, observer, stop);
         match done {
             Ok(Some(done)) => outcome.rounds.push(done),
             Ok(None) => return Ok(PruneOutcome { interrupted: true, ..outcome }),
@@ -186,7 +228,7 @@ pub fn prune(
 /// Cuts a model and lets what is left learn; `None`: it was asked to stop. Parts that are done are not done again.
 fn one_round(
     settings: &PruneSettings,
-    (round, all): (u64, [usize; 2]),
+    (round, all): (u64, &Whole),
     (model, place): (&Path, &Path),
     device: &Device,
     observer: &mut dyn Observer,
@@ -196,12 +238,13 @@ fn one_round(
     if !smaller.join("config.json").is_file() {
         let shares = settings.left_after(round);
         let mut cut_now = Cut::default();
-        if shares != [1.0, 1.0] {
+        if shares != [1.0, 1.0] || settings.keep_width > 0 {
             let mut of_model = settings.clone();
             of_model.finetune.model = model.to_owned();
             let Some(found) = measure(&of_model, device, observer, stop)? else { return Ok(None) };
-            let [heads, units] = choose::both(&found, all, shares, settings.even);
-            (cut_now.heads, cut_now.units) = (Some(heads), Some(units));
+            let [heads, units] = choose::both(&found.layers, all.parts, shares, settings.even);
+            let width = choose::channels(&found.width, settings.width_after(round, all));
+            cut_now = Cut { layers: None, heads: Some(heads), units: Some(units), width: Some(width) };
         }
         // Under another name until it is whole.
         let unfinished = place.join("unfinished");
@@ -216,9 +259,9 @@ fn one_round(
     if learned.interrupted {
         return Ok(None);
     }
-    let (parameters, sizes) = describe(place, device)?;
+    let (parameters, config, sizes) = describe(place, device)?;
     let (heads, units) = sizes.into_iter().map(|[heads, units]| (heads, units)).unzip();
-    Ok(Some(Round { round, heads, units, parameters, score: learned.median }))
+    Ok(Some(Round { round, heads, units, width: config.hidden_size, parameters, score: learned.median }))
 }
 
 fn open(folder: &Path, device: &Device) -> Result<Model> {
@@ -226,14 +269,13 @@ fn open(folder: &Path, device: &Device) -> Result<Model> {
     Ok(Model::open(&source, HeadKind::AsFound, Stream::new(0), device)?.0)
 }
 
-/// Numbers in a model, and heads and units of each layer.
-fn describe(folder: &Path, device: &Device) -> Result<(usize, Vec<[usize; 2]>)> {
+/// Numbers in a model, its configuration, and heads and units of each layer.
+fn describe(folder: &Path, device: &Device) -> Result<(usize, EncoderConfig, Vec<[usize; 2]>)> {
     let model = open(folder, device)?;
     let parameters = model.parameters().iter().map(polyseme_models::ParamInfo::elements).sum();
-    let config = model.config();
-    let sizes = (0..config.num_hidden_layers).map(|layer| {
-        let size = config.layer_size(layer);
-        [size.num_attention_heads, size.intermediate_size]
-    });
-    Ok((parameters, sizes.collect()))
+    let config = model.config().clone();
+    let size = |layer| config.layer_size(layer);
+    let sizes = (0..config.num_hidden_layers).map(size).map(|size| [size.num_attention_heads, size.intermediate_size]);
+    let sizes = sizes.collect();
+    Ok((parameters, config, sizes))
 }

@@ -159,6 +159,8 @@ mod tests {
     const NONE: DistilSettings = DistilSettings {
         teacher: None,
         keep_layers: Vec::new(),
+        keep_heads: 1.0,
+        keep_units: 1.0,
         temperature: 1.0,
         soft: 0.0,
         hard: 0.0,

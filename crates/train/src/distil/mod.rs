@@ -2,6 +2,7 @@
 
 pub mod divergence;
 mod inside;
+pub mod language;
 pub mod settings;
 
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::tasks::features::States;
 use crate::tasks::rows::RowBatch;
 use crate::tasks::{Supervised, Task, says, states, states_of};
 use inside::Seen;
+pub use language::Language;
 use polyseme_formats::ModelFolder;
 use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Mode, Stream, Tensor};

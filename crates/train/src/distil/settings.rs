@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::pretrain::settings::setting;
-use polyseme_models::EncoderConfig;
+use polyseme_models::{Cut, EncoderConfig, Model};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -14,6 +14,10 @@ pub struct DistilSettings {
     pub teacher: Option<PathBuf>,
     /// Layers of the model to begin with that the student keeps, from 0; empty: all.
     pub keep_layers: Vec<usize>,
+    /// Share of the heads of each layer that it keeps, those with the largest weights.
+    pub keep_heads: f64,
+    /// Share of the units of each layer's feed-forward part that it keeps, likewise.
+    pub keep_units: f64,
     /// What logits are divided by before probabilities are compared (Hinton et al. 2015).
     pub temperature: f64,
     /// Weight of what the teacher says: the divergence of probabilities, or the squared error of numbers.
@@ -42,6 +46,8 @@ impl Default for DistilSettings {
         Self {
             teacher: None,
             keep_layers: Vec::new(),
+            keep_heads: 1.0,
+            keep_units: 1.0,
             temperature: 2.0,
             soft: 1.0,
             hard: 1.0,
@@ -60,17 +66,42 @@ pub const TASKS: [&str; 7] = ["classify", "multilabel", "regress", "tag", "qa", 
 
 /// Weights of losses by the names of the papers: soft, hard, hidden, embeddings, cosine, attention, relations; and
 /// the temperature.
-const PRESETS: [(&str, [f64; 7], f64); 4] = [
+const PRESETS: [(&str, [f64; 7], f64); 5] = [
     ("hinton", [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], 2.0),
     ("distilbert", [5.0, 2.0, 0.0, 0.0, 1.0, 0.0, 0.0], 2.0),
     ("tinybert", [1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0], 1.0),
     ("minilm", [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0], 2.0),
+    ("mobilebert", [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0], 2.0),
 ];
 
 impl DistilSettings {
     /// Names of the presets.
     pub fn presets() -> impl Iterator<Item = &'static str> {
         PRESETS.into_iter().map(|(name, ..)| name)
+    }
+
+    /// What is left of a model to begin with, where parts of it are cut out.
+    ///
+    /// # Errors
+    /// A layer that is not there.
+    pub(crate) fn student_of(&self, model: Model) -> polyseme_models::Result<Model> {
+        if self.keep_layers.is_empty() && self.keep_heads == 1.0 && self.keep_units == 1.0 {
+            return Ok(model);
+        }
+        let weights = model.weights_behind();
+        let largest = |share: f64, values: &[f64]| {
+            let mut order: Vec<usize> = (0..values.len()).collect();
+            order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+            order.truncate(((values.len() as f64 * share).round() as usize).max(1));
+            order.sort_unstable();
+            order
+        };
+        model.cut(&Cut {
+            layers: (!self.keep_layers.is_empty()).then(|| self.keep_layers.clone()),
+            heads: Some(weights.iter().map(|layer| largest(self.keep_heads, &layer.heads)).collect()),
+            units: Some(weights.iter().map(|layer| largest(self.keep_units, &layer.units)).collect()),
+            ..Cut::default()
+        })
     }
 
     /// The weights of a preset; `None` if there is none of this name.
@@ -106,6 +137,11 @@ impl DistilSettings {
         }
         if weights.iter().all(|(_, w)| *w == 0.0) {
             return Err(setting("distil", "all weights 0", "at least one loss that weighs something"));
+        }
+        for (key, share) in [("distil.keep_heads", self.keep_heads), ("distil.keep_units", self.keep_units)] {
+            if !(share > 0.0 && share <= 1.0) {
+                return Err(setting(key, share, "a share above 0, at most 1"));
+            }
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return Err(setting("distil.temperature", self.temperature, "above 0"));

@@ -13,7 +13,7 @@ use crate::training_loop::{End, Plan, Selection, Training, best_path};
 use polyseme_formats::ModelFolder;
 use polyseme_formats::run::RunFolder;
 use polyseme_formats::tensors::TensorFile;
-use polyseme_models::{Cut, HeadKind, Model};
+use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::Stream;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -39,10 +39,7 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         let (mut model, report) = Model::open(&source, head, init, &shared.device)?;
         let other = settings.mix_layers && model.mix_layers(init);
         let is_new = |of: &str| other || report.missing.iter().any(|name| name == of);
-        if !settings.distil.keep_layers.is_empty() {
-            let layers = Some(settings.distil.keep_layers.clone());
-            model = model.cut(&Cut { layers, ..Cut::default() })?;
-        }
+        model = settings.distil.student_of(model)?;
         let known = model.head().outputs().is_some() && !is_new(model.task_output());
         let new = model.head().outputs().is_some() && model.plain_head().is_some_and(|(dense, _)| is_new(dense));
         shared.task.begin(&mut model, known);

@@ -3,11 +3,12 @@
 
 use super::document_words::DocumentWords;
 use super::{Objective, StepData};
+use crate::distil::Language;
 use crate::error::Result;
 use crate::masking::{self, Vocabulary};
 use crate::pretrain::{DataSettings, Length, MaskingSettings};
 use crate::sampler::{Documents, Piece, Position, Sampler};
-use polyseme_models::Model;
+use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -217,6 +218,8 @@ impl<D: Documents> Iterator for Steps<'_, D> {
 /// The objective with its fixed validation batches.
 pub struct Mlm {
     valid: Vec<MlmBatch>,
+    /// Who teaches, if anybody does.
+    teacher: Option<Language>,
 }
 
 impl Mlm {
@@ -259,7 +262,34 @@ impl Mlm {
             masker.add(documents, piece, masks, valid.last_mut().expect("never empty"));
         }
         valid.retain(|b| !b.places.is_empty());
-        Self { valid }
+        Self { valid, teacher: None }
+    }
+
+    /// Measures a model on some batches.
+    fn measured(&self, model: &Model, batches: &[MlmBatch]) -> BTreeMap<String, f64> {
+        let (mut loss, mut right, mut targets) = (0.0, None, 0.0);
+        for batch in batches {
+            let (packed, rows) = pack(batch);
+            let mean = match &self.teacher {
+                Some(teacher) if model.head() == HeadKind::None => {
+                    teacher.loss(model, &packed, &rows, &batch.labels, Mode::Eval)
+                }
+                _ => {
+                    let (mean, correct) = model.masked_lm_loss(&packed, &rows, &batch.labels, Mode::Eval);
+                    right = Some(right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
+                    mean
+                }
+            };
+            loss += f64::from(mean.into_scalar::<f32>()) * batch.labels.len() as f64;
+            targets += batch.labels.len() as f64;
+        }
+        let measures = [("loss", Some(loss)), ("accuracy", right)];
+        measures.into_iter().filter_map(|(name, sum)| Some((name.to_owned(), sum? / targets))).collect()
+    }
+
+    /// With a teacher, whose words and insides are learned besides, or in place of what is true.
+    pub fn taught(self, teacher: Option<Language>) -> Self {
+        Self { teacher, ..self }
     }
 
     /// Masked tokens it validates on.
@@ -280,20 +310,16 @@ impl Objective for Mlm {
 
     fn loss(&self, model: &Model, batch: &MlmBatch, mode: Mode) -> Tensor<1> {
         let (packed, rows) = pack(batch);
-        let (mean, _) = model.masked_lm_loss(&packed, &rows, &batch.labels, mode);
+        let mean = match &self.teacher {
+            Some(teacher) => teacher.loss(model, &packed, &rows, &batch.labels, mode),
+            None => model.masked_lm_loss(&packed, &rows, &batch.labels, mode).0,
+        };
         mean * batch.labels.len() as f32
     }
 
+    /// The loss and the share of tokens predicted right; of a model that predicts none, how far it is from its teacher.
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
-        let (mut loss, mut right) = (0.0, 0.0);
-        for batch in &self.valid {
-            let (packed, rows) = pack(batch);
-            let (mean, correct) = model.masked_lm_loss(&packed, &rows, &batch.labels, Mode::Eval);
-            loss += f64::from(mean.into_scalar::<f32>()) * batch.labels.len() as f64;
-            right += f64::from(correct.into_scalar::<f32>());
-        }
-        let n = self.targets() as f64;
-        Ok(BTreeMap::from([("loss".to_owned(), loss / n), ("accuracy".to_owned(), right / n)]))
+        Ok(self.measured(model, &self.valid))
     }
 
     fn validation_seconds(&self, model: &Model) -> Result<f64> {
@@ -302,9 +328,7 @@ impl Objective for Mlm {
         // The first pass warms caches; the second is measured.
         for _ in 0..2 {
             let begun = Instant::now();
-            let (packed, rows) = pack(middle);
-            let (mean, _) = model.masked_lm_loss(&packed, &rows, &middle.labels, Mode::Eval);
-            let _: f32 = mean.into_scalar();
+            self.measured(model, std::slice::from_ref(middle));
             seconds = begun.elapsed().as_secs_f64();
         }
         let tokens: usize = self.valid.iter().map(|b| b.tokens).sum();

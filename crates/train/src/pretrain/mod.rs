@@ -11,7 +11,10 @@ use crate::run_setup::{self, Before};
 use crate::sampler::Sampler;
 use crate::state::{self, Begun, RunState};
 use crate::training_loop::{End, Plan, Training};
+use polyseme_formats::ModelFolder;
+use polyseme_formats::folder::write_sentence_modules;
 use polyseme_formats::run::RunFolder;
+use polyseme_models::HeadKind;
 use polyseme_tensor::{Device, Stream};
 use prepare::{Checkpoint, Prepared};
 use serde::{Deserialize, Serialize};
@@ -34,10 +37,11 @@ pub struct PretrainOutcome {
     pub tokens: u64,
     /// Seconds spent.
     pub seconds: f64,
-    /// Masked-token loss on held-out documents, in nats. Not a number if it was interrupted
+    /// Masked-token loss on held-out documents, in nats; of a student that is asked for no token, how far it is from its
+    /// teacher. Not a number if it was interrupted
     /// before it was measured.
     pub valid_loss: f64,
-    /// Masked-token accuracy there. Not a number likewise.
+    /// Masked-token accuracy there. Not a number likewise, or where no token is asked for.
     pub valid_accuracy: f64,
     /// Entropy of the unigram distribution of the corpus in nats: what knowing only word
     /// frequencies gives; the loss must fall below it for the model to have learned context. Not a
@@ -45,6 +49,13 @@ pub struct PretrainOutcome {
     pub unigram_entropy: f64,
     /// Whether it was stopped before its end (`Stop`); it can be resumed.
     pub interrupted: bool,
+}
+
+impl PretrainOutcome {
+    /// Whether it is a student that was asked for no hidden token.
+    pub fn predicts_nothing(&self) -> bool {
+        self.valid_loss.is_finite() && self.valid_accuracy.is_nan()
+    }
 }
 
 /// Settings that a resumed run may have otherwise than at its beginning: they change no weight.
@@ -153,6 +164,11 @@ fn train(
     if end == End::Finished {
         model.save(&settings.out)?;
         tokenizer.save(&settings.out)?;
+        if let (HeadKind::None, Some(teacher)) = (model.head(), &settings.distil.teacher)
+            && let Some(modules) = ModelFolder::open(teacher)?.sentence_modules()?
+        {
+            write_sentence_modules(&settings.out, &modules, model.config().hidden_size)?;
+        }
     }
     let measured = |name: &str| state.valid.get(name).map_or(f64::NAN, |v| *v);
     Ok(PretrainOutcome {

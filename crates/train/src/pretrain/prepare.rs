@@ -2,8 +2,10 @@
 
 use super::settings::InitialEmbeddings;
 use super::{PretrainSettings, initial};
+use crate::distil::Language;
 use crate::error::{Error, Result};
 use crate::masking::Vocabulary;
+use crate::objective::Objective;
 use crate::objective::document_words::DocumentWords;
 use crate::objective::mlm::{Masker, Mlm, unigram_counts, unigram_entropy};
 use crate::observer::{Event, Observer, Stop};
@@ -31,8 +33,9 @@ impl Checkpoint {
     pub(super) fn open(settings: &PretrainSettings, init: Stream, device: &Device) -> Result<Option<Self>> {
         let Some(folder) = &settings.from else { return Ok(None) };
         let tokenizer = Tokenizer::open(folder)?;
-        let (model, report) = Model::open(&ModelFolder::open(folder)?, HeadKind::MaskedLm, init, device)?;
+        let (model, report) = Model::open(&ModelFolder::open(folder)?, settings.head(), init, device)?;
         model.check_learns(folder)?;
+        let model = settings.distil.student_of(model)?;
         let folder = folder.clone();
         let (ids, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
         if ids > rows {
@@ -90,16 +93,21 @@ pub(super) fn prepare(
     observer: &mut dyn Observer,
     stop: &Stop,
 ) -> Result<Prepared> {
-    let tokenizer = match &from {
-        Some(from) => from.tokenizer.clone(),
-        None => tokenizer(settings, resume, corpus, observer, stop)?,
+    let tokenizer = match (&from, &settings.distil.teacher) {
+        (Some(from), _) => from.tokenizer.clone(),
+        (None, Some(teacher)) => Tokenizer::open(teacher)?,
+        (None, None) => tokenizer(settings, resume, corpus, observer, stop)?,
     };
     // At once, so that a resumed run has it; the model folder gets it with its model.
     tokenizer.save(&tokenizer_folder(settings))?;
     let no_mask = || Error::NoMaskToken { folder: from.as_ref().map_or(&settings.out, |f| &f.folder).clone() };
     let vocabulary = Vocabulary::of(&tokenizer).ok_or_else(no_mask)?;
     let special = tokenizer.special();
-    let how = settings.masking.clone();
+    let mut how = settings.masking.clone();
+    if settings.head() == HeadKind::None {
+        // Nobody is asked for hidden tokens: texts are read as they are.
+        (how.replace_mask, how.replace_random) = (0.0, 0.0);
+    }
     let mut masker = Masker { vocabulary, how, words: None, cls: special.cls, sep: special.sep };
 
     let store = store(corpus, &tokenizer, folder, observer, stop)?;
@@ -112,6 +120,7 @@ pub(super) fn prepare(
         return Err(Error::NothingToMask { tokens: held_out.iter().map(|&i| store.doc_len(i) as u64).sum() });
     }
     let counts = unigram_counts(&store, &held_out, &masker.vocabulary);
+    let unigram_entropy = unigram_entropy(&counts);
     let number = settings.document.words;
     masker.words = (number > 0).then(|| DocumentWords::new(number, &counts, &masker.vocabulary));
     let mut model = match from {
@@ -123,10 +132,33 @@ pub(super) fn prepare(
         }
     };
     model.set_gradient_checkpointing(settings.data.gradient_checkpointing);
+    let objective = taught(objective, &mut model, settings, &tokenizer, unigram_entropy, observer)?;
     let header = store.header();
     let fingerprint = format!("{} {} {} {}", header.tokenizer, header.corpus, header.documents, header.tokens);
-    let unigram_entropy = unigram_entropy(&counts);
     Ok(Prepared { tokenizer, store, held_out, masker, objective, unigram_entropy, model, fingerprint })
+}
+
+/// The objective with the teacher of the settings, who must know something; makes the model ready to learn from it.
+fn taught(
+    objective: Mlm,
+    model: &mut Model,
+    settings: &PretrainSettings,
+    tokenizer: &Tokenizer,
+    unigram_entropy: f64,
+    observer: &mut dyn Observer,
+) -> Result<Mlm> {
+    let Some(folder) = &settings.distil.teacher else { return Ok(objective) };
+    let teacher = Language::open(folder, &settings.distil, tokenizer, model.device())?;
+    teacher.prepare(model, Stream::new(settings.seed).named("init"))?;
+    if teacher.speaks() && settings.head() == HeadKind::MaskedLm {
+        let loss = objective.validate(teacher.model())?["loss"];
+        if loss >= unigram_entropy {
+            let why = format!("its loss on hidden tokens is {loss:.2}, that of word frequencies {unigram_entropy:.2}");
+            return Err(Error::IgnorantTeacher { teacher: folder.clone(), why });
+        }
+        observer.event(Event::Note(&format!("the teacher has a loss of {loss:.4} on held-out documents")));
+    }
+    Ok(objective.taught(Some(teacher)))
 }
 
 /// Where a run keeps its tokenizer until there is a model to go with it.
@@ -217,7 +249,7 @@ fn held_out(settings: &PretrainSettings, store: &TokenStore, stream: Stream) -> 
 
 /// The checkpoint's model, and a word about what was made new.
 fn from_checkpoint(from: Checkpoint, observer: &mut dyn Observer) -> Model {
-    if !from.report.missing.is_empty() {
+    if !from.report.missing.is_empty() && from.model.head() == HeadKind::MaskedLm {
         observer.event(Event::Note(&format!(
             "{} has no masked-language-modelling head: a new one was made",
             from.folder.display()
@@ -239,7 +271,7 @@ fn new_model(settings: &PretrainSettings, tokenizer: &Tokenizer, init: Stream, d
         config.position_offset = config.pad_token_id as usize + 1;
         config.max_position_embeddings = longest + config.position_offset;
     }
-    Ok(Model::new(settings.model.family, config, HeadKind::MaskedLm, init, device)?)
+    Ok(Model::new(settings.model.family, config, settings.head(), init, device)?)
 }
 
 /// What counting words tells a new model: how frequent each is, and which share documents.
@@ -252,7 +284,9 @@ fn from_counts(
     counts: &[u64],
     stop: &Stop,
 ) -> Result<()> {
-    model.set_output_bias(initial::output_bias(counts));
+    if model.head() == HeadKind::MaskedLm {
+        model.set_output_bias(initial::output_bias(counts));
+    }
     if settings.model.embeddings == InitialEmbeddings::Documents {
         let (random, deviation) = (model.word_embeddings(), model.config().initializer_range);
         let stream = Stream::new(settings.seed).named("embeddings");

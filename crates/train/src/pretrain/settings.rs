@@ -1,8 +1,9 @@
 //! The settings of a pre-training run: what a recipe holds and what a run saves.
 
+use crate::distil::DistilSettings;
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
-use polyseme_models::{EncoderConfig, Family, ParamGroup};
+use polyseme_models::{EncoderConfig, Family, HeadKind, ParamGroup};
 use polyseme_text::train_tokenizer::TokenizerKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -50,6 +51,9 @@ pub struct PretrainSettings {
     pub optimizer: OptimizerSettings,
     /// Batches, validation, saving.
     pub data: DataSettings,
+    /// Who teaches, and what.
+    #[serde(default)]
+    pub distil: DistilSettings,
 }
 
 /// The model of a recipe.
@@ -227,6 +231,7 @@ impl Recipe {
             document: self.document,
             optimizer: self.optimizer,
             data: self.data,
+            distil: DistilSettings::default(),
         }
     }
 }
@@ -335,6 +340,12 @@ impl Default for DataSettings {
 }
 
 impl PretrainSettings {
+    /// The head of the model: none where a teacher is asked for what is inside it only.
+    pub(super) fn head(&self) -> HeadKind {
+        let silent = self.distil.teacher.is_some() && self.distil.soft == 0.0 && self.distil.hard == 0.0;
+        if silent { HeadKind::None } else { HeadKind::MaskedLm }
+    }
+
     /// Looks for values that cannot be and for contradictions, before anything is read or written.
     pub fn check(&self) -> Result<()> {
         let objectives = crate::objective::NAMES;
@@ -349,6 +360,9 @@ impl PretrainSettings {
         self.masking.check()?;
         self.data.check()?;
         seed(self.seed)?;
+        if self.distil.teacher.is_some() {
+            self.distil.check()?;
+        }
         if self.from.is_none() {
             let longest = self.model.config.max_length();
             if self.data.seq_len > longest {

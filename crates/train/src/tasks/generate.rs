@@ -68,7 +68,7 @@ impl Generate {
         let labels: Vec<u32> = rows.iter().flat_map(|&row| self.labels(&self.valid.targets[row])).collect();
         let mut losses = Vec::with_capacity(labels.len());
         for (i, labels) in labels.chunks(AT_ONCE).enumerate() {
-            let logits = model.masked_lm_logits_of(states.clone().narrow(0, i * AT_ONCE, labels.len()));
+            let logits = model.masked_lm_logits_of(states.clone().narrow(0, i * AT_ONCE, labels.len()), Mode::Eval);
             let [_, vocabulary] = logits.dims();
             let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
             let pairs = logits.chunks_exact(vocabulary).zip(labels);

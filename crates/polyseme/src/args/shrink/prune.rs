@@ -11,7 +11,8 @@ Examples:
   polyseme shrink prune classifier --sparsity 0.9 --by movement --epochs 10 --train train.csv --out sparse";
 
 /// Words of cutting, which has nothing to do with single weights.
-const STRUCTURED: [&str; 7] = ["keep_layers", "keep_heads", "keep_units", "even", "rounds", "importance_rows", "show"];
+const STRUCTURED: [&str; 8] =
+    ["keep_layers", "keep_heads", "keep_units", "keep_width", "even", "rounds", "importance_rows", "show"];
 
 /// Words of `polyseme shrink prune`.
 #[derive(Clone, Debug, Args)]
@@ -28,7 +29,10 @@ pub struct PruneArgs {
     /// Share of the feed-forward units that stay, the most important ones [default: 1]
     #[arg(long, value_name = "F")]
     pub keep_units: Option<f64>,
-    /// Keep as many in all layers: with whole heads the folder opens everywhere
+    /// Channels of the hidden states that stay, the most important ones: a multiple of the size of a head [default: all]
+    #[arg(long, value_name = "N")]
+    pub keep_width: Option<usize>,
+    /// Keep as many in all layers: with whole heads, and as many of them as the width has, the folder opens everywhere
     #[arg(long)]
     pub even: bool,
     /// Rounds of cutting and learning again [default: 1]

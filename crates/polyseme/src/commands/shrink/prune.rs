@@ -5,7 +5,7 @@ use crate::commands::{Context, Interrupted, finetune};
 use crate::render::table::table;
 use crate::settings::{Error, is_sparse, resolve_prune, resolve_sparse};
 use polyseme_models::Cut;
-use polyseme_models::cut::Importance;
+use polyseme_models::cut::Importances;
 use polyseme_shrink::distil::Known;
 use polyseme_shrink::prune::{self, PruneOutcome};
 use serde_json::json;
@@ -30,7 +30,7 @@ pub fn run(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
         progress.finish();
         drop(progress);
         let Some(found) = found else { return Err(Interrupted.into()) };
-        return context.result(&json!({ "layers": found }), &shown(&found));
+        return context.result(&found, &shown(&found));
     }
     let outcome = prune::prune(settings, plan.resume, &context.device, &mut progress, &context.stop)?;
     progress.finish();
@@ -49,8 +49,11 @@ pub fn run(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
 /// Cuts layers and nothing else.
 fn cut(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
     let missing = |what, hint| Err(Error::Missing { what, hint }.into());
-    if args.keep_heads.is_some() || args.keep_units.is_some() {
-        return missing("--train", "which heads and units are important is measured on rows: name a file with them");
+    if args.keep_heads.is_some() || args.keep_units.is_some() || args.keep_width.is_some() {
+        return missing(
+            "--train",
+            "which heads, units and channels are important is measured on rows: name a file with them",
+        );
     }
     let Some(model) = &args.finetune.model else {
         return missing("MODEL", "name the model folder to cut from");
@@ -67,21 +70,26 @@ fn cut(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
     context.result(&json!({ "model": out }), &format!("model  {}\n", out.display()))
 }
 
-/// A line a layer: each head's importance, and how it is spread over the units.
-fn shown(layers: &[Importance]) -> String {
+/// A line a layer: each head's importance, and how it is spread over the units; and over the channels.
+fn shown(found: &Importances) -> String {
     let number = |v: f64| format!("{v:.2e}");
-    let rows: Vec<Vec<String>> = layers
+    let spread = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        [0.1, 0.5, 0.9].map(|share| number(values[((values.len() - 1) as f64 * share) as usize]))
+    };
+    let rows: Vec<Vec<String>> = found
+        .layers
         .iter()
         .enumerate()
         .map(|(layer, found)| {
-            let mut units = found.units.clone();
-            units.sort_by(f64::total_cmp);
-            let at = |share: f64| number(units[((units.len() - 1) as f64 * share) as usize]);
             let heads: Vec<String> = found.heads.iter().map(|&v| number(v)).collect();
-            vec![layer.to_string(), heads.join(" "), at(0.1), at(0.5), at(0.9)]
+            [layer.to_string(), heads.join(" ")].into_iter().chain(spread(&found.units)).collect()
         })
         .collect();
-    table(&["layer", "importance of its heads", "units: lowest tenth", "median", "highest tenth"], &rows)
+    let titles = ["layer", "importance of its heads", "units: lowest tenth", "median", "highest tenth"];
+    let [low, middle, high] = spread(&found.width);
+    table(&titles, &rows) + &format!("\nchannels: lowest tenth {low}, median {middle}, highest tenth {high}\n")
 }
 
 fn summary(o: &PruneOutcome) -> String {
@@ -91,10 +99,17 @@ fn summary(o: &PruneOutcome) -> String {
         .iter()
         .map(|r| {
             let share = format!("{:.1} %", 100.0 * r.parameters as f64 / o.parameters_before as f64);
-            vec![r.round.to_string(), list(&r.heads), list(&r.units), share, format!("{:.4}", r.score)]
+            vec![
+                r.round.to_string(),
+                list(&r.heads),
+                list(&r.units),
+                r.width.to_string(),
+                share,
+                format!("{:.4}", r.score),
+            ]
         })
         .collect();
-    let titles = ["round", "heads of each layer", "units of each layer", "parameters", o.metric.as_str()];
+    let titles = ["round", "heads of each layer", "units of each layer", "width", "parameters", o.metric.as_str()];
     let model = o.model.display();
     table(&titles, &rows) + &format!("\nmodel  {model}\nnext:  polyseme eval {model} --data FILE\n")
 }
