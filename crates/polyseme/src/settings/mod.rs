@@ -8,6 +8,7 @@ mod layers;
 mod pretrain;
 mod prune;
 mod recipe;
+mod share;
 mod sweep;
 
 pub use distil::{resolve_distil, resolve_general_distil};
@@ -17,6 +18,7 @@ pub use finetune::resolve_finetune;
 pub use pretrain::{resolve_pretrain, spell_length, stored};
 pub use prune::{is_sparse, resolve_prune, resolve_sparse};
 pub use recipe::{RECIPES, recipe};
+pub use share::resolve_share;
 pub use sweep::resolve_sweep;
 
 /// A plan and whether it goes on with an earlier run.
