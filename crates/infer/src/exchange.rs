@@ -66,23 +66,20 @@ impl<'a> Exchange<'a> {
         let places: Vec<Vec<usize>> =
             chosen.iter().map(|words| words.iter().map(|w| w.tokens.start).collect()).collect();
         let candidates = self.candidates(&encodings, &places)?;
-        let exchanged = texts.iter().zip(&chosen).zip(&candidates).enumerate();
-        let exchange =
-            |(i, ((text, words), candidates)): (usize, ((&String, &Vec<crate::words::Word>), &Vec<Vec<u32>>))| {
-                let stream = stream.at(i as u64).named("which");
-                let (mut out, mut at) = (String::with_capacity(text.len()), 0);
-                for (k, (word, candidates)) in words.iter().zip(candidates).enumerate() {
-                    let Some(&id) = candidates.get(stream.below(k as u64, candidates.len().max(1) as u64) as usize)
-                    else {
-                        continue;
-                    };
-                    out += &text[at..word.range.start];
-                    out += self.encoder.tokenizer.decode(&[id], false)?.trim();
-                    at = word.range.end;
-                }
-                Ok(out + &text[at..])
-            };
-        exchanged.map(exchange).collect()
+        let mut exchanged = Vec::with_capacity(texts.len());
+        for (i, text) in texts.iter().enumerate() {
+            let stream = stream.at(i as u64).named("which");
+            let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+            for (k, (word, candidates)) in chosen[i].iter().zip(&candidates[i]).enumerate() {
+                let drawn = stream.below(k as u64, candidates.len().max(1) as u64) as usize;
+                let Some(&id) = candidates.get(drawn) else { continue };
+                out += &text[at..word.range.start];
+                out += self.encoder.tokenizer.decode(&[id], false)?.trim();
+                at = word.range.end;
+            }
+            exchanged.push(out + &text[at..]);
+        }
+        Ok(exchanged)
     }
 
     /// For each place of each text the pieces that could stand there, the likeliest first, without what stands there.
