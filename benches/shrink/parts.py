@@ -78,6 +78,31 @@ class Parts:
         return {seed: json.loads(path.read_text(encoding="utf-8")) for seed, path in paths.items() if path.exists()}
 
 
+def teacher(parts, seed):
+    """The fine-tuned model, and its part."""
+    given, out = parts.given, parts.place.work / f"teacher-{parts.given.set}-{seed}"
+
+    def make():
+        parts.fresh(out.name)
+        learning = parts.learning(seed, given.teacher_epochs, given.learning_rate)
+        said, run = parts.place.ours("finetune", parts.place.minilm(), "--task", parts.task, "--out", out, *learning)
+        best = json.loads(said)["results"][0]
+        test, _ = parts.tested(out)
+        return {"epoch": best["epoch"], "test": test, **run}
+
+    settings = {"epochs": given.teacher_epochs, "learning_rate": given.learning_rate, "longest": parts.longest}
+    return out, parts.part("teacher", seed, settings, make)
+
+
+def raced(parts, models):
+    """Seconds of `eval` on the test rows, in turns."""
+    seconds = {name: [] for name in models}
+    for _ in range(parts.given.repeat):
+        for name, model in models.items():
+            seconds[name].append(parts.tested(model)[1]["wall_seconds"])
+    return seconds
+
+
 def paired(better, worse):
     """Differences of two arms over the seeds that both have, with their median and how far it may be off."""
     seeds = sorted(better.keys() & worse.keys())

@@ -14,24 +14,8 @@ times; the threads are the same. Finished parts are kept in the work folder and 
 import json
 import statistics
 
-from parts import Parts, arguments, settled
+from parts import Parts, arguments, raced, settled, teacher
 import record  # found by what parts.py adds to the path
-
-
-def teacher(parts, seed):
-    """The fine-tuned model, and its part."""
-    given, out = parts.given, parts.place.work / f"teacher-{parts.given.set}-{seed}"
-
-    def make():
-        parts.fresh(out.name)
-        learning = parts.learning(seed, given.teacher_epochs, given.learning_rate)
-        said, run = parts.place.ours("finetune", parts.place.minilm(), "--task", parts.task, "--out", out, *learning)
-        best = json.loads(said)["results"][0]
-        test, _ = parts.tested(out)
-        return {"epoch": best["epoch"], "test": test, **run}
-
-    settings = {"epochs": given.teacher_epochs, "learning_rate": given.learning_rate, "longest": parts.longest}
-    return out, parts.part("teacher", seed, settings, make)
 
 
 def pruned(parts, seed):
@@ -55,15 +39,6 @@ def pruned(parts, seed):
 
     keys = ("keep", "rounds", "preset", "epochs", "learning_rate", "repeat")
     return parts.part("pruned", seed, {key: getattr(given, key) for key in keys} | {"longest": parts.longest}, make)
-
-
-def raced(parts, models):
-    """Seconds of `eval` on the test rows, in turns."""
-    seconds = {name: [] for name in models}
-    for _ in range(parts.given.repeat):
-        for name, model in models.items():
-            seconds[name].append(parts.tested(model)[1]["wall_seconds"])
-    return seconds
 
 
 def write(parts):
