@@ -11,6 +11,8 @@ mod distil;
 mod fixture;
 #[path = "bad_input/models.rs"]
 mod models;
+#[path = "bad_input/recipe.rs"]
+mod recipe;
 #[path = "bad_input/sentences.rs"]
 mod sentences;
 #[path = "bad_input/settings.rs"]
@@ -86,6 +88,11 @@ fn vocabularies_and_shared_layers() {
 }
 
 #[test]
+fn recipes_of_shrinking() {
+    check::refused(recipe::CASES);
+}
+
+#[test]
 fn sentences_and_questions() {
     check::refused(sentences::CASES);
 }
@@ -109,6 +116,7 @@ fn there_are_forty_and_none_twice() {
         steps::CASES,
         distil::CASES,
         shrink::CASES,
+        recipe::CASES,
         sentences::CASES,
         system::CASES,
     ];

@@ -3,9 +3,12 @@
 pub mod distil;
 mod error;
 pub mod prune;
+pub mod recipe;
 pub mod vocab;
+mod way;
 
 pub use error::{Error, Result};
+pub use way::Way;
 
 use polyseme_formats::ModelFolder;
 use polyseme_models::Model;

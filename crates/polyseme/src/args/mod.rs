@@ -15,7 +15,7 @@ pub use finetune::FinetuneArgs;
 pub use global::GlobalArgs;
 pub use pretrain::PretrainArgs;
 pub use shell::{CompletionsArgs, ManArgs};
-pub use shrink::{DistilArgs, PruneArgs, ShrinkArgs, ShrinkWay, VocabArgs};
+pub use shrink::{DistilArgs, PruneArgs, RecipeArgs, ShrinkArgs, ShrinkWay, VocabArgs};
 pub use sweep::SweepArgs;
 pub use tour::TourArgs;
 pub use using::{EmbedArgs, EvalArgs, FillArgs, MergeArgs, PoolingArg, PredictArgs};

@@ -8,7 +8,9 @@ mod layers;
 mod pretrain;
 mod prune;
 mod recipe;
+mod shrink_recipe;
 mod sweep;
+mod words;
 
 pub use distil::{resolve_distil, resolve_general_distil};
 pub use duration::{parse_duration, spell_duration};
@@ -17,6 +19,7 @@ pub use finetune::resolve_finetune;
 pub use pretrain::{resolve_pretrain, spell_length, stored};
 pub use prune::{is_sparse, resolve_prune, resolve_sparse};
 pub use recipe::{RECIPES, recipe};
+pub use shrink_recipe::{resolve_step, resolve_shrink_recipe};
 pub use sweep::resolve_sweep;
 
 /// A plan and whether it goes on with an earlier run.

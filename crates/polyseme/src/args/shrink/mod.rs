@@ -2,10 +2,12 @@
 
 mod distil;
 mod prune;
+mod recipe;
 mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
+pub use recipe::RecipeArgs;
 pub use vocab::VocabArgs;
 
 use clap::{Args, Subcommand};
@@ -27,4 +29,6 @@ pub enum ShrinkWay {
     Prune(Box<PruneArgs>),
     /// Drop the pieces of the vocabulary that a domain never uses
     Vocab(VocabArgs),
+    /// Try a chain of these ways, and keep the smallest model that is still good enough
+    Recipe(RecipeArgs),
 }

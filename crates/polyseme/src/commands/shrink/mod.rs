@@ -2,6 +2,7 @@
 
 mod distil;
 mod prune;
+mod recipe;
 mod vocab;
 
 use crate::args::{ShrinkArgs, ShrinkWay};
@@ -14,6 +15,7 @@ pub fn run(args: &ShrinkArgs, context: &Context) -> anyhow::Result<()> {
         ShrinkWay::Distil(args) => distil::run(args, context),
         ShrinkWay::Prune(args) => prune::run(args, context),
         ShrinkWay::Vocab(args) => vocab::run(args, context),
+        ShrinkWay::Recipe(args) => recipe::run(args, context),
     }
 }
 
