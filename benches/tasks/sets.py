@@ -171,6 +171,7 @@ SETS = {
     "similarity": (stsb, ".csv", write_table("one", "two", "score"), None),
     "20news": (official("20newsgroups", "20news"), ".csv", write_table("text", "label"), label_of),
     "r8": (official("reuters-r8", "r8"), ".csv", write_table("text", "label"), label_of),
+    "r52": (official("reuters-r52", "r52"), ".csv", write_table("text", "label"), label_of),
     "spam": (spam, ".csv", write_table("text", "label"), label_of),
     "brown": (brown, ".conll", write_tagged, tags_of),
     "wnut": (wnut, ".conll", write_tagged, tags_of),

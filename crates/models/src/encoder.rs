@@ -4,7 +4,7 @@ use crate::EncoderConfig;
 use crate::adapters::{Added, Laid};
 use crate::families::EncoderNames;
 use crate::layers::{Layer, Side, of_map, of_norm};
-use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
+use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, Params, View};
 use polyseme_tensor::ops::{EmbeddingSettings, EmbeddingWeights, embed_norm, layer_norm, linear};
 use polyseme_tensor::packed::row_tensor;
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
@@ -12,6 +12,20 @@ use polyseme_tensor::{Mode, PackedBatch, Tensor};
 /// What each layer but the first was given of sequences that grow. `(tokens, hidden)` each
 #[derive(Debug, Default)]
 pub struct Grown(Vec<Tensor<2>>);
+
+/// Values of an encoder's embeddings.
+pub(crate) struct EmbeddingValues {
+    /// `(vocabulary, width)`
+    pub word: Vec<f32>,
+    /// `(positions, width)`
+    pub position: Vec<f32>,
+    /// `(segments, width)`
+    pub token_type: Option<Vec<f32>>,
+    /// Weight and bias. `(width)` each
+    pub norm: [Vec<f32>; 2],
+    /// Weight and bias. `(hidden, width)`, `(hidden)`
+    pub projection: Option<[Vec<f32>; 2]>,
+}
 
 /// Embeddings and layers, as numbers of parameters.
 pub(crate) struct Encoder {
@@ -173,9 +187,26 @@ impl Encoder {
         }
     }
 
+    /// Values of the embeddings. Panics where positions are rotary or the norm has no bias.
+    pub fn embedding_values(&self, params: &Params) -> EmbeddingValues {
+        let linear = |ids: LinearIds| [params.get(ids.weight), params.get(ids.bias.expect("a map with a bias"))];
+        EmbeddingValues {
+            word: params.get(self.word),
+            position: params.get(self.position.expect("positions in a table")),
+            token_type: self.token_type.map(|id| params.get(id)),
+            norm: [params.get(self.norm.weight), params.get(self.norm.bias.expect("a norm with a bias"))],
+            projection: self.projection.map(linear),
+        }
+    }
+
     /// Whether it is a parameter of the norm after the last layer, which is no layer's own.
     pub fn is_final_norm(&self, id: ParamId) -> bool {
         self.final_norm.is_some_and(|norm| norm.weight == id || norm.bias == Some(id))
+    }
+
+    /// The tables of words, positions and segments, the norm over their sum, and the map behind it.
+    pub fn embedding_ids(&self) -> ([Option<ParamId>; 3], NormIds, Option<LinearIds>) {
+        ([Some(self.word), self.position, self.token_type], self.norm, self.projection)
     }
 
     /// The tables of embeddings: words, positions, segments.

@@ -10,11 +10,13 @@ mod heads;
 mod layers;
 mod load;
 mod model;
+mod onnx;
 mod params;
 mod quantized;
 pub mod registry;
 mod save;
 mod scalar_mix;
+pub mod share;
 mod states;
 mod vocabulary;
 
@@ -26,5 +28,6 @@ pub use error::{Error, Result};
 
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
-pub use quantized::{MatrixInfo, MatrixRole};
+pub use quantized::{MatrixInfo, MatrixRole, Precision};
 pub use registry::Family;
+pub use share::Share;

@@ -4,7 +4,7 @@ use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
 use crate::layers::{Side, of_map};
-use crate::params::{Builder, LinearIds, ParamGroup, ParamId, ParamInfo, Params, Spec};
+use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, ParamInfo, Params, Spec};
 use crate::scalar_mix::ScalarMix;
 use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
@@ -209,7 +209,8 @@ impl Model {
     pub fn open(folder: &ModelFolder, head: HeadKind, stream: Stream, device: &Device) -> Result<(Self, LoadReport)> {
         check_labels(&head)?;
         let loaded = load::load(folder, head, stream)?;
-        let params = Params::new(loaded.values, device);
+        let mut params = Params::new(loaded.values, device);
+        params.set_precision(loaded.precision);
         let mut model = Self {
             family: loaded.family,
             config: loaded.config,
@@ -470,6 +471,11 @@ impl Model {
             Head::Task(head, _) => head,
             _ => panic!("a task needs a model with a head for it"),
         }
+    }
+
+    /// The parts of the head over the vocabulary. Panics without one.
+    pub(crate) fn masked_lm_ids(&self) -> (LinearIds, Activation, NormIds, LinearIds) {
+        self.masked_lm_head().ids()
     }
 
     /// The weight of a projection onto the vocabulary that is no table of embeddings.

@@ -11,6 +11,8 @@ mod distil;
 mod fixture;
 #[path = "bad_input/models.rs"]
 mod models;
+#[path = "bad_input/quantized.rs"]
+mod quantized;
 #[path = "bad_input/recipe.rs"]
 mod recipe;
 #[path = "bad_input/sentences.rs"]
@@ -93,6 +95,11 @@ fn recipes_of_shrinking() {
 }
 
 #[test]
+fn few_bits() {
+    check::refused(quantized::CASES);
+}
+
+#[test]
 fn sentences_and_questions() {
     check::refused(sentences::CASES);
 }
@@ -115,6 +122,7 @@ fn there_are_forty_and_none_twice() {
         tasks::CASES,
         steps::CASES,
         distil::CASES,
+        quantized::CASES,
         shrink::CASES,
         recipe::CASES,
         sentences::CASES,

@@ -8,7 +8,8 @@ use std::path::Path;
 use support::{bytes, encoder_and_rows, json, kill, labelled, newest, ok, write};
 
 /// How what is made smaller learns again.
-const LEARNS: &str = "epochs = 12\npatience = 0\nbatch_size = 8\nlearning_rate = 5e-3\nset = { save_every_steps = 3 }\n";
+const LEARNS: &str =
+    "epochs = 12\npatience = 0\nbatch_size = 8\nlearning_rate = 5e-3\nset = { save_every_steps = 3 }\n";
 
 /// A classifier in `classifier`, and the recipe `recipe.toml` with this gate and these steps.
 fn classifier(dir: &Path, gate: &str, steps: &[&str]) {
@@ -17,7 +18,8 @@ fn classifier(dir: &Path, gate: &str, steps: &[&str]) {
     let how = ["--epochs", "20", "--patience", "0", "--batch-size", "8", "--learning-rate", "5e-3", "--quiet"];
     let rows = ["--train", "train.csv", "--valid", "valid.csv"];
     ok(dir, &[&["finetune", "encoder", "--task", "classify", "--out", "classifier"][..], &rows, &how].concat());
-    let mut text = format!("[gate]\n{gate}\n[data]\ntrain = \"train.csv\"\nvalid = \"valid.csv\"\ntest = \"test.csv\"\n");
+    let mut text =
+        format!("[gate]\n{gate}\n[data]\ntrain = \"train.csv\"\nvalid = \"valid.csv\"\ntest = \"test.csv\"\n");
     for step in steps {
         let learns = if step.contains("vocab") { "" } else { LEARNS };
         text += &format!("[[step]]\n{step}\n{learns}");

@@ -175,3 +175,41 @@ fn a_vocabulary_without_what_a_domain_never_says_changes_nothing_there() {
     let outcome = json(dir, &[&dropping[..], &["--force", "--min-count", "5"]].concat());
     assert!(outcome["cut_otherwise"].as_u64().unwrap() > 0, "{outcome}");
 }
+
+#[test]
+fn layers_that_share_their_weights_learn_again_and_a_killed_run_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    // Nothing shared: the same scores.
+    let exact = json(dir, &["shrink", "share", "classifier", "--groups", "2", "--out", "exact", "--quiet"]);
+    assert_eq!(exact["layers"]["before"], exact["layers"]["after"]);
+    let score = |model: &str| -> Vec<f64> {
+        lines(&ok(dir, &["predict", model, "valid.csv", "--quiet"]))
+            .iter()
+            .map(|l| l["score"].as_f64().unwrap())
+            .collect()
+    };
+    let (before, after) = (score("classifier"), score("exact"));
+    assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-5), "{before:?} {after:?}");
+
+    let sharing = |out| {
+        let how = ["--embedding-size", "16", "--threads", "2", "--set", "save_every_steps=3"];
+        [&["shrink", "share", "classifier", "--out", out][..], &how, &LEARNS].concat()
+    };
+    let outcome = json(dir, &sharing("whole"));
+    let number = |what: &str, when: &str| outcome[what][when].as_u64().unwrap();
+    assert_eq!(number("layers", "before"), 2 * number("layers", "after"));
+    assert!(number("embeddings", "after") < number("embeddings", "before"), "{outcome}");
+    assert!(used(dir, "whole") > 0.9, "{outcome}");
+    let config: serde_json::Value = serde_json::from_slice(&bytes(dir, "whole/config.json")).unwrap();
+    assert_eq!((&config["model_type"], &config["num_hidden_groups"]), (&"albert".into(), &1.into()));
+
+    let resume = ["shrink", "share", "--out", "killed", "--resume", "--threads", "2", "--quiet"];
+    let saved = || newest(&dir.join("killed/rounds/1/run/seed-0/run/checkpoints")) > 0;
+    kill(dir, &sharing("killed"), 3, saved);
+    ok(dir, &resume);
+    for file in ["model.safetensors", "config.json"] {
+        assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
+    }
+}

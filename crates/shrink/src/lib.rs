@@ -3,7 +3,9 @@
 pub mod distil;
 mod error;
 pub mod prune;
+pub mod quantize;
 pub mod recipe;
+pub mod share;
 pub mod vocab;
 mod way;
 
@@ -14,6 +16,21 @@ use polyseme_formats::ModelFolder;
 use polyseme_models::Model;
 use polyseme_text::Tokenizer;
 use std::path::{Path, PathBuf};
+
+/// A number before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[allow(missing_docs)]
+pub struct Both {
+    pub before: usize,
+    pub after: usize,
+}
+
+impl Both {
+    /// The share of the number before that is gone.
+    pub fn saved(&self) -> f64 {
+        1.0 - self.after as f64 / self.before.max(1) as f64
+    }
+}
 
 fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
     polyseme_formats::Error::Io { action, path: path.to_owned(), source }.into()

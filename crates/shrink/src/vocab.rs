@@ -1,7 +1,7 @@
 //! Pieces that a domain never uses are dropped from the tokenizer and the model. What the model says of the domain's
 //! texts stays what it was; the vocabulary is half of a small model.
 
-use crate::{Error, Result, write_model};
+use crate::{Both, Error, Result, write_model};
 use polyseme_formats::ModelFolder;
 use polyseme_infer::Encoder;
 use polyseme_models::{HeadKind, Model};
@@ -30,14 +30,6 @@ pub struct VocabSettings {
     pub keep_characters: bool,
     /// Pieces that stay anyhow.
     pub keep_pieces: Vec<String>,
-}
-
-/// Before and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Both {
-    pub before: usize,
-    pub after: usize,
 }
 
 /// What dropping came to.

@@ -1,6 +1,8 @@
 //! A way to make a model smaller, with all its settings.
 
 use crate::prune::{PruneSettings, prune};
+use crate::quantize::{QuantizeSettings, quantize};
+use crate::share::{ShareSettings, share};
 use crate::vocab::{VocabSettings, vocab};
 use crate::{Error, Result};
 use polyseme_tensor::Device;
@@ -8,12 +10,16 @@ use polyseme_train::{Error as TrainError, FinetuneSettings, Observer, Stop, fine
 use std::path::Path;
 
 /// A way to make a model smaller, with all its settings: what the command of the same name runs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Way {
     /// Learning from a teacher, or learning in which weights become zero.
     Learn(Box<FinetuneSettings>),
     /// Cutting parts out.
     Prune(Box<PruneSettings>),
+    /// Writing values in fewer bits.
+    Quantize(Box<QuantizeSettings>),
+    /// Letting layers share their weights.
+    Share(Box<ShareSettings>),
     /// Dropping pieces of the vocabulary.
     Vocab(VocabSettings),
 }
@@ -24,6 +30,8 @@ impl Way {
         match self {
             Self::Learn(settings) => &settings.out,
             Self::Prune(settings) => &settings.finetune.out,
+            Self::Quantize(settings) => &settings.out,
+            Self::Share(settings) => &settings.finetune.out,
             Self::Vocab(settings) => &settings.out,
         }
     }
@@ -42,6 +50,8 @@ impl Way {
                 finetune(settings, begun, device, observer, stop).map(|o| !o.interrupted).map_err(Error::from)
             }
             Self::Prune(settings) => prune(settings, begun, device, observer, stop).map(|o| !o.interrupted),
+            Self::Quantize(settings) => quantize(settings, device, observer, stop).map(|o| o.is_some()),
+            Self::Share(settings) => share(settings, begun, device, observer, stop).map(|o| !o.interrupted),
             Self::Vocab(settings) => vocab(settings, device, observer, stop).map(|_| true),
         };
         match made {

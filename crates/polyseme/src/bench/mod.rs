@@ -9,8 +9,8 @@ mod trainer;
 
 pub use compare::compare;
 pub use infer::{Inference, Latency, inference, latency};
-pub use memory::peak_bytes_of;
 pub use kernels::{Kernels, kernels};
+pub use memory::peak_bytes_of;
 pub use train::{TrainSpeed, training};
 
 use polyseme_models::EncoderConfig;

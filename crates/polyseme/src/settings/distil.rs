@@ -130,6 +130,19 @@ pub(super) fn taught_by(set: &mut Vec<String>, settings: &DistilSettings) -> Res
     put(set, "distil", settings)
 }
 
+/// Lets the whole model teach what is left of it, with the weights of a preset; nobody teaches where that is `none`.
+pub(super) fn taught_by_preset(finetune: &mut FinetuneArgs, preset: &str, model: &Path) -> Result<()> {
+    if preset == "none" {
+        return Ok(());
+    }
+    let weights = DistilSettings::preset(preset).ok_or_else(|| Error::UnknownValue {
+        what: "preset",
+        found: preset.to_owned(),
+        expected: "`hinton`, `distilbert`, `tinybert`, `minilm` or `none`".into(),
+    })?;
+    taught_by(&mut finetune.set, &DistilSettings { teacher: Some(model.to_owned()), ..weights })
+}
+
 /// Puts settings under a key into the words that set something, behind which those of the user stand.
 pub(super) fn put(set: &mut Vec<String>, under: &str, settings: &impl serde::Serialize) -> Result<()> {
     // A path that is no UTF-8 cannot stand in a settings file.

@@ -1,7 +1,7 @@
 //! Resolves the plan of a pruning: of one that cuts and lets learn again, and of one that zeroes single weights while
 //! the model learns.
 
-use super::distil::{Told, put, taught_by};
+use super::distil::{Told, put, taught_by_preset};
 use super::layers::typed;
 use super::pretrain::stored;
 use super::{Error, Plan, Result, resolve_finetune};
@@ -9,7 +9,6 @@ use crate::args::{FinetuneArgs, PruneArgs};
 use polyseme_shrink::distil::Known;
 use polyseme_shrink::prune::PruneSettings;
 use polyseme_train::FinetuneSettings;
-use polyseme_train::distil::DistilSettings;
 use polyseme_train::sparse::{Across, By, SparseSettings};
 use std::path::Path;
 
@@ -55,14 +54,7 @@ pub fn resolve_prune(
 /// The words of fine-tuning with the whole model as teacher.
 fn taught(args: &PruneArgs, model: &Path, known: &Known) -> Result<FinetuneArgs> {
     let mut finetune = known.told(&args.finetune)?;
-    if args.preset != "none" {
-        let weights = DistilSettings::preset(&args.preset).ok_or_else(|| Error::UnknownValue {
-            what: "preset",
-            found: args.preset.clone(),
-            expected: "`hinton`, `distilbert`, `tinybert`, `minilm` or `none`".into(),
-        })?;
-        taught_by(&mut finetune.set, &DistilSettings { teacher: Some(model.to_owned()), ..weights })?;
-    }
+    taught_by_preset(&mut finetune, &args.preset, model)?;
     Ok(finetune)
 }
 

@@ -3,8 +3,10 @@
 use super::layers::typed;
 use super::pretrain::{same_folder, stored};
 use super::words::{alternatives, has, nearest};
-use super::{Error, Plan, Result, is_sparse, resolve_distil, resolve_prune, resolve_sparse};
-use crate::args::{DistilArgs, PruneArgs, RecipeArgs, VocabArgs};
+use super::{
+    Error, Plan, Result, is_sparse, resolve_distil, resolve_prune, resolve_quantize, resolve_share, resolve_sparse,
+};
+use crate::args::{DistilArgs, PruneArgs, QuantizeArgs, RecipeArgs, ShareArgs, VocabArgs};
 use clap::{Args, Command, FromArgMatches};
 use polyseme_shrink::Way;
 use polyseme_shrink::distil::Known;
@@ -27,7 +29,7 @@ struct File {
 }
 
 /// Ways that a step may go.
-const WAYS: [&str; 3] = ["vocab", "distil", "prune"];
+const WAYS: [&str; 5] = ["vocab", "distil", "prune", "share", "quantize"];
 
 /// The plan that the words come to. With `--resume` it is the run's own. `look` tells what a folder holds.
 pub fn resolve_shrink_recipe(
@@ -104,6 +106,8 @@ fn command(way: &str) -> Command {
     match way {
         "distil" => DistilArgs::augment_args(named("distil")),
         "prune" => PruneArgs::augment_args(named("prune")),
+        "share" => ShareArgs::augment_args(named("share")),
+        "quantize" => QuantizeArgs::augment_args(named("quantize")),
         _ => VocabArgs::augment_args(named("vocab")),
     }
 }
@@ -164,6 +168,15 @@ pub fn resolve_step(
                 false => Way::Prune(Box::new(resolve_prune(&args, seed, look)?.settings)),
             }
         }
+        "share" => {
+            let args = ShareArgs::from_arg_matches(&matches)?;
+            Way::Share(Box::new(resolve_share(&args, seed, look)?.settings))
+        }
+        "quantize" => {
+            let settings = resolve_quantize(&QuantizeArgs::from_arg_matches(&matches)?, seed)?;
+            settings.check()?;
+            Way::Quantize(Box::new(settings))
+        }
         _ => Way::Vocab(VocabSettings::from(&VocabArgs::from_arg_matches(&matches)?)),
     })
 }
@@ -199,6 +212,7 @@ fn words(
         ("--choices", choices.clone()),
         ("--label-separator", data.label_separator.clone()),
         ("--max-length", data.max_length.map(|n| n.to_string())),
+        ("--data", Some(path(&data.valid))),
         ("--out", Some(path(place.out))),
     ];
     if !of_vocab {
@@ -220,7 +234,7 @@ fn words(
             }
         }
         "distil" => words = vec![path(place.teacher)],
-        "prune" if again && !has(own, "--preset") => {
+        "prune" | "share" if again && !has(own, "--preset") => {
             words.push(format!("--set=distil.teacher={}", Value::String(path(place.teacher))));
         }
         _ => {}

@@ -14,8 +14,7 @@ pub fn alternatives(place: &str, command: &Command, keys: &Table) -> Result<Vec<
     for (key, value) in keys {
         let arg = argument(place, command, key)?;
         let values = of_alternatives(place, key, arg, value)?;
-        let words: Result<Vec<Vec<String>>> =
-            values.iter().map(|value| words_of(place, key, arg, value)).collect();
+        let words: Result<Vec<Vec<String>>> = values.iter().map(|value| words_of(place, key, arg, value)).collect();
         told.push((key.clone(), words?));
     }
     let count = told.iter().map(|(_, words)| words.len()).max().unwrap_or(1);
@@ -77,7 +76,11 @@ fn of_alternatives<'a>(place: &str, key: &str, arg: &Arg, value: &'a Value) -> R
         return Ok(vec![value]);
     }
     if takes_several(arg) && lists < list.len() {
-        return Err(wrong(place, format!("`{key}` mixes values and lists"), "alternatives are lists, as in [[0, 2], [0]]"));
+        return Err(wrong(
+            place,
+            format!("`{key}` mixes values and lists"),
+            "alternatives are lists, as in [[0, 2], [0]]",
+        ));
     }
     if !takes_several(arg) && lists > 0 {
         return Err(wrong(place, format!("`{key}` is a list of lists"), "it takes one value; alternatives are a list"));
@@ -111,9 +114,7 @@ fn words_of(place: &str, key: &str, arg: &Arg, value: &Value) -> Result<Vec<Stri
         }
         Value::Array(list) => list.iter().map(one).collect::<Result<Vec<String>>>()?,
         // `set` as it stands in settings.
-        Value::Table(table) if key == "set" => {
-            table.iter().map(|(key, value)| format!("{key}={value}")).collect()
-        }
+        Value::Table(table) if key == "set" => table.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         single => vec![one(single)?],
     };
     Ok(match arg.get_value_delimiter() {
@@ -145,10 +146,10 @@ mod tests {
 
     #[test]
     fn lists_are_alternatives_where_one_value_is_taken() {
-        assert_eq!(prune("keep_heads = [0.75, 0.5]\nkeep_units = 0.5\neven = true").unwrap(), [
-            "--even --keep-heads=0.75 --keep-units=0.5",
-            "--even --keep-heads=0.5 --keep-units=0.5"
-        ]);
+        assert_eq!(
+            prune("keep_heads = [0.75, 0.5]\nkeep_units = 0.5\neven = true").unwrap(),
+            ["--even --keep-heads=0.75 --keep-units=0.5", "--even --keep-heads=0.5 --keep-units=0.5"]
+        );
         assert_eq!(distil("keep_layers = [0, 2]").unwrap(), ["--keep-layers=0,2"]);
         assert_eq!(distil("keep_layers = [[0, 2], [0]]").unwrap(), ["--keep-layers=0,2", "--keep-layers=0"]);
         assert_eq!(

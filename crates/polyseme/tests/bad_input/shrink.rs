@@ -14,7 +14,88 @@ fn encoder(b: &Bench) {
     b.model("m", Head::MaskedLm);
 }
 
+/// Sharing the weights of the model `m` with more flags.
+macro_rules! share {
+    ($($flag:literal),* $(,)?) => {
+        &["shrink", "share", "m", "--out", "c" $(, $flag)*]
+    };
+}
+
+fn classifier(b: &Bench) {
+    b.model("m", Head::Classify);
+}
+
 pub const CASES: &[Case] = &[
+    Case {
+        name: "more groups than layers",
+        make: encoder,
+        run: share!["--groups", "3"],
+        exit: 1,
+        says: &["groups is 3", "from 1 to 2"],
+    },
+    Case {
+        name: "more groups than layers, with rows",
+        make: classifier,
+        run: share!["--groups", "3", "--train", "train.csv"],
+        exit: 1,
+        says: &["groups is 3", "from 1 to 2"],
+    },
+    Case {
+        name: "no groups",
+        make: encoder,
+        run: share!["--groups", "0"],
+        exit: 1,
+        says: &["groups is 0", "from 1 to 2"],
+    },
+    Case {
+        name: "embeddings wider than layers",
+        make: encoder,
+        run: share!["--embedding-size", "9"],
+        exit: 1,
+        says: &["embedding_size is 9", "from 2 to 8"],
+    },
+    Case {
+        name: "a layer to share that is not there",
+        make: encoder,
+        run: share!["--layers", "2"],
+        exit: 1,
+        says: &["layers is [2]", "0 to 1"],
+    },
+    Case {
+        name: "layers to share that are not of their groups",
+        make: encoder,
+        run: share!["--groups", "2", "--layers", "1,0"],
+        exit: 1,
+        says: &["layers is [1, 0]", "a layer of each group"],
+    },
+    Case {
+        name: "sharing without a folder to write",
+        make: encoder,
+        run: &["shrink", "share", "m"],
+        exit: 1,
+        says: &["--out", "name the folder to write"],
+    },
+    Case {
+        name: "sharing on rows of a task that nobody knows",
+        make: encoder,
+        run: share!["--train", "train.csv"],
+        exit: 1,
+        says: &["no head of a task"],
+    },
+    Case {
+        name: "weights to learn again by that nobody knows",
+        make: classifier,
+        run: share!["--train", "train.csv", "--preset", "nanobert"],
+        exit: 1,
+        says: &["preset", "nanobert", "`tinybert`"],
+    },
+    Case {
+        name: "sharing over the model itself",
+        make: encoder,
+        run: &["shrink", "share", "m", "--out", "m"],
+        exit: 1,
+        says: &["m holds a model already", "--force"],
+    },
     Case {
         name: "no texts to drop pieces by",
         make: encoder,

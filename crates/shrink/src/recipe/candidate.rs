@@ -82,8 +82,11 @@ impl Speed {
 /// more of one of the three. Speeds that overlap in their quartiles count as the same. `good` turns a score into one of
 /// which more is better.
 pub fn front(candidates: &[Candidate], good: impl Fn(f64) -> f64) -> Vec<u64> {
-    let made: Vec<(u64, &Measured)> =
-        candidates.iter().filter_map(|c| Some((c.number, c.measured.as_ref()?))).filter(|c| !c.1.score.is_nan()).collect();
+    let made: Vec<(u64, &Measured)> = candidates
+        .iter()
+        .filter_map(|c| Some((c.number, c.measured.as_ref()?)))
+        .filter(|c| !c.1.score.is_nan())
+        .collect();
     let beats = |a: &Measured, b: &Measured| {
         let (score, bytes) = (good(a.score).total_cmp(&good(b.score)), b.weights_bytes.cmp(&a.weights_bytes));
         let (faster, slower) = (a.speed.clearly_above(&b.speed), b.speed.clearly_above(&a.speed));

@@ -1,8 +1,8 @@
 //! What a model folder is worth on the validation rows: its score, its size, and its speed beside the whole model.
 
 use super::candidate::{Measured, Speed};
-use super::settings::{Data, RecipeSettings};
 use super::setting;
+use super::settings::{Data, RecipeSettings};
 use crate::{NOT_THE_MODEL, Result, io};
 use polyseme_formats::ModelFolder;
 use polyseme_infer::Encoder;

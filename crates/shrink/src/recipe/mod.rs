@@ -163,7 +163,8 @@ impl Work<'_> {
     fn go_on(&mut self, tools: &mut Tools) -> Result<RecipeOutcome> {
         if self.candidates.is_empty() {
             let folder = self.folder_of(0);
-            let Some(measured) = measure::measure(self.settings, &folder, tools.memory, tools.device, tools.stop)? else {
+            let Some(measured) = measure::measure(self.settings, &folder, tools.memory, tools.device, tools.stop)?
+            else {
                 return Err(TrainError::Stopped.into());
             };
             self.record(Candidate { measured: Some(measured), within: true, ..begun(&folder) })?;

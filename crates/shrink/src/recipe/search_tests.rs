@@ -80,7 +80,10 @@ fn gate(max_loss: f64) -> Gate {
 #[test]
 fn the_hardest_within_the_gate_goes_on_and_harder_ones_are_not_tried() {
     let make = |step: usize, alternative: usize| {
-        Some([[(0.9, 800, 1.2), (0.89, 600, 1.6), (0.5, 100, 9.0)], [(0.885, 500, 2.0), (0.7, 50, 3.0), (0.9, 10, 9.0)]][step][alternative])
+        Some(
+            [[(0.9, 800, 1.2), (0.89, 600, 1.6), (0.5, 100, 9.0)], [(0.885, 500, 2.0), (0.7, 50, 3.0), (0.9, 10, 9.0)]]
+                [step][alternative],
+        )
     };
     let (made, best, wanted) = search(&settings(gate(0.02), &[3, 3]), make);
     assert_eq!(made, [(0, 0, 0), (0, 1, 0), (0, 2, 0), (1, 0, 2), (1, 1, 2)]);
@@ -108,7 +111,9 @@ fn what_could_not_be_made_is_passed_over() {
 #[test]
 fn it_ends_when_all_that_is_wanted_is_there() {
     let wanting = Gate { size: Some(0.6), speed: Some(1.5), ..gate(0.1) };
-    let make = |step: usize, alternative: usize| Some([[(0.9, 700, 1.6), (0.9, 600, 1.6), (0.9, 500, 3.0)], [(0.9, 10, 9.0); 3]][step][alternative]);
+    let make = |step: usize, alternative: usize| {
+        Some([[(0.9, 700, 1.6), (0.9, 600, 1.6), (0.9, 500, 3.0)], [(0.9, 10, 9.0); 3]][step][alternative])
+    };
     let (made, best, wanted) = search(&settings(wanting, &[3, 1]), make);
     assert_eq!(made, [(0, 0, 0), (0, 1, 0)]);
     assert_eq!((best, wanted), (2, true));
@@ -152,7 +157,8 @@ fn less_of_an_error_is_better() {
 
 #[test]
 fn the_front_is_what_nothing_beats() {
-    let worth = [(0.9, 1000, 1.0), (0.9, 800, 1.0), (0.8, 800, 1.02), (0.8, 400, 3.0), (0.85, 500, 1.0), (0.7, 400, 3.05)];
+    let worth =
+        [(0.9, 1000, 1.0), (0.9, 800, 1.0), (0.8, 800, 1.02), (0.8, 400, 3.0), (0.85, 500, 1.0), (0.7, 400, 3.05)];
     let all: Vec<Candidate> =
         worth.iter().enumerate().map(|(n, w)| candidate(n as u64, None, Some(*w), true)).collect();
     assert_eq!(front(&all, |score| score), [1, 3, 4]);

@@ -110,7 +110,11 @@ impl RecipeSettings {
         }
         match (gate.max_loss, gate.max_loss_points) {
             (None, None) => {
-                return Err(setting("gate.max_loss", "missing", "the largest loss that is allowed, such as 0.02 for 2 %"));
+                return Err(setting(
+                    "gate.max_loss",
+                    "missing",
+                    "the largest loss that is allowed, such as 0.02 for 2 %",
+                ));
             }
             (Some(_), Some(_)) => {
                 let expected = "left out beside gate.max_loss: one of the two says what may be lost";

@@ -2,12 +2,16 @@
 
 mod distil;
 mod prune;
+mod quantize;
 mod recipe;
+mod share;
 mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
+pub use quantize::QuantizeArgs;
 pub use recipe::RecipeArgs;
+pub use share::ShareArgs;
 pub use vocab::VocabArgs;
 
 use clap::{Args, Subcommand};
@@ -27,6 +31,10 @@ pub enum ShrinkWay {
     Distil(Box<DistilArgs>),
     /// Cut parts out of a model
     Prune(Box<PruneArgs>),
+    /// Write a model's values in fewer bits
+    Quantize(QuantizeArgs),
+    /// Let layers share their weights, and make embeddings narrow
+    Share(Box<ShareArgs>),
     /// Drop the pieces of the vocabulary that a domain never uses
     Vocab(VocabArgs),
     /// Try a chain of these ways, and keep the smallest model that is still good enough

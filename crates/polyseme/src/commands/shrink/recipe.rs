@@ -4,10 +4,10 @@ use crate::args::RecipeArgs;
 use crate::commands::{Context, Interrupted};
 use crate::render::errors::spell;
 use crate::render::table::table;
-use crate::report::bytes;
+use crate::report;
 use crate::settings::{resolve_shrink_recipe, resolve_step};
 use polyseme_shrink::distil::Known;
-use polyseme_shrink::recipe::{self, Candidate, Place, RecipeOutcome, RecipeSettings, Tools, share};
+use polyseme_shrink::recipe::{self, Place, RecipeOutcome, RecipeSettings, Tools};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub fn run(args: &RecipeArgs, context: &Context) -> anyhow::Result<()> {
         return Err(Interrupted.into());
     }
     let outcome = outcome?;
+    context.reported(report::write_recipe(settings, &outcome, &context.made()));
     if outcome.interrupted {
         if context.json {
             context.result(&outcome, "")?;
@@ -82,93 +83,22 @@ fn peak_memory(folder: &Path, settings: &RecipeSettings, context: &Context) -> O
 
 /// A table of all candidates, what was decided, and where the best one is.
 fn summary(o: &RecipeOutcome, settings: &RecipeSettings) -> String {
-    let rows: Vec<Vec<String>> = o.candidates.iter().map(|c| row(o, settings, c)).collect();
-    let titles =
-        ["candidate", "from", o.metric.as_str(), "lost", "bytes", "of the whole", "times as fast", "memory", "made in"];
-    let mut text = table(&titles, &rows);
-    text += "* beaten by no other one in score, size and speed together";
-    if o.candidates.iter().any(|c| c.measured.is_some() && !c.within) {
-        text += "; ! outside of the gate";
-    }
-    text.push('\n');
-    for failed in o.candidates.iter().filter(|c| c.failed.is_some()) {
-        text += &format!("candidate {} could not be made: {}\n", failed.number, failed.failed.as_deref().unwrap_or(""));
+    let rows: Vec<Vec<String>> = o.candidates.iter().map(|c| report::recipe_row(o, settings, c)).collect();
+    let mut titles = report::RECIPE_TITLES;
+    titles[2] = &o.metric;
+    let mut text = format!("{}{}\n", table(&titles, &rows), report::recipe_marks(o));
+    for (number, why) in o.candidates.iter().filter_map(|c| Some((c.number, c.failed.as_ref()?))) {
+        text += &format!("candidate {number} could not be made: {why}\n");
     }
     for said in &o.said {
         text += &format!("\n{said}");
     }
-    text += &format!("\n\n{}\n", verdict(o, settings));
+    text += &format!("\n\n{}\n", report::recipe_verdict(o, settings));
     if let Some(test) = &o.test {
-        text += &format!("on the test rows, which decided nothing: {} {:.4}", o.metric, test.best);
-        text += &format!("; the whole model has {:.4}\n", test.whole);
+        let (metric, best, whole) = (&o.metric, test.best, test.whole);
+        text +=
+            &format!("on the test rows, which decided nothing: {metric} {best:.4}, of the whole model {whole:.4}\n");
     }
     let model = o.model.display();
     text + &format!("\nmodel  {model}\nnext:  polyseme eval {model} --data FILE, with rows that chose nothing\n")
-}
-
-fn row(o: &RecipeOutcome, settings: &RecipeSettings, c: &Candidate) -> Vec<String> {
-    let mark = if o.front.contains(&c.number) { " *" } else { "" };
-    let best = if c.number == o.best { " (best)" } else { "" };
-    let name = format!("{} {}{best}{mark}", c.number, c.way);
-    let from = c.from.map(|from| from.to_string()).unwrap_or_default();
-    let whole = o.candidates[0].measured.as_ref();
-    let (Some(found), Some(whole)) = (&c.measured, whole) else {
-        return [name, from, "failed".to_owned()].into_iter().chain(std::iter::repeat_n(String::new(), 6)).collect();
-    };
-    let outside = if c.within { "" } else { " !" };
-    vec![
-        name,
-        from,
-        format!("{:.4}", found.score),
-        format!("{:.1} %{outside}", 100.0 * settings.gate.lost(whole.score, found.score)),
-        bytes(found.weights_bytes),
-        format!("{:.1} %", 100.0 * share(found, whole)),
-        match c.number {
-            0 => "1.00".to_owned(),
-            _ => format!("{:.2} ({:.2} to {:.2})", found.speed.median, found.speed.low, found.speed.high),
-        },
-        found.peak_memory_bytes.map_or_else(|| "–".to_owned(), bytes),
-        format!("{:.0} s", c.seconds),
-    ]
-}
-
-/// What the recipe came to, in a sentence.
-pub fn verdict(o: &RecipeOutcome, settings: &RecipeSettings) -> String {
-    let gate = &settings.gate;
-    let [best, whole] = [o.best as usize, 0].map(|number| o.candidates[number].measured.as_ref());
-    let (Some(best), Some(whole)) = (best, whole) else { return String::new() };
-    let wanted = match (gate.size, gate.speed) {
-        (None, None) => return plain(o, (best, whole), settings),
-        (Some(size), None) => format!("at most {:.1} % of the bytes", 100.0 * size),
-        (None, Some(speed)) => format!("{speed:.2} times the speed"),
-        (Some(size), Some(speed)) => format!("at most {:.1} % of the bytes at {speed:.2} times the speed", 100.0 * size),
-    };
-    match o.wanted {
-        true => format!("{}; wanted was {wanted}", plain(o, (best, whole), settings)),
-        false => format!("{}; wanted was {wanted}, which nothing within the gate has", plain(o, (best, whole), settings)),
-    }
-}
-
-fn plain(
-    o: &RecipeOutcome,
-    (best, whole): (&recipe::Measured, &recipe::Measured),
-    settings: &RecipeSettings,
-) -> String {
-    if o.best == 0 {
-        return format!(
-            "nothing smaller or faster is within the gate ({} {:.4} or better): the model is a copy of {}",
-            o.metric,
-            o.limit,
-            settings.model.display()
-        );
-    }
-    format!(
-        "the best is candidate {}: {:.1} % of the bytes, {:.2} times as fast, {} {:.4} where the whole model has {:.4}",
-        o.best,
-        100.0 * share(best, whole),
-        best.speed.median,
-        o.metric,
-        best.score,
-        whole.score
-    )
 }

@@ -1,10 +1,11 @@
 //! `polyseme shrink vocab`: a model without the pieces that a domain never uses.
 
+use super::row;
 use crate::args::VocabArgs;
 use crate::commands::{Context, Interrupted};
 use crate::render::numbers::group;
 use crate::render::table::table;
-use polyseme_shrink::vocab::{Both, VocabOutcome, VocabSettings, vocab};
+use polyseme_shrink::vocab::{VocabOutcome, VocabSettings, vocab};
 use polyseme_shrink::{Error, Result};
 
 /// Drops them and says what was saved.
@@ -25,11 +26,6 @@ pub fn run(args: &VocabArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn summary(o: &VocabOutcome) -> String {
-    let row = |what: &str, both: Both| {
-        let saved = 100.0 * (1.0 - both.after as f64 / both.before as f64);
-        let number = |n: usize| group(n as u64);
-        vec![what.to_owned(), number(both.before), number(both.after), format!("{saved:.1} %")]
-    };
     let rows = [row("pieces", o.pieces), row("parameters", o.parameters), row("bytes as f32", o.bytes)];
     let mut text = table(&["", "before", "after", "saved"], &rows);
     let (documents, tokens) = (group(o.documents), group(o.tokens));
