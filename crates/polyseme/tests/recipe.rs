@@ -120,8 +120,8 @@ fn a_chain_within_its_gate_leaves_the_smallest_and_tells_of_all() {
 fn a_gate_that_nothing_meets_ends_with_a_copy_of_the_whole_model() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    // One epoch at a rate at which nothing is learned, from an eighth of the units.
-    let ruined = "way = 'prune'\nkeep_units = [0.02, 0.01]\nkeep_layers = [1]\npreset = 'none'";
+    // One epoch from random weights, at a rate at which nothing is learned.
+    let ruined = "way = 'prune'\nkeep_width = [16, 16]\nfrom_scratch = true";
     classifier(dir, "max_loss = 0.0\nsize = 0.1", &[ruined]);
     let text = String::from_utf8(bytes(dir, "recipe.toml")).unwrap();
     write(dir, "recipe.toml", &text.replace("epochs = 12", "epochs = 1").replace("5e-3", "1e-9"));
@@ -132,6 +132,8 @@ fn a_gate_that_nothing_meets_ends_with_a_copy_of_the_whole_model() {
     let outcome: Value = serde_json::from_slice(&bytes(dir, "small/run/results.json")).unwrap();
     assert_eq!((&outcome["best"], &outcome["wanted"]), (&0.into(), &false.into()));
     assert_eq!(outcome["candidates"].as_array().unwrap().len(), 2, "the harder one is not tried");
+    let page = String::from_utf8(bytes(dir, "small/run/report.html")).unwrap();
+    assert!(page.contains("Nothing smaller or faster is within the gate") && page.contains("class=\"outside\""));
     check(dir, &outcome);
     assert!(bytes(dir, "small/model.safetensors") == bytes(dir, "classifier/model.safetensors"));
 }
@@ -164,6 +166,19 @@ fn a_killed_recipe_goes_on_to_the_same_bytes_and_makes_nothing_again() {
         of["candidates"].as_array().unwrap().iter().map(|c| c["measured"]["score"].clone()).collect()
     };
     assert_eq!(scores(&whole), scores(&outcome));
+}
+
+#[test]
+fn the_recipe_that_comes_with_the_program_is_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir, "max_loss = 0.1", &["way = 'vocab'"]);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/shrink/classifier.toml");
+    let plan = json(dir, &["shrink", "recipe", "classifier", "--recipe", file, "--out", "small", "--dry-run"]);
+    let ways: Vec<&str> = plan["step"].as_array().unwrap().iter().map(|step| step["way"].as_str().unwrap()).collect();
+    assert_eq!(ways, ["vocab", "distil", "prune", "quantize"]);
+    assert_eq!(plan["step"][2]["alternatives"].as_array().unwrap().len(), 2, "{plan}");
+    assert!(!dir.join("small").exists());
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn write_model(model: &Model, tokenizer: &Tokenizer, source: &ModelFolder, out: 
 }
 
 /// Folders of a model folder that are no part of the model.
-const NOT_THE_MODEL: [&str; 3] = ["run", "rounds", "steps"];
+const NOT_THE_MODEL: [&str; 5] = ["run", "rounds", "steps", "trials", "candidates"];
 
 /// Copies a model's files into a folder that may hold others.
 ///

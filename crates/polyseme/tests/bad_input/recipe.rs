@@ -34,7 +34,7 @@ macro_rules! case {
 
 pub const CASES: &[Case] = &[
     case!("a recipe that is not there", |b| b.model("m", Head::Classify), &["r.toml"]),
-    case!("a recipe that is no TOML", |b| with(b, "gate = ["), &["r.toml", "line 1"]),
+    case!("a recipe of shrinking that is no TOML", |b| with(b, "gate = ["), &["r.toml", "line 1"]),
     case!("a recipe without rows", |b| with(b, &format!("[gate]\nmax_loss = 0.1\n{VOCAB}")), &["r.toml", "data"]),
     case!(
         "a recipe without validation rows",
@@ -57,7 +57,11 @@ pub const CASES: &[Case] = &[
     ),
     case!("a gate of negative points", |b| gate(b, "max_loss_points = -1"), &["gate.max_loss_points", "0 or more"]),
     case!("a misspelt key of the gate", |b| gate(b, "max_los = 0.1"), &["max_los", "did you mean `max_loss`"]),
-    case!("a metric of another task", |b| gate(b, "max_loss = 0.1\nmetric = 'spearman'"), &["spearman", "accuracy"]),
+    case!(
+        "a gate by the metric of another task",
+        |b| gate(b, "max_loss = 0.1\nmetric = 'spearman'"),
+        &["spearman", "accuracy"]
+    ),
     case!("a wanted size above the whole", |b| gate(b, "max_loss = 0.1\nsize = 1.5"), &["gate.size", "at most 1"]),
     case!("a wanted speed below the whole's", |b| gate(b, "max_loss = 0.1\nspeed = 0.5"), &["gate.speed", "1 or more"]),
     case!("a step without a way", |b| steps(b, "[[step]]\nepochs = 2\n"), &["step 1", "`way` is missing", "`distil`"]),

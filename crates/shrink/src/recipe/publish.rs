@@ -6,9 +6,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// What an output folder holds besides the model.
-const OURS: [&str; 2] = ["run", "candidates"];
-
 /// Puts the model of a folder into the output folder. All files are written under other names first, so that the
 /// moment in which some are the old model's and some the new one's is as short as their renaming. Files that only
 /// `others`, whose models may have been there before, have are removed.
@@ -44,7 +41,7 @@ fn names(folder: &Path) -> Result<BTreeSet<OsString>> {
         entries => entries.map_err(|source| io("read", folder, source))?,
     };
     let names = entries.flatten().map(|entry| entry.file_name());
-    Ok(names.filter(|name| !NOT_THE_MODEL.iter().chain(&OURS).any(|ours| name == ours)).collect())
+    Ok(names.filter(|name| !NOT_THE_MODEL.iter().any(|ours| name == ours)).collect())
 }
 
 /// Removes weights that making a candidate has left in its run: what it came to stands in its own folder.
