@@ -57,6 +57,9 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         model.add_projection(teacher.model().config().hidden_size, init);
     }
     model.set_gradient_checkpointing(settings.gradient_checkpointing);
+    if settings.quantizes() {
+        model.learn_in_few();
+    }
     Ok((model, new))
 }
 
@@ -92,6 +95,10 @@ pub(super) fn run(
     let best = trained.state.best.as_ref().expect("every run validates at its end").step;
     let best_weights = best_path(&trained.folder, best);
     trained.model.load_tensors(&TensorFile::open(&best_weights)?)?;
+    if shared.settings.quantizes() {
+        // What is measured and written is what will be used.
+        trained.model.round_what_learned();
+    }
     let features = shared.features(&trained.model, observer);
     let (valid, analysis) = Supervised::new(&*shared.task, features).finish(&mut trained.model);
     analysis.write(&one.out.join(analysis::FILE))?;
@@ -123,6 +130,9 @@ pub(super) fn run_on_all(
     }
     let Some(mut trained) = train(shared, one, epochs, resume, observer, stop)? else { return Ok(false) };
     let measured: Vec<&Metrics> = folds.iter().map(|fold| &fold.valid).collect();
+    if shared.settings.quantizes() {
+        trained.model.round_what_learned();
+    }
     shared.task.finish_unmeasured(&mut trained.model, &measured);
     write(shared, &trained.model, &one.out)?;
     write_json(&result_path, &FinishedOnAll { epochs, data: shared.fingerprint.clone() })?;

@@ -103,6 +103,10 @@ pub struct FinetuneSettings {
     /// time, for a fraction of the memory of long inputs. What is learned is the same.
     #[serde(default)]
     pub gradient_checkpointing: bool,
+    /// What the model is written in when it has learned: `none`, as it is, or `int8`; it then learns with the rounding
+    /// that comes (quantization-aware training).
+    #[serde(default = "none")]
+    pub quantize: String,
     /// Seconds between checkpoints.
     #[serde(default = "five_minutes")]
     pub save_every_seconds: f64,
@@ -195,6 +199,7 @@ impl FinetuneSettings {
             batch_size: 32,
             max_length: 256,
             gradient_checkpointing: false,
+            quantize: none(),
             save_every_seconds: five_minutes(),
             save_every_steps: 0,
             optimizer: OptimizerSettings::finetune(),
@@ -295,6 +300,7 @@ impl FinetuneSettings {
         self.check_folds()?;
         self.check_distil()?;
         self.check_sparse()?;
+        self.check_quantize()?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
         let by_size = self.optimizer.learning_rate == 0.0;

@@ -90,6 +90,31 @@ impl FinetuneSettings {
         }
     }
 
+    /// Whether the model learns to stand in 8 bits.
+    pub(super) fn quantizes(&self) -> bool {
+        self.quantize == "int8"
+    }
+
+    /// Looks for contradictions with learning to stand in 8 bits.
+    pub(super) fn check_quantize(&self) -> Result<()> {
+        if !["none", "int8"].contains(&self.quantize.as_str()) {
+            return Err(setting("quantize", &self.quantize, "`none` or `int8`"));
+        }
+        let refused = [
+            ("freeze", self.freeze == Freeze::Encoder),
+            ("lora.rank", self.lora.rank > 0),
+            ("adapter_size", self.adapter_size > 0),
+            ("prefix_length", self.prefix_length > 0),
+            ("sparse", self.sparse.is_on()),
+        ];
+        match refused.into_iter().find(|(_, given)| self.quantizes() && *given) {
+            Some((key, _)) => {
+                Err(setting(key, "given", "left out where the maps of all layers learn to stand in 8 bits"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Errors where two passes would say the same.
     pub(super) fn check_dropout(&self, model: &Model, task: &dyn Task) -> Result<()> {
         if self.r_drop == 0.0 || Supervised::new(task, None).drops(model) {
@@ -124,7 +149,7 @@ mod tests {
     fn settings_of_an_older_run_have_none_of_it() {
         let settings = FinetuneSettings::classify("m", "t.csv", "o");
         let mut table = toml::Table::try_from(&settings).unwrap();
-        for key in ["unfreeze_every", "r_drop", "folds"] {
+        for key in ["unfreeze_every", "r_drop", "folds", "quantize"] {
             assert!(table.remove(key).is_some(), "{key}");
         }
         assert_eq!(table.try_into::<FinetuneSettings>().unwrap(), settings);
