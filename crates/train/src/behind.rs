@@ -9,7 +9,7 @@ pub trait Behind {
     /// weights behind them, and keeps what it learns from itself.
     fn gradients(&mut self, gradients: &mut [Tensor<1>]);
 
-    /// Before a step of the weights: learns itself, at the share `factor` of its peak rate, and puts the weights behind
+    /// Before a step of the weights: learns itself (`factor` is the share of the peak rate that the schedule leaves), and puts the weights behind
     /// in the others' places.
     fn before(&mut self, values: &mut [Tensor<1>], step: AdamWStep, factor: f64);
 

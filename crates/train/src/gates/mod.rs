@@ -29,7 +29,7 @@ pub struct GateSettings {
     pub heads: f64,
     /// Of all units; 1: they have no gates.
     pub units: f64,
-    /// Peak learning rate of the gates; it follows the schedule of the weights' own.
+    /// Learning rate of the gates, the same over the whole run: the share that is wanted is met in its second half.
     pub rate: f64,
 }
 
@@ -270,7 +270,7 @@ impl Behind for Gates {
         self.gradient = by_gate;
     }
 
-    fn before(&mut self, values: &mut [Tensor<1>], step: AdamWStep, factor: f64) {
+    fn before(&mut self, values: &mut [Tensor<1>], step: AdamWStep, _: f64) {
         for map in &self.maps {
             values[map.at] = map.dense.clone();
         }
@@ -281,8 +281,7 @@ impl Behind for Gates {
             .map(|((by_gate, drawn), penalty)| (by_gate * step.gradient_scale * drawn[1] + penalty) as f32)
             .collect();
         let device = self.log_alpha.device();
-        let own =
-            AdamWStep { learning_rate: self.settings.rate * factor, gradient_scale: 1.0, weight_decay: 0.0, ..step };
+        let own = AdamWStep { learning_rate: self.settings.rate, gradient_scale: 1.0, weight_decay: 0.0, ..step };
         let gradient = vec![Tensor::from_floats(gradient.as_slice(), &device)];
         let learned =
             adamw_step(vec![self.log_alpha.clone()], gradient, &[ParamRates::from(false)], &mut self.moments, own);
