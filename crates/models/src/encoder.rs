@@ -204,6 +204,11 @@ impl Encoder {
         self.final_norm.is_some_and(|norm| norm.weight == id || norm.bias == Some(id))
     }
 
+    /// The tables of words, positions and segments, the norm over their sum, and the map behind it.
+    pub fn embedding_ids(&self) -> ([Option<ParamId>; 3], NormIds, Option<LinearIds>) {
+        ([Some(self.word), self.position, self.token_type], self.norm, self.projection)
+    }
+
     /// The tables of embeddings: words, positions, segments.
     pub fn tables(&self) -> Vec<ParamId> {
         [Some(self.word), self.position, self.token_type].into_iter().flatten().collect()

@@ -57,6 +57,22 @@ pub enum Error {
         /// The folder, or its configuration.
         path: PathBuf,
     },
+    /// A model that is not written as an ONNX graph.
+    #[error("ONNX graphs are not written of {what}")]
+    NotInOnnx {
+        /// What of it.
+        what: &'static str,
+    },
+    /// A value that a precision has no room for.
+    #[error("{name} holds {found}, which is beyond {precision}")]
+    BeyondPrecision {
+        /// The parameter.
+        name: String,
+        /// The value.
+        found: f32,
+        /// The precision's name.
+        precision: &'static str,
+    },
     /// Weights of a training that went wrong.
     #[error("{}: `{name}` holds {found}; expected finite numbers", path.display())]
     NotFinite {
@@ -223,6 +239,8 @@ impl Error {
             Self::UnknownActivation { .. } => "the file may be damaged, or the model computes something we do not",
             Self::BadKey { .. } => "compare the file with the one the checkpoint was published with",
             Self::BadSetting { .. } => "change this setting",
+            Self::NotInOnnx { .. } => "use the folder with this program, or a model of BERT's kind",
+            Self::BeyondPrecision { .. } => "bf16 has the range of f32, and int8 scales every row",
             Self::FewBits { .. } => "take the model it was made of, and quantize what that becomes",
             Self::NotFinite { .. } => "the training that wrote it had diverged; take an earlier checkpoint",
             Self::HeadsDoNotDivide { .. } => {

@@ -51,6 +51,11 @@ impl MaskedLmHead {
         self.output_bias
     }
 
+    /// Its parts: dense layer, activation, norm, decoder.
+    pub fn ids(&self) -> (LinearIds, Activation, NormIds, LinearIds) {
+        (self.dense, self.activation, self.norm, self.decoder)
+    }
+
     /// Numbers of the decoder's weight and bias.
     pub fn over_vocabulary(&self) -> [ParamId; 2] {
         [self.decoder.weight, self.output_bias]
@@ -122,6 +127,11 @@ impl TaskHead {
     /// Numbers of the last map.
     pub fn output(&self) -> LinearIds {
         self.output
+    }
+
+    /// What stands before the last map: a dense layer with an activation, and a norm.
+    pub fn before_output(&self) -> (Option<LinearIds>, Activation, Option<NormIds>) {
+        (self.dense, self.activation, self.norm)
     }
 
     /// Rate of dropout before the last map.

@@ -25,6 +25,18 @@ pub(crate) struct Layer {
     output_norm: NormIds,
 }
 
+/// Numbers of a layer's parameters, and which layer it is.
+pub(crate) struct LayerIds {
+    pub index: usize,
+    /// One map, or three.
+    pub query_key_value: Vec<LinearIds>,
+    pub attention_output: LinearIds,
+    pub attention_norm: Option<NormIds>,
+    pub intermediate: LinearIds,
+    pub output: LinearIds,
+    pub output_norm: NormIds,
+}
+
 /// What the rows or the columns of a layer's matrix belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -106,6 +118,31 @@ impl Layer {
             QueryKeyValueIds::Apart([_, key, value]) => Some([key, value]),
             QueryKeyValueIds::Joined(_) => None,
         }
+    }
+
+    /// Its parameters.
+    pub fn ids(&self) -> LayerIds {
+        LayerIds {
+            index: self.index,
+            query_key_value: match self.query_key_value {
+                QueryKeyValueIds::Apart(maps) => maps.to_vec(),
+                QueryKeyValueIds::Joined(map) => vec![map],
+            },
+            attention_output: self.attention_output,
+            attention_norm: self.attention_norm,
+            intermediate: self.intermediate,
+            output: self.output,
+            output_norm: self.output_norm,
+        }
+    }
+
+    /// The weights of its maps, with the number of the input each multiplies: that of query, key and value, the context,
+    /// that of the feed-forward part, its activations.
+    pub fn inputs(&self) -> Vec<(ParamId, usize)> {
+        let ids = self.ids();
+        let first = ids.query_key_value.iter().map(|map| (map.weight, 0));
+        let rest = [(ids.attention_output.weight, 1), (ids.intermediate.weight, 2), (ids.output.weight, 3)];
+        first.chain(rest).collect()
     }
 
     /// The weights of the maps behind the heads and behind the units.

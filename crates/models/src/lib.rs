@@ -10,6 +10,7 @@ mod heads;
 mod layers;
 mod load;
 mod model;
+mod onnx;
 mod params;
 mod quantized;
 pub mod registry;
@@ -27,6 +28,6 @@ pub use error::{Error, Result};
 
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
-pub use quantized::{MatrixInfo, MatrixRole};
+pub use quantized::{MatrixInfo, MatrixRole, Precision};
 pub use registry::Family;
 pub use share::Share;

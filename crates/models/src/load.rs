@@ -4,6 +4,7 @@ use crate::adapters::folder::{Adapter, Beside};
 use crate::families::{Form, TaskForm};
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec, Stored};
+use crate::quantized::Precision;
 use crate::quantized::{folder as few_bits, scheme::Scheme};
 use crate::save::GENERATES;
 use crate::scalar_mix;
@@ -27,6 +28,8 @@ pub(crate) struct Loaded {
     pub thresholds: Option<Vec<f64>>,
     pub json: ConfigJson,
     pub report: LoadReport,
+    /// What all values were stored in, if nothing was made new.
+    pub precision: Precision,
 }
 
 /// Reads configuration and tensors of a folder. What an absent head needs is made from `stream`.
@@ -37,6 +40,7 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let config = (form.read)(&mut json)?;
     config.check()?;
     (form.check)(&config)?;
+    family.check_head(&wanted)?;
     let said = Said::read(&mut json)?;
     let adapter = Adapter::open(folder)?;
     let scheme = Scheme::read(&mut json)?;
@@ -100,6 +104,7 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     });
     let mut values: Vec<(Spec, Stored)> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
     reader.sort_the_rest(&config)?;
+    let precision = if adapter.is_none() { precision(&file, &reader.report) } else { Precision::F32 };
     let mut report = reader.report;
     let has_its_head = !head_is_new && parts.has_task_head();
     let beside = match adapter {
@@ -112,7 +117,16 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         }
         None => None,
     };
-    Ok(Loaded { family, config, parts, values, beside, thresholds, json, report })
+    Ok(Loaded { family, config, parts, values, beside, thresholds, json, report, precision })
+}
+
+/// The half precision that all values of a file are in; f32 where they are not, or where some are new.
+fn precision(file: &TensorFile, report: &LoadReport) -> Precision {
+    let of = |precision: Precision| {
+        let is = |name: &String| file.get(name).is_some_and(|tensor| tensor.dtype == precision.dtype());
+        report.missing.is_empty() && report.applied.iter().all(is)
+    };
+    [Precision::F16, Precision::Bf16].into_iter().find(|&precision| of(precision)).unwrap_or(Precision::F32)
 }
 
 /// The family that `model_type` names.
@@ -265,7 +279,7 @@ fn choose_head(wanted: HeadKind, said: &Said, form: &Form, names: &BTreeSet<Stri
     let masked_lm = if said.generates { HeadKind::Generate } else { HeadKind::MaskedLm };
     match wanted {
         HeadKind::None => Ok((HeadKind::None, false)),
-        HeadKind::MaskedLm | HeadKind::Generate => Ok((wanted, !has_masked_lm)),
+        HeadKind::MaskedLm | HeadKind::Generate | HeadKind::PreTraining => Ok((wanted, !has_masked_lm)),
         // The tensors decide; where heads of both kinds are there, what the configuration says.
         HeadKind::AsFound if has_masked_lm && !said.says_task(form) => Ok((masked_lm, false)),
         HeadKind::AsFound => Ok(match said.task_head(form, names)? {

@@ -7,9 +7,11 @@
 //! taking values out and collecting gradients are loops over one list.
 
 use crate::EncoderConfig;
+use crate::quantized::Precision;
 use polyseme_tensor::ops::{FewBits, LayerCache, Linear, Matrix, Norm};
-use polyseme_tensor::{Device, Gradients, Mode, Quantized, Stream, Tensor, TensorData};
+use polyseme_tensor::{Device, Gradients, Mode, Quantized, Stream, Tensor, TensorData, Watch};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where a parameter stands, for freezing and decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,6 +283,8 @@ pub(crate) struct Params {
     device: Device,
     /// What each layer keeps between forward passes; new ones whenever a value changes.
     caches: Vec<LayerCache>,
+    /// In what the values were stored, as long as they are those.
+    precision: Precision,
     /// Whether layers keep their input only, and are computed again in the backward pass.
     pub gradient_checkpointing: bool,
     /// Low-rank changes, by the number of the matrix they change.
@@ -304,6 +308,7 @@ impl Params {
             list: list.collect(),
             device: device.clone(),
             caches: Vec::new(),
+            precision: Precision::F32,
             gradient_checkpointing: false,
             changes: BTreeMap::new(),
         };
@@ -319,6 +324,29 @@ impl Params {
         };
         let layers = self.list.iter().map(layer).max().unwrap_or(0);
         self.caches = (0..layers).map(|_| LayerCache::default()).collect();
+        self.precision = Precision::F32;
+    }
+
+    /// Watches what is multiplied by the matrices of each layer, until [`Params::unwatch`].
+    pub fn watch(&mut self) -> Vec<Arc<Watch>> {
+        let watches: Vec<Arc<Watch>> = self.caches.iter().map(|_| Arc::default()).collect();
+        self.caches = watches.iter().cloned().map(LayerCache::watching).collect();
+        watches
+    }
+
+    /// Watches nothing.
+    pub fn unwatch(&mut self) {
+        self.caches = self.caches.iter().map(|_| LayerCache::default()).collect();
+    }
+
+    /// In what values are to be stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Says in what they are to be stored, until one changes. They must be of that precision.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     pub fn device(&self) -> &Device {

@@ -5,7 +5,7 @@ use crate::families::Form;
 use crate::families::keys::LAYER_SIZES;
 use crate::model::{HeadKind, Model};
 use crate::params::{Params, Spec};
-use crate::quantized;
+use crate::quantized::{self, Precision};
 use crate::scalar_mix;
 use crate::states::PROJECTION;
 use polyseme_formats::ConfigJson;
@@ -23,7 +23,8 @@ pub(crate) fn save(model: &Model, folder: &Path) -> Result<()> {
     let mut tensors = stored(model.params());
     tensors.retain(|tensor| !tensor.name.starts_with(PROJECTION));
     for (spec, values) in model.params().values().filter(|(spec, _)| !spec.also.is_empty()) {
-        tensors.extend(spec.also.iter().map(|name| tensor(spec, name, &values)));
+        let precision = model.params().precision();
+        tensors.extend(spec.also.iter().map(|name| tensor(spec, name, &values, precision)));
     }
     write_safetensors(&folder.join("model.safetensors"), &tensors, &hf_metadata())?;
     Ok(ConfigJson::write(&folder.join("config.json"), &config_json(model))?)
@@ -35,7 +36,7 @@ fn stored(params: &Params) -> Vec<TensorOut> {
     for (id, spec) in params.numbered_specs() {
         match params.few(id) {
             Some(few) => quantized::folder::write(spec, few.matrix(), &mut tensors),
-            None => tensors.push(tensor(spec, &spec.info.name, &params.get(id))),
+            None => tensors.push(tensor(spec, &spec.info.name, &params.get(id), params.precision())),
         }
     }
     tensors
@@ -43,11 +44,12 @@ fn stored(params: &Params) -> Vec<TensorOut> {
 
 /// All parameters under their own names, in order.
 pub(crate) fn to_tensors(params: &Params) -> Vec<TensorOut> {
-    params.values().map(|(spec, values)| tensor(spec, &spec.info.name, &values)).collect()
+    params.values().map(|(spec, values)| tensor(spec, &spec.info.name, &values, Precision::F32)).collect()
 }
 
-fn tensor(spec: &Spec, name: &str, values: &[f32]) -> TensorOut {
-    TensorOut::f32(name, spec.info.shape.clone(), values)
+fn tensor(spec: &Spec, name: &str, values: &[f32], precision: Precision) -> TensorOut {
+    let (dtype, bytes) = (precision.dtype(), precision.bytes(values));
+    TensorOut { name: name.to_owned(), dtype, shape: spec.info.shape.clone(), bytes }
 }
 
 /// `config.json`: the folder's own with what is new laid over it, or a whole one for a new model.
@@ -76,7 +78,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
         HeadKind::Generate => {
             news.insert(GENERATES.into(), true.into());
         }
-        HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
+        HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm | HeadKind::PreTraining => {}
     }
     let sizes = &model.config().layer_sizes;
     if !sizes.is_empty() {
@@ -87,6 +89,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
     }
     let few = quantized::scheme::write(model.params());
     let is_whole = few.is_none();
+    let precision = model.params().precision().name();
     news.extend(few.map(|scheme| (quantized::scheme::KEY.to_owned(), scheme)));
     match model.json() {
         Some(json) => {
@@ -94,9 +97,9 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
                 news.extend((form.write)(model.config()));
             }
             let original = json.merged(Map::new());
-            // Whatever it was read as, it is written as f32, under the name the file had for it.
+            // As it is written, under the name the file had for it.
             let dtype = if original.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
-            news.insert(dtype.into(), "float32".into());
+            news.insert(dtype.into(), precision.into());
             let mut merged = json.merged(news);
             if model.thresholds().is_none() {
                 // Those of a head the folder had before.
@@ -116,7 +119,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
         None => {
             news.extend((form.write)(model.config()));
             news.extend((form.extra)());
-            news.insert("dtype".into(), "float32".into());
+            news.insert("dtype".into(), precision.into());
             // In alphabetical order, as the reference writes it.
             let sorted: BTreeMap<_, _> = news.into_iter().collect();
             sorted.into_iter().collect()
@@ -129,6 +132,7 @@ fn architecture(form: &Form, head: &HeadKind) -> &'static str {
     match head {
         HeadKind::None | HeadKind::AsFound => form.architectures.base,
         HeadKind::MaskedLm | HeadKind::Generate => form.architectures.masked_lm,
+        HeadKind::PreTraining => form.order.as_ref().map_or(form.architectures.masked_lm, |order| order.architecture),
         HeadKind::Classify(_) | HeadKind::MultiLabel(_) | HeadKind::Regress => form.architectures.classify,
         HeadKind::Tag(_) => form.architectures.tags,
         HeadKind::Answer => form.architectures.answer,

@@ -258,5 +258,14 @@ fn half_precision_is_read() {
     }
     let to = tempfile::tempdir().expect("a folder");
     model.save(to.path()).expect("saved");
+    assert_eq!(config(to.path())["dtype"], "bfloat16", "as long as no value has changed");
+    let weights = |folder: &Path| TensorFile::open(&folder.join("model.safetensors")).expect("its weights");
+    for name in weights(to.path()).names() {
+        let (saved, read) = (weights(to.path()), weights(folder.path()));
+        assert!(saved.require(&name).unwrap().bytes == read.require(&name).unwrap().bytes, "{name}");
+    }
+    let (mut model, _) = open(folder.path(), HeadKind::AsFound).expect("it opens");
+    model.set_word_embeddings(model.word_embeddings());
+    model.save(to.path()).expect("saved");
     assert_eq!(config(to.path())["dtype"], "float32");
 }

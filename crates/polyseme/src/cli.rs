@@ -65,6 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Predict(args) => commands::predict::run(&args, &context),
         Command::Embed(args) => commands::embed::run(&args, &context),
         Command::Bench(args) => commands::bench::run(&args, &context),
+        Command::Export(args) => commands::export::run(&args, &context),
         Command::Merge(args) => commands::merge::run(&args, &context),
         Command::Shrink(args) => commands::shrink::run(&args, &context),
         Command::Fill(args) => commands::fill::run(&args, &context),

@@ -11,6 +11,8 @@ mod distil;
 mod fixture;
 #[path = "bad_input/models.rs"]
 mod models;
+#[path = "bad_input/quantized.rs"]
+mod quantized;
 #[path = "bad_input/sentences.rs"]
 mod sentences;
 #[path = "bad_input/settings.rs"]
@@ -86,6 +88,11 @@ fn vocabularies_and_shared_layers() {
 }
 
 #[test]
+fn few_bits() {
+    check::refused(quantized::CASES);
+}
+
+#[test]
 fn sentences_and_questions() {
     check::refused(sentences::CASES);
 }
@@ -108,6 +115,7 @@ fn there_are_forty_and_none_twice() {
         tasks::CASES,
         steps::CASES,
         distil::CASES,
+        quantized::CASES,
         shrink::CASES,
         sentences::CASES,
         system::CASES,

@@ -21,6 +21,20 @@ pub enum Error {
     /// Learning.
     #[error(transparent)]
     Train(#[from] polyseme_train::Error),
+    /// A layer that is not there.
+    #[error("there is no layer {layer}: the model has {layers}, counted from 0")]
+    NoLayer {
+        /// The layer.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
+    /// A file of texts without any.
+    #[error("{path} has no texts", path = path.display())]
+    NoTexts {
+        /// The file.
+        path: PathBuf,
+    },
     /// A model would be written over.
     #[error("{out} holds a model already", out = out.display())]
     HoldsModel {
@@ -52,7 +66,9 @@ impl Error {
             Self::Model(e) => e.fault(),
             Self::Infer(e) => e.fault(),
             Self::Train(e) => e.fault(),
-            Self::HoldsModel { .. } | Self::NoPiece { .. } => Fault::Input,
+            Self::HoldsModel { .. } | Self::NoPiece { .. } | Self::NoLayer { .. } | Self::NoTexts { .. } => {
+                Fault::Input
+            }
             Self::CutOtherwise { .. } => Fault::System,
         }
     }
@@ -65,6 +81,8 @@ impl Error {
             Self::Model(e) => e.hint(),
             Self::Infer(e) => e.hint(),
             Self::Train(e) => e.hint(),
+            Self::NoLayer { .. } => Some("name layers from 0 on".to_owned()),
+            Self::NoTexts { .. } => Some("give a file with texts like those the model will see".to_owned()),
             Self::HoldsModel { .. } => Some("name another folder with --out, or write over it with --force".to_owned()),
             Self::NoPiece { .. } => {
                 Some("name pieces as they stand in tokenizer.json, such as `##ing` or `▁the`".to_owned())

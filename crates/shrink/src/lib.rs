@@ -3,6 +3,7 @@
 pub mod distil;
 mod error;
 pub mod prune;
+pub mod quantize;
 pub mod share;
 pub mod vocab;
 

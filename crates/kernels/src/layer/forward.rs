@@ -9,7 +9,7 @@ use crate::attention::Attention;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
 use crate::product::{self, Mat, Packed};
-use crate::quantize::{Operand, Quantized, Right};
+use crate::quantize::{Operand, Quantized, Right, Watch};
 use crate::{math, norm, parallel};
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ pub struct Prepared {
     joined: bool,
     /// Which weights are in few bits, and have no slice.
     few: [bool; COUNT],
+    watch: Option<Arc<Watch>>,
 }
 
 /// A matrix that is ready for products.
@@ -75,7 +76,22 @@ impl Prepared {
             output: map(OUT, h, f),
             joined,
             few: is_few,
+            watch: None,
         }
+    }
+
+    /// The same where what is multiplied by the matrices is watched.
+    #[must_use]
+    pub fn watched(self, watch: Arc<Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// Rows that are to be multiplied by the matrices of an input.
+    fn operand<'a>(&self, input: usize, x: Mat<'a>) -> Operand<'a> {
+        if let Some(watch) = &self.watch {
+            watch.see(input, x);
+        }
+        Operand::new(x)
     }
 }
 
@@ -244,7 +260,7 @@ impl Layer<'_> {
         let (n, m) = (x.len() / h, asked.len() / h);
         let [to_query, to_key, to_value] = &prepared.query_key_value;
         let [bq, bk, bv] = biases(w, prepared.joined);
-        let all = Operand::new(Mat::new(x, n, h));
+        let all = prepared.operand(0, Mat::new(x, n, h));
         let some = (!rows.is_all()).then(|| Operand::new(Mat::new(asked, m, h)));
         let mut query = Buffer::new(m * a);
         some.as_ref().unwrap_or(&all).times(threads, &mut query, a, with(bq), to_query.right());
@@ -262,9 +278,9 @@ impl Layer<'_> {
         attention.forward((&query, &key_value), &mut probabilities, &mut context);
         let mut projected = Buffer::new(m * h);
         let bias = with(w[ATTENTION_OUT + 1]);
-        let context_rows = Operand::new(Mat::new(&context, m, a));
-        context_rows.times(threads, &mut projected, h, bias, prepared.attention_output.right());
-        drop(context_rows);
+        let rows_of_context = prepared.operand(1, Mat::new(&context, m, a));
+        rows_of_context.times(threads, &mut projected, h, bias, prepared.attention_output.right());
+        drop(rows_of_context);
         (projected, (query, key_value, probabilities, context))
     }
 
@@ -274,7 +290,8 @@ impl Layer<'_> {
         let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
         let m = x.len() / h;
         let mut pre = Buffer::new(m * wide);
-        Operand::new(Mat::new(x, m, h)).times(threads, &mut pre, wide, with(w[INNER + 1]), prepared.inner.right());
+        let x = prepared.operand(2, Mat::new(x, m, h));
+        x.times(threads, &mut pre, wide, with(w[INNER + 1]), prepared.inner.right());
         let stride = product::stride(f);
         let mut activated = Buffer::new(m * stride);
         for (pre, activated) in pre.chunks_exact(wide).zip(activated.chunks_exact_mut(stride)) {
@@ -283,7 +300,7 @@ impl Layer<'_> {
                 false => math::activate(shape.activation, pre, &mut activated[..f]),
             }
         }
-        let activated = Operand::new(Mat::strided(&activated, m, f, stride));
+        let activated = prepared.operand(3, Mat::strided(&activated, m, f, stride));
         activated.times(threads, out, h, with(w[OUT + 1]), prepared.output.right());
         pre
     }

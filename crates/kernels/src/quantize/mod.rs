@@ -10,8 +10,10 @@ mod pack;
 mod product;
 mod rows;
 mod tile;
+mod watch;
 mod weights;
 
 pub use product::{Operand, Right, multiply};
 pub use rows::Rows8;
+pub use watch::{INPUTS, Watch};
 pub use weights::{Input, Quantized};

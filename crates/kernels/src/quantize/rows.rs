@@ -60,6 +60,11 @@ impl Rows8 {
 /// exact.
 fn range(row: &[f32]) -> (f32, f32, f32) {
     let (least, greatest) = least_and_greatest(row);
+    steps(least, greatest)
+}
+
+/// The same of a range that holds 0.
+pub(super) fn steps(least: f32, greatest: f32) -> (f32, f32, f32) {
     let width = greatest - least;
     // Below, the inverse would be no number.
     if width.is_nan() || width < 1e-30 {
@@ -71,7 +76,7 @@ fn range(row: &[f32]) -> (f32, f32, f32) {
 
 simd_fn! {
     /// The least value, at most 0, and the greatest, at least 0.
-    fn least_and_greatest(row: &[f32]) -> (f32, f32) {
+    pub(crate) fn least_and_greatest(row: &[f32]) -> (f32, f32) {
         const LANES: usize = 32;
         let Some(last) = row.last_chunk::<LANES>() else {
             return row.iter().fold((0.0, 0.0), |(least, greatest), &v| (lesser(v, least), greater(v, greatest)));

@@ -22,6 +22,14 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// By one range, from a least to a greatest value; 0 is always in it.
+    pub fn of_range(least: f32, greatest: f32) -> Self {
+        let (scale, _, zero) = super::rows::steps(least.min(0.0), greatest.max(0.0));
+        Self::Static { scale, zero: zero as u8 }
+    }
+}
+
 /// A matrix `(rows, columns)` of whole numbers of few bits, and what they are worth.
 #[derive(Debug)]
 pub struct Quantized {

@@ -11,9 +11,60 @@ pub(crate) mod scheme;
 use crate::model::Model;
 use crate::params::{ParamGroup, ParamId};
 use crate::{Error, Result};
+use polyseme_formats::tensors::DType;
 use polyseme_tensor::Quantized;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// In what a folder stores values that are not in few bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// 16 bits, of which 5 are the exponent's.
+    F16,
+    /// 16 bits, of which 8 are the exponent's.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+
+    /// The element type of tensors.
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
+    /// The nearest value.
+    fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F32 => value,
+            Self::F16 => half::f16::from_f32(value).to_f32(),
+            Self::Bf16 => half::bf16::from_f32(value).to_f32(),
+        }
+    }
+
+    /// Bytes of a tensor whose values are of this precision.
+    pub(crate) fn bytes(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Self::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
+            Self::Bf16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
+        }
+    }
+}
 
 /// What a matrix is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +134,44 @@ impl Model {
     pub fn make_whole(&mut self, name: &str, values: Vec<f32>) {
         let id = self.id_of(name);
         self.params.set(id, values);
+    }
+
+    /// Rounds all values to a precision, in which they are then stored until one changes. Panics where a matrix is in
+    /// few bits.
+    ///
+    /// # Errors
+    /// A value that is beyond it.
+    pub fn round_to(&mut self, precision: Precision) -> Result<()> {
+        assert!(!self.is_quantized(), "values, not numbers and scales");
+        let mut all = Vec::new();
+        for (spec, values) in self.params.values() {
+            let rounded: Vec<f32> = values.iter().map(|&v| precision.round(v)).collect();
+            if let Some(at) = rounded.iter().position(|v| !v.is_finite()) {
+                let (name, found) = (spec.info.name.clone(), values[at]);
+                return Err(Error::BeyondPrecision { name, found, precision: precision.name() });
+            }
+            all.push(rounded);
+        }
+        self.params.replace(all);
+        self.params.set_precision(precision);
+        Ok(())
+    }
+
+    /// The ranges of what is multiplied by each map of the layers while `run` uses the model: for each the least and the
+    /// greatest value, but for a share of the rows at either end. Only the CPU can tell.
+    pub fn input_ranges(&mut self, share: f64, run: impl FnOnce(&Self)) -> BTreeMap<String, (f32, f32)> {
+        let watches = self.params.watch();
+        run(self);
+        self.params.unwatch();
+        let mut ranges = BTreeMap::new();
+        for (layer, watch) in self.parts.encoder.layers().iter().zip(&watches) {
+            for (id, input) in layer.inputs() {
+                if let Some(range) = watch.range(input, share) {
+                    ranges.insert(self.params.info(id).name.clone(), range);
+                }
+            }
+        }
+        ranges
     }
 
     /// Whether any matrix is in few bits.

@@ -15,10 +15,10 @@ pub use finetune::FinetuneArgs;
 pub use global::GlobalArgs;
 pub use pretrain::PretrainArgs;
 pub use shell::{CompletionsArgs, ManArgs};
-pub use shrink::{DistilArgs, PruneArgs, ShareArgs, ShrinkArgs, ShrinkWay, VocabArgs};
+pub use shrink::{DistilArgs, PruneArgs, QuantizeArgs, ShareArgs, ShrinkArgs, ShrinkWay, VocabArgs};
 pub use sweep::SweepArgs;
 pub use tour::TourArgs;
-pub use using::{EmbedArgs, EvalArgs, FillArgs, MergeArgs, PoolingArg, PredictArgs};
+pub use using::{EmbedArgs, EvalArgs, ExportArgs, FillArgs, MergeArgs, PoolingArg, PredictArgs};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
@@ -73,6 +73,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Fill the masks of a text
     Fill(FillArgs),
+    /// Write a model as an ONNX graph, for ONNX Runtime
+    Export(ExportArgs),
     /// Fold an adapter into the model it was trained on
     Merge(MergeArgs),
     /// Make a model smaller

@@ -168,6 +168,27 @@ fn parse_top(s: &str) -> Result<usize, String> {
     }
 }
 
+const EXPORT_HELP: &str = "\
+The graph takes input_ids, attention_mask and token_type_ids, filled up at the right, and gives last_hidden_state, or
+logits where the model has a head. Matrices of 8 bits stay so (`shrink quantize`): with --calibrate's ranges as QDQ,
+whose numbers are ours; without, by the range of a whole batch.
+
+Examples:
+  polyseme export classifier --out classifier.onnx
+  polyseme shrink quantize classifier --calibrate texts.txt --out small && polyseme export small --out small.onnx";
+
+/// Words of `polyseme export`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXPORT_HELP)]
+pub struct ExportArgs {
+    /// Model folder
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// ONNX file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
 const MERGE_HELP: &str = "\
 Example:
   polyseme merge adapter --out classifier";

@@ -5,6 +5,7 @@ pub mod completions;
 mod context;
 pub mod embed;
 pub mod eval;
+pub mod export;
 pub mod fill;
 pub mod finetune;
 pub mod man;

@@ -163,6 +163,7 @@ fn pretrain_outcome() -> PretrainOutcome {
         seconds: 181.2,
         valid_loss: 5.18,
         valid_accuracy: 0.214,
+        order_accuracy: None,
         unigram_entropy: 6.41,
         interrupted: false,
     }

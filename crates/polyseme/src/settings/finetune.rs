@@ -22,6 +22,7 @@ fn known_keys() -> Table {
     }
     if let Some(Value::Table(distil)) = table.get_mut("distil") {
         distil.insert("teacher".into(), "".into());
+        distil.insert("augment_with".into(), "".into());
     }
     table
 }

@@ -93,6 +93,37 @@ pub const CASES: &[Case] = &[
         says: &["distil.keep_heads", "at most 1"],
     },
     Case {
+        name: "texts without labels that are not there",
+        make: classifier,
+        run: distil!["--unlabelled", "more.txt"],
+        exit: 1,
+        says: &["more.txt"],
+    },
+    Case {
+        name: "texts without labels without a text",
+        make: |b| {
+            classifier(b);
+            b.write("blank.txt", "\n\n");
+        },
+        run: distil!["--unlabelled", "blank.txt"],
+        exit: 1,
+        says: &["blank.txt"],
+    },
+    Case {
+        name: "a share of words above one",
+        make: classifier,
+        run: distil!["--augment", "1", "--augment-share", "2"],
+        exit: 1,
+        says: &["distil.augment_share", "at most 1"],
+    },
+    Case {
+        name: "a model for other words that is not there",
+        make: classifier,
+        run: distil!["--augment", "1", "--augment-with", "nobody"],
+        exit: 1,
+        says: &["nobody", "no such folder"],
+    },
+    Case {
         name: "steps where rows are learned",
         make: classifier,
         run: distil!["--steps", "5"],

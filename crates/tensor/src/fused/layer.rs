@@ -9,6 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use polyseme_kernels::layer::{self, COUNT, Few, LayerDropout, LayerSaved, LayerShape, Needs, Prepared, Rows};
+use polyseme_kernels::quantize::Watch;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
@@ -25,6 +26,8 @@ pub struct LayerPlan {
     pub(crate) few: Few,
     /// The matrices as the kernel multiplies by them, where they are kept.
     pub(crate) cache: Option<Arc<OnceLock<Prepared>>>,
+    /// Sees what is multiplied by the matrices.
+    pub(crate) watch: Option<Arc<Watch>>,
     /// Compute the layer again in the backward pass instead of keeping what that needs.
     pub(crate) checkpoint: bool,
 }
@@ -129,7 +132,13 @@ fn run(
     let (w, x, rows) = (slices(&weights), values(x), plan.rows());
     let (y, saved) = match &plan.cache {
         Some(cache) => {
-            let prepared = cache.get_or_init(|| Prepared::new(plan.shape, &w, &plan.few));
+            let prepared = cache.get_or_init(|| {
+                let prepared = Prepared::new(plan.shape, &w, &plan.few);
+                match &plan.watch {
+                    Some(watch) => prepared.watched(watch.clone()),
+                    None => prepared,
+                }
+            });
             layer::forward_prepared(plan.shape, &w, prepared, &x, rows, plan.dropout, save)
         }
         None => {

@@ -9,6 +9,7 @@ use crate::packed::row_tensor;
 use crate::{Mode, PackedBatch};
 use burn::tensor::Tensor;
 use polyseme_kernels::layer::{COUNT, Few, LayerDropout, LayerShape, Prepared, count};
+use polyseme_kernels::quantize::Watch;
 use std::sync::{Arc, OnceLock};
 
 /// Weights of a layer.
@@ -37,7 +38,17 @@ pub struct LayerSettings {
 /// A layer's matrices as the kernel multiplies by them, kept from call to call. It belongs to one
 /// state of the weights: whoever changes them takes a new one.
 #[derive(Clone, Debug, Default)]
-pub struct LayerCache(Arc<OnceLock<Prepared>>);
+pub struct LayerCache {
+    prepared: Arc<OnceLock<Prepared>>,
+    watch: Option<Arc<Watch>>,
+}
+
+impl LayerCache {
+    /// One through which what is multiplied by the matrices is watched.
+    pub fn watching(watch: Arc<Watch>) -> Self {
+        Self { watch: Some(watch), ..Self::default() }
+    }
+}
 
 /// What a call of [`encoder_layer`] may save.
 #[derive(Clone, Copy, Debug, Default)]
@@ -176,9 +187,10 @@ fn plan(
         output: mode.named("feed_forward").dropout(feed_forward.dropout),
     };
     let asked = call.asked.map(|rows| AskedRows { rows: rows.into(), counts: count(&batch.starts, rows).into() });
-    let cache = call.cache.map(|cache| cache.0.clone());
+    let cache = call.cache.map(|cache| cache.prepared.clone());
+    let watch = call.cache.and_then(|cache| cache.watch.clone());
     let starts = batch.starts.as_slice().into();
     let views = batch.seen.clone().map(|seen| [batch.positions.clone(), seen]);
     let few = Few::default();
-    Some(LayerPlan { shape, starts, asked, views, dropout, few, cache, checkpoint: call.checkpoint })
+    Some(LayerPlan { shape, starts, asked, views, dropout, few, cache, watch, checkpoint: call.checkpoint })
 }

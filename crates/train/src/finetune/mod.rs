@@ -6,6 +6,7 @@ mod folds;
 mod freeze;
 mod head;
 mod importance;
+mod more_rows;
 pub mod read;
 mod seed;
 pub mod settings;

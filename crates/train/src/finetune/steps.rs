@@ -57,6 +57,10 @@ impl FinetuneSettings {
         if !distil::settings::TASKS.contains(&self.task.as_str()) {
             return Err(Error::NotOfTask { key: "distil.teacher", task: self.task.clone() });
         }
+        if self.distil.wants_more_rows() && !distil::settings::LABEL_ROWS.contains(&self.task.as_str()) {
+            let key = if self.distil.augment > 0 { "augment" } else { "unlabelled" };
+            return Err(Error::NotOfTask { key, task: self.task.clone() });
+        }
         let by_order = self.task == "similarity" && self.similarity_loss == "cosent";
         let refused = [
             ("r_drop", self.r_drop > 0.0),

@@ -2,11 +2,13 @@
 
 mod distil;
 mod prune;
+mod quantize;
 mod share;
 mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
+pub use quantize::QuantizeArgs;
 pub use share::ShareArgs;
 pub use vocab::VocabArgs;
 
@@ -27,6 +29,8 @@ pub enum ShrinkWay {
     Distil(Box<DistilArgs>),
     /// Cut parts out of a model
     Prune(Box<PruneArgs>),
+    /// Write a model's values in fewer bits
+    Quantize(QuantizeArgs),
     /// Let layers share their weights, and make embeddings narrow
     Share(Box<ShareArgs>),
     /// Drop the pieces of the vocabulary that a domain never uses

@@ -2,6 +2,7 @@
 
 mod distil;
 mod prune;
+mod quantize;
 mod share;
 mod vocab;
 
@@ -16,6 +17,7 @@ pub fn run(args: &ShrinkArgs, context: &Context) -> anyhow::Result<()> {
     match &args.way {
         ShrinkWay::Distil(args) => distil::run(args, context),
         ShrinkWay::Prune(args) => prune::run(args, context),
+        ShrinkWay::Quantize(args) => quantize::run(args, context),
         ShrinkWay::Share(args) => share::run(args, context),
         ShrinkWay::Vocab(args) => vocab::run(args, context),
     }
