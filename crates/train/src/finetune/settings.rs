@@ -5,6 +5,7 @@ use super::data::Columns;
 use super::freeze::Freeze;
 use crate::distil::DistilSettings;
 use crate::error::{Error, Result};
+use crate::gates::GateSettings;
 use crate::metrics::{Metrics, metrics_of};
 use crate::pretrain::OptimizerSettings;
 use crate::pretrain::settings::{positive, seed, setting};
@@ -73,6 +74,9 @@ pub struct FinetuneSettings {
     /// Weights that become zero while the model learns.
     #[serde(default)]
     pub sparse: SparseSettings,
+    /// Gates that learn which heads and units are needed.
+    #[serde(default)]
+    pub gates: GateSettings,
     /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
     #[serde(default)]
     pub lora: LoraSettings,
@@ -188,6 +192,7 @@ impl FinetuneSettings {
             unfreeze_every: 0,
             distil: DistilSettings::default(),
             sparse: SparseSettings::default(),
+            gates: GateSettings::default(),
             lora: LoraSettings::default(),
             adapter_size: 0,
             prefix_length: 0,

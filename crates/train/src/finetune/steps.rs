@@ -75,13 +75,15 @@ impl FinetuneSettings {
         }
     }
 
-    /// Looks for contradictions with weights that become zero.
+    /// Looks for contradictions with weights that become zero, and with gates.
     pub(super) fn check_sparse(&self) -> Result<()> {
         self.sparse.check()?;
-        if !self.sparse.is_on() {
+        self.gates.check()?;
+        if !self.sparse.is_on() && !self.gates.is_on() {
             return Ok(());
         }
         let refused = [
+            ("gates", self.gates.is_on() && (self.sparse.is_on() || self.folds > 0)),
             ("freeze", self.freeze != Freeze::Nothing && self.freeze != Freeze::Embeddings),
             ("unfreeze_every", self.unfreeze_every > 0),
             ("lora.rank", self.lora.rank > 0),
@@ -89,7 +91,9 @@ impl FinetuneSettings {
             ("prefix_length", self.prefix_length > 0),
         ];
         match refused.into_iter().find(|(_, given)| *given) {
-            Some((key, _)) => Err(setting(key, "given", "left out where weights of all layers become zero (sparse)")),
+            Some((key, _)) => {
+                Err(setting(key, "given", "left out where weights of all layers become zero (sparse, gates)"))
+            }
             None => Ok(()),
         }
     }
