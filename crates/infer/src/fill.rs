@@ -74,7 +74,7 @@ impl Encoder {
 /// A head's name in a sentence.
 pub fn head_name(head: &HeadKind) -> &'static str {
     match head {
-        HeadKind::MaskedLm => "a masked-language-modelling head",
+        HeadKind::MaskedLm | HeadKind::PreTraining => "a masked-language-modelling head",
         HeadKind::Generate => "a head that generates",
         HeadKind::Classify(_) => "a classification head",
         HeadKind::MultiLabel(_) => "a head for several labels",

@@ -9,6 +9,7 @@ mod batches;
 mod embed;
 mod encoder;
 mod error;
+mod exchange;
 mod fill;
 mod generate;
 mod pooling;
@@ -20,6 +21,7 @@ pub use answering::{FoundAnswer, LONGEST_ANSWER, QuestionContext, SpanScore, bes
 pub use embed::{EmbedOptions, TokenVectors};
 pub use encoder::{Encoder, TextPair};
 pub use error::{Error, Result};
+pub use exchange::Exchange;
 pub use fill::head_name;
 pub use fill::{Fill, FillCandidate};
 pub use generate::{GenerateOptions, Generated, generate};

@@ -40,6 +40,7 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
     let config = (form.read)(&mut json)?;
     config.check()?;
     (form.check)(&config)?;
+    family.check_head(&wanted)?;
     let said = Said::read(&mut json)?;
     let adapter = Adapter::open(folder)?;
     let scheme = Scheme::read(&mut json)?;
@@ -278,7 +279,7 @@ fn choose_head(wanted: HeadKind, said: &Said, form: &Form, names: &BTreeSet<Stri
     let masked_lm = if said.generates { HeadKind::Generate } else { HeadKind::MaskedLm };
     match wanted {
         HeadKind::None => Ok((HeadKind::None, false)),
-        HeadKind::MaskedLm | HeadKind::Generate => Ok((wanted, !has_masked_lm)),
+        HeadKind::MaskedLm | HeadKind::Generate | HeadKind::PreTraining => Ok((wanted, !has_masked_lm)),
         // The tensors decide; where heads of both kinds are there, what the configuration says.
         HeadKind::AsFound if has_masked_lm && !said.says_task(form) => Ok((masked_lm, false)),
         HeadKind::AsFound => Ok(match said.task_head(form, names)? {

@@ -25,6 +25,9 @@ pub enum HeadKind {
     MaskedLm,
     /// The same head, of a model that generates a text from another: it says what stands in a mask behind both.
     Generate,
+    /// The same, and one that says whether two parts of a sequence stand in their order: likewise. A folder opened as
+    /// found has the former only.
+    PreTraining,
     /// Sequence classification with these labels: from the folder if it has this head with these
     /// labels, else new.
     Classify(Vec<String>),
@@ -47,7 +50,7 @@ impl HeadKind {
             Self::Classify(labels) | Self::MultiLabel(labels) | Self::Tag(labels) => Some(labels.len()),
             Self::Regress | Self::Choice => Some(1),
             Self::Answer => Some(2),
-            Self::None | Self::AsFound | Self::MaskedLm | Self::Generate => None,
+            Self::None | Self::AsFound | Self::MaskedLm | Self::Generate | Self::PreTraining => None,
         }
     }
 
@@ -66,8 +69,13 @@ impl HeadKind {
             Self::Tag(_) => Some(&form.tags),
             Self::Answer => Some(&form.answer),
             Self::Choice => Some(&form.choice),
-            Self::None | Self::AsFound | Self::MaskedLm | Self::Generate => None,
+            Self::None | Self::AsFound | Self::MaskedLm | Self::Generate | Self::PreTraining => None,
         }
+    }
+
+    /// Whether it is over the vocabulary.
+    pub fn is_over_vocabulary(&self) -> bool {
+        matches!(self, Self::MaskedLm | Self::Generate | Self::PreTraining)
     }
 }
 
@@ -93,6 +101,8 @@ pub struct Model {
 pub(crate) struct Parts {
     pub encoder: Encoder,
     head: Head,
+    /// Beside a head over the vocabulary, what says in which order two parts stand.
+    order: Option<TaskHead>,
     /// What the head looks at, where that is not the last layer alone.
     pub mix: Option<ScalarMix>,
     /// Kept for whoever reads the folder next; nothing here computes with it.
@@ -129,7 +139,7 @@ impl Parts {
             .map(|name| builder.linear(name, [config.hidden_size, config.hidden_size], ParamGroup::Head, true));
         let first = builder.specs.len();
         let head = match (head, head.form(form).zip(head.outputs())) {
-            (HeadKind::MaskedLm | HeadKind::Generate, _) => {
+            (kind, _) if kind.is_over_vocabulary() => {
                 let masked_lm = MaskedLmHead::declare(&mut builder, &form.masked_lm, config, encoder.word);
                 Head::MaskedLm(masked_lm, head.clone())
             }
@@ -138,9 +148,14 @@ impl Parts {
             }
             (_, None) => Head::None,
         };
+        let order = form.order.as_ref().filter(|_| matches!(head, Head::MaskedLm(_, HeadKind::PreTraining)));
+        let order = order.map(|order| {
+            let rate = order.form.rate(config, None).expect("without a file nothing can be wrong in it");
+            TaskHead::declare(&mut builder, &order.form, config, 2, rate)
+        });
         let mixes = mixes && matches!(head, Head::Task(..));
         let mix = mixes.then(|| ScalarMix::declare(&mut builder, config, first));
-        (Self { encoder, head, mix, pooler }, builder.specs)
+        (Self { encoder, head, order, mix, pooler }, builder.specs)
     }
 
     /// Drops nothing before the last map of a task's head.
@@ -184,6 +199,7 @@ impl Model {
         config.check()?;
         (family.form().check)(&config)?;
         check_labels(&head)?;
+        family.check_head(&head)?;
         let dropout = head.form(family.form()).map_or(Ok(0.0), |form| form.rate(&config, None))?;
         let (parts, specs) = Parts::declare(family, &config, &head, false, dropout, false);
         let values = specs.into_iter().map(|spec| {
@@ -437,6 +453,23 @@ impl Model {
     /// The same from hidden states `(rows, hidden)`, one for each label. Panics without an MLM head.
     pub fn masked_lm_loss_of(&self, states: Tensor<2>, labels: &[u32], mode: Mode) -> (Tensor<1>, Tensor<1>) {
         self.masked_lm_head().loss(states, self.params.view(mode), labels)
+    }
+
+    /// Hidden states of some rows (packed row numbers), and logits of whether the parts of some sequences stand in
+    /// their order (0) or not (1), in one pass. `(rows, hidden)`, `(sequences, 2)` Panics without a head that says so.
+    pub fn states_and_orders(
+        &self,
+        batch: &PackedBatch,
+        rows: &[usize],
+        sequences: &[usize],
+        mode: Mode,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let firsts = sequences.iter().map(|&i| batch.row(i, 0));
+        let asked: Vec<usize> = rows.iter().copied().chain(firsts).collect();
+        let (x, params) = self.rows(batch, &asked, mode);
+        let (states, firsts) = (x.clone().narrow(0, 0, rows.len()), x.narrow(0, rows.len(), sequences.len()));
+        let order = self.parts.order.as_ref().expect("a head for pre-training with the order of parts");
+        (states, order.logits(firsts, params, mode))
     }
 
     /// Logits from hidden states. `(rows, hidden)` to `(rows, vocabulary)` Panics without an MLM head.

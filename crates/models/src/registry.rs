@@ -1,6 +1,7 @@
 //! The only place that lists families.
 
 use crate::families::{Form, albert, bert, distilbert, electra, modernbert, roberta};
+use crate::{Error, HeadKind, Result};
 use serde::{Deserialize, Serialize};
 
 /// A family of checkpoints. All share one encoder.
@@ -29,6 +30,21 @@ impl Family {
     /// `model_type` in `config.json`.
     pub fn model_type(self) -> &'static str {
         self.form().model_type
+    }
+
+    /// Whether it has a head that says the order of two parts.
+    pub fn says_order(self) -> bool {
+        self.form().order.is_some()
+    }
+
+    /// Errors where this family has no such head.
+    pub(crate) fn check_head(self, head: &HeadKind) -> Result<()> {
+        if *head != HeadKind::PreTraining || self.says_order() {
+            return Ok(());
+        }
+        let with: Vec<_> = Self::ALL.into_iter().filter(|family| family.says_order()).collect();
+        let expected = with.iter().map(|family| format!("`{}`", family.model_type())).collect::<Vec<_>>().join(" or ");
+        Err(Error::setting("the family of a model that says the order of two parts", self.model_type(), expected))
     }
 
     /// What this family is.

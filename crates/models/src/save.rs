@@ -78,7 +78,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
         HeadKind::Generate => {
             news.insert(GENERATES.into(), true.into());
         }
-        HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm => {}
+        HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm | HeadKind::PreTraining => {}
     }
     let sizes = &model.config().layer_sizes;
     if !sizes.is_empty() {
@@ -132,6 +132,7 @@ fn architecture(form: &Form, head: &HeadKind) -> &'static str {
     match head {
         HeadKind::None | HeadKind::AsFound => form.architectures.base,
         HeadKind::MaskedLm | HeadKind::Generate => form.architectures.masked_lm,
+        HeadKind::PreTraining => form.order.as_ref().map_or(form.architectures.masked_lm, |order| order.architecture),
         HeadKind::Classify(_) | HeadKind::MultiLabel(_) | HeadKind::Regress => form.architectures.classify,
         HeadKind::Tag(_) => form.architectures.tags,
         HeadKind::Answer => form.architectures.answer,

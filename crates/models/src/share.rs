@@ -49,8 +49,7 @@ impl Model {
             true => Factored::as_it_is(embeddings, &self.config),
             false => Factored::of(embeddings, &self.config, config.embedding_size),
         };
-        if config.embedding_size < self.config.embedding_size && matches!(head, HeadKind::MaskedLm | HeadKind::Generate)
-        {
+        if config.embedding_size < self.config.embedding_size && head.is_over_vocabulary() {
             factored.narrow_head(&mut rest);
         }
         let shared = (0..config.own_layers()).flat_map(|own| {
@@ -138,8 +137,8 @@ impl Model {
                 maps && (a.dense.is_none() || a.activation == b.activation)
             }
             _ => {
-                let masked = matches!(head, HeadKind::MaskedLm | HeadKind::Generate);
-                !masked || own.masked_lm.activation.is_none_or(|activation| activation == self.config.hidden_act)
+                !head.is_over_vocabulary()
+                    || own.masked_lm.activation.is_none_or(|activation| activation == self.config.hidden_act)
             }
         };
         if same {

@@ -35,7 +35,9 @@ impl Known {
             HeadKind::Answer => Some("qa"),
             HeadKind::Choice => Some("choice"),
             HeadKind::None if vectors => Some("similarity"),
-            HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm | HeadKind::Generate => None,
+            HeadKind::None | HeadKind::AsFound | HeadKind::MaskedLm | HeadKind::Generate | HeadKind::PreTraining => {
+                None
+            }
         };
         Ok(Self { task, speaks: model.head() == HeadKind::MaskedLm, layers: model.config().num_hidden_layers })
     }

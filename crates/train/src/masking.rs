@@ -43,6 +43,11 @@ impl Vocabulary {
         self.special.get(id as usize).copied().unwrap_or(true)
     }
 
+    /// Whether a piece goes on with the word before it.
+    pub fn continues(&self, id: u32) -> bool {
+        self.continues.get(id as usize).copied().unwrap_or(false)
+    }
+
     /// Size, special tokens included.
     pub fn len(&self) -> usize {
         self.special.len()

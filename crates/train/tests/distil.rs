@@ -4,6 +4,8 @@ mod common;
 
 use common::bench::{Bench, measured, run};
 use common::{Listener, device, question, sentence};
+use polyseme_infer::{Encoder, Exchange};
+use polyseme_tensor::Stream;
 use polyseme_train::distil::DistilSettings;
 use polyseme_train::observer::Silent;
 use polyseme_train::{FinetuneSettings, Stop, finetune};
@@ -170,4 +172,62 @@ fn what_cannot_teach_is_named() {
     };
     let error = finetune(&generates, false, &device(), &mut Silent, &Stop::default()).unwrap_err();
     assert!(error.to_string().contains("distil.teacher"), "{error}");
+}
+
+#[test]
+fn rows_without_labels_and_rows_with_other_words_are_learned_from() {
+    let bench = Bench::new();
+    for task in ["classify", "multilabel", "regress"] {
+        let teacher = settings_of(&bench, task);
+        run(&teacher);
+        let all = std::fs::read_to_string(&teacher.train).unwrap();
+        let mut settings = student(&teacher, "hinton");
+        settings.train = bench.file("few.csv", &all.lines().take(7).fold(String::new(), |text, l| text + l + "\n"));
+        let few = run(&FinetuneSettings { out: settings.out.with_extension("few"), ..settings.clone() }).median;
+        let texts: Vec<String> = (0..150).map(|i| sentence((i % 2) as usize, 40_000 + i)).collect();
+        settings.distil.unlabelled = vec![bench.file("texts.txt", &(texts.join("\n") + "\n"))];
+        (settings.distil.augment, settings.distil.augment_share) = (2, 0.2);
+        let mut listener = Listener::default();
+        let again = FinetuneSettings { out: settings.out.with_extension("again"), ..settings.clone() };
+        finetune(&again, false, &device(), &mut listener, &Stop::default()).unwrap();
+        assert!(listener.said("rows more, with the teacher's labels: 145 without labels"), "{:?}", listener.notes);
+        let more = bench.learns(&settings).median;
+        assert!(more >= few, "{task}: {more} after {few}");
+    }
+    let mut tags = student(&settings_of(&bench, "tag"), "hinton");
+    tags.distil.augment = 1;
+    let error = finetune(&tags, false, &device(), &mut Silent, &Stop::default()).unwrap_err();
+    assert!(error.to_string().contains("`augment` was given, but the task tag does not use it"), "{error}");
+}
+
+#[test]
+fn words_are_exchanged_for_words() {
+    let bench = Bench::new();
+    let teacher = settings_of(&bench, "classify");
+    run(&teacher);
+    let texts: Vec<String> = (0..20).map(|i| format!("({})", sentence((i % 2) as usize, i))).collect();
+    // One that predicts hidden words, and one that does not.
+    for folder in [&bench.model, &teacher.out] {
+        let encoder = Encoder::open(folder).unwrap();
+        let exchanged =
+            |share: f64, seed: u64| Exchange::new(&encoder, share).texts(&texts, Stream::new(seed)).unwrap();
+        let some = exchanged(0.3, 1);
+        assert_eq!(some, exchanged(0.3, 1));
+        assert_ne!(some, exchanged(0.3, 2));
+        assert_eq!(exchanged(0.0, 1), texts);
+        let counts = |new: &[String]| {
+            let of = |(new, old): (&String, &String)| {
+                let (new, old): (Vec<&str>, Vec<&str>) = (new.split(' ').collect(), old.split(' ').collect());
+                assert_eq!(new.len(), old.len(), "a word for a word: {new:?}");
+                assert!(new[0].starts_with('(') && new[new.len() - 1].ends_with(')'), "{new:?}");
+                (new.iter().zip(&old).filter(|(a, b)| a != b).count(), old.len())
+            };
+            new.iter().zip(&texts).map(of).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+        };
+        let (changed, words) = counts(&some);
+        assert!((0.1..0.4).contains(&(changed as f64 / words as f64)), "{changed} of {words}");
+        // Words of several pieces stay, all others go.
+        let (all, _) = counts(&exchanged(1.0, 1));
+        assert!(all > 2 * changed && all as f64 > 0.6 * words as f64, "{all} of {words}");
+    }
 }

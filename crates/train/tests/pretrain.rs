@@ -4,6 +4,7 @@ mod common;
 
 use common::{Listener, bytes, corpus, device, pretraining, story};
 use polyseme_formats::Fault;
+use polyseme_models::Family;
 use polyseme_train::pretrain::Length;
 use polyseme_train::{Error, PretrainOutcome, PretrainSettings, Result, Stop, pretrain};
 use std::path::Path;
@@ -49,6 +50,49 @@ fn twenty_steps_are_ten_and_ten_byte_for_byte() {
         assert!(bytes(whole.out.join("model.safetensors")) == bytes(parts.out.join("model.safetensors")));
         assert_eq!(story(&whole.out), story(&parts.out));
     }
+}
+
+#[test]
+fn the_order_of_parts_is_learned_too_and_goes_on_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let corpus = corpus(dir.path(), 60);
+    let mut whole = pretraining(corpus, dir.path().join("whole"), Length::Steps(16));
+    whole.objective = "mlm+sop".into();
+    whole.model.family = Family::Albert;
+    whole.model.config.sharing.num_hidden_groups = 1;
+    whole.model.config.embedding_size = 8;
+    let (done, _) = run(&whole, false).unwrap();
+    let accuracy = done.order_accuracy.expect("it was measured");
+    assert!((0.0..=1.0).contains(&accuracy) && done.valid_loss.is_finite());
+    let parts = PretrainSettings { out: dir.path().join("parts"), ..whole.clone() };
+    assert_eq!(stopped_after(&parts, 7, false).steps, 7);
+    run(&parts, true).unwrap();
+    for file in ["model.safetensors", "config.json"] {
+        assert!(bytes(whole.out.join(file)) == bytes(parts.out.join(file)), "{file} differs");
+    }
+    assert_eq!(story(&whole.out), story(&parts.out));
+    let config = String::from_utf8(bytes(whole.out.join("config.json"))).unwrap();
+    assert!(config.contains("AlbertForPreTraining"), "{config}");
+
+    // On from there, and from a model that has no such head yet.
+    let mut on = PretrainSettings { out: dir.path().join("on"), from: Some(whole.out.clone()), ..whole.clone() };
+    on.length = Length::Steps(2);
+    assert!(!run(&on, false).unwrap().1.said("made new"));
+    let plain = PretrainSettings { objective: "mlm".into(), out: dir.path().join("plain"), ..whole.clone() };
+    assert_eq!(run(&plain, false).unwrap().0.order_accuracy, None);
+    let from_plain = PretrainSettings { out: dir.path().join("from-plain"), from: Some(plain.out), ..on };
+    assert!(run(&from_plain, false).unwrap().1.said("made new"));
+
+    let says = |change: &dyn Fn(&mut PretrainSettings), part: &str| {
+        let mut settings = PretrainSettings { out: dir.path().join("none"), ..whole.clone() };
+        change(&mut settings);
+        let error = run(&settings, false).err().unwrap();
+        assert!(error.to_string().contains(part) && error.fault() == Fault::Input, "{error}");
+        assert!(!settings.out.exists());
+    };
+    says(&|s| s.model.family = Family::DistilBert, "mlm+sop for distilbert");
+    says(&|s| s.model.config.type_vocab_size = 1, "at least 2, for two parts");
+    says(&|s| s.data.short_seq_len = 10, "at least 16");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 //! groups of `inner_group_num` layers, as published checkpoints, which all have 1, never show.
 
 use super::keys::{activation, activation_name, object, only, refuse_unsupported, token_id};
-use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
+use super::{
+    Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, OrderForm, QueryKeyValueNames, TaskForm,
+};
 use crate::{EncoderConfig, Error, Result, Sharing, Variant};
 use polyseme_formats::ConfigJson;
 use polyseme_tensor::ops::Activation;
@@ -56,6 +58,10 @@ pub(crate) const FORM: Form = Form {
     tags: TaskForm::map("classifier", Dropout::Classifier),
     answer: TaskForm::map("qa_outputs", Dropout::None),
     choice: POOLED,
+    order: Some(OrderForm {
+        form: TaskForm { output: "sop_classifier.classifier", ..POOLED },
+        architecture: "AlbertForPreTraining",
+    }),
     pooler: Some("~pooler"),
     architectures: Architectures {
         base: "AlbertModel",

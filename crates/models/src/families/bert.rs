@@ -3,7 +3,9 @@
 //! Deviations: none. Positions other than absolute and decoders are refused.
 
 use super::keys::{object, only, only_berts_layers, read_bert_like, write_bert_like};
-use super::{Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, QueryKeyValueNames, TaskForm};
+use super::{
+    Architectures, Dropout, EncoderNames, Form, LayerNames, MaskedLmForm, OrderForm, QueryKeyValueNames, TaskForm,
+};
 use crate::{EncoderConfig, Result};
 use polyseme_tensor::ops::Activation;
 use serde_json::json;
@@ -60,6 +62,10 @@ pub(crate) const FORM: Form = Form {
     tags: TaskForm::map("classifier", Dropout::Classifier),
     answer: TaskForm::map("qa_outputs", Dropout::None),
     choice: POOLED,
+    order: Some(OrderForm {
+        form: TaskForm { dropout: Dropout::None, output: "cls.seq_relationship", ..POOLED },
+        architecture: "BertForPreTraining",
+    }),
     pooler: Some("~pooler.dense"),
     architectures: Architectures {
         base: "BertModel",

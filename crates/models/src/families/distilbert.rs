@@ -61,6 +61,7 @@ pub(crate) const FORM: Form = Form {
     tags: TaskForm::map("classifier", Dropout::Hidden),
     answer: TaskForm::map("qa_outputs", Dropout::Key("qa_dropout", 0.1)),
     choice: CLASSIFIER,
+    order: None,
     pooler: None,
     architectures: Architectures {
         base: "DistilBertModel",

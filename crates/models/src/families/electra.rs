@@ -41,6 +41,7 @@ pub(crate) const FORM: Form = Form {
         dropout: Dropout::Key("summary_last_dropout", 0.1),
         output: "classifier",
     },
+    order: None,
     pooler: None,
     architectures: Architectures {
         base: "ElectraModel",

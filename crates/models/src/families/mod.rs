@@ -32,6 +32,8 @@ pub(crate) struct Form {
     pub answer: TaskForm,
     /// How well one choice of several fits.
     pub choice: TaskForm,
+    /// In which order two parts of a sequence stand, beside the head over the vocabulary.
+    pub order: Option<OrderForm>,
     /// The pooler of an encoder alone; kept when a file has it.
     pub pooler: Option<&'static str>,
     pub architectures: Architectures,
@@ -110,6 +112,13 @@ pub(crate) struct MaskedLmForm {
     pub bias: &'static str,
     /// The projection, tied to the word embeddings or not.
     pub decoder: &'static str,
+}
+
+/// The head for pre-training that says the order of two parts.
+pub(crate) struct OrderForm {
+    pub form: TaskForm,
+    /// The class of the reference library that has both heads.
+    pub architecture: &'static str,
 }
 
 /// A head of a task: perhaps a dense layer with activation, then a linear map.

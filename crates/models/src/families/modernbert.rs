@@ -56,6 +56,7 @@ pub(crate) const FORM: Form = Form {
     tags: CLASSIFIER,
     answer: CLASSIFIER,
     choice: CLASSIFIER,
+    order: None,
     pooler: None,
     architectures: Architectures {
         base: "ModernBertModel",

@@ -34,6 +34,7 @@ pub(crate) const FORM: Form = Form {
     tags: TaskForm::map("classifier", Dropout::Classifier),
     answer: TaskForm::map("qa_outputs", Dropout::None),
     choice: TaskForm { dropout: Dropout::Hidden, ..bert::POOLED },
+    order: None,
     pooler: Some("~pooler.dense"),
     architectures: Architectures {
         base: "RobertaModel",

@@ -9,7 +9,7 @@ use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step};
 use polyseme_tensor::packed::int_tensor;
-use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, device};
+use polyseme_tensor::{Device, Mode, PackedBatch, Sequence, Stream, Tensor, device};
 use std::path::{Path, PathBuf};
 
 /// All golden cases; a test of its own sees that no folder is left out.
@@ -225,6 +225,11 @@ pub fn learns_as_the_reference(golden: &Golden, batch: &PackedBatch, model: &mut
         let labels = int_tensor(&golden.ints("class_labels"), &cpu());
         cross_entropy(model.sequence_outputs(batch, Mode::Train(Stream::new(0))), labels)
     };
+    learns_by(golden, model, &loss);
+}
+
+/// The same by any loss.
+pub fn learns_by(golden: &Golden, model: &mut Model, loss: &dyn Fn(&Model) -> Tensor<1>) {
     let infos: Vec<_> = model.parameters().into_iter().filter(|p| p.trainable).collect();
     assert_eq!(infos.len(), golden.values.names().iter().filter(|n| n.starts_with("gradient.")).count());
     let gradients = model.gradients(&mut loss(model).backward());

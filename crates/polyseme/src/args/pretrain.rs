@@ -40,7 +40,8 @@ pub struct PretrainArgs {
     /// Train for this many passes over the corpus
     #[arg(long, value_name = "N")]
     pub epochs: Option<f64>,
-    /// What is learned: mlm, masked language modelling
+    /// What is learned: mlm, masked language modelling; mlm+sop, besides in which order two parts of a text stand (BERT
+    /// and ALBERT)
     #[arg(long, value_name = "NAME")]
     pub objective: Option<String>,
     /// Number of pieces the new tokenizer learns

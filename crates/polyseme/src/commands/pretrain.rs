@@ -86,6 +86,9 @@ fn summary(o: &PretrainOutcome) -> String {
         o.unigram_entropy,
         100.0 * o.valid_accuracy
     );
+    if let Some(accuracy) = o.order_accuracy {
+        text += &format!("order       {:.1} % of parted pieces\n", 100.0 * accuracy);
+    }
     if o.valid_loss >= o.unigram_entropy {
         text += "The model has not learned more than word frequencies yet: train longer, or with smaller steps.\n";
     }

@@ -163,6 +163,7 @@ fn pretrain_outcome() -> PretrainOutcome {
         seconds: 181.2,
         valid_loss: 5.18,
         valid_accuracy: 0.214,
+        order_accuracy: None,
         unigram_entropy: 6.41,
         interrupted: false,
     }
@@ -207,6 +208,7 @@ pub(super) fn finetune_settings() -> FinetuneSettings {
         batch_size: 16,
         max_length: 64,
         gradient_checkpointing: false,
+        quantize: "none".into(),
         save_every_seconds: 300.0,
         save_every_steps: 0,
         optimizer: optimizer(),

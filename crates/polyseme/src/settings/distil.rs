@@ -102,7 +102,18 @@ fn asked(args: &DistilArgs, teacher: &Path, known: &Known) -> Result<DistilSetti
     };
     let share = if narrow && args.student.is_none() { NARROW } else { 1.0 };
     let (keep_heads, keep_units) = (args.keep_heads.unwrap_or(share), args.keep_units.unwrap_or(share));
-    Ok(DistilSettings { teacher: Some(teacher.to_owned()), keep_layers, keep_heads, keep_units, ..weights(args)? })
+    let weights = weights(args)?;
+    Ok(DistilSettings {
+        teacher: Some(teacher.to_owned()),
+        keep_layers,
+        keep_heads,
+        keep_units,
+        unlabelled: args.unlabelled.clone(),
+        augment: args.augment.unwrap_or(0),
+        augment_share: args.augment_share.unwrap_or(weights.augment_share),
+        augment_with: args.augment_with.clone(),
+        ..weights
+    })
 }
 
 /// Share of heads and units inside narrow layers: MobileBERT's are 128 wide between 512 (Sun et al. 2020).

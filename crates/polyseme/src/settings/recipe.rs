@@ -99,6 +99,7 @@ pub fn known_keys() -> Table {
     settings.text_column = Some(String::new());
     settings.from = Some(Default::default());
     settings.distil.teacher = Some(Default::default());
+    settings.distil.augment_with = Some(Default::default());
     settings.model.config.sharing.num_hidden_groups = 1; // else it is not written
     layers::table_of(&settings)
 }

@@ -93,6 +93,37 @@ pub const CASES: &[Case] = &[
         says: &["distil.keep_heads", "at most 1"],
     },
     Case {
+        name: "texts without labels that are not there",
+        make: classifier,
+        run: distil!["--unlabelled", "more.txt"],
+        exit: 1,
+        says: &["more.txt"],
+    },
+    Case {
+        name: "texts without labels without a text",
+        make: |b| {
+            classifier(b);
+            b.write("blank.txt", "\n\n");
+        },
+        run: distil!["--unlabelled", "blank.txt"],
+        exit: 1,
+        says: &["blank.txt"],
+    },
+    Case {
+        name: "a share of words above one",
+        make: classifier,
+        run: distil!["--augment", "1", "--augment-share", "2"],
+        exit: 1,
+        says: &["distil.augment_share", "at most 1"],
+    },
+    Case {
+        name: "a model for other words that is not there",
+        make: classifier,
+        run: distil!["--augment", "1", "--augment-with", "nobody"],
+        exit: 1,
+        says: &["nobody", "no such folder"],
+    },
+    Case {
         name: "steps where rows are learned",
         make: classifier,
         run: distil!["--steps", "5"],
@@ -373,5 +404,33 @@ pub const CASES: &[Case] = &[
         run: prune!["--keep-width", "4"],
         exit: 1,
         says: &["--train", "channels are important"],
+    },
+    Case {
+        name: "heads chosen in a way of single weights",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-heads", "0.5", "--by", "movement"],
+        exit: 1,
+        says: &["--by", "movement", "`taylor` or `l0`"],
+    },
+    Case {
+        name: "gates before channels",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-width", "4", "--by", "l0"],
+        exit: 1,
+        says: &["keep_width", "channels have none"],
+    },
+    Case {
+        name: "gates that have nothing to close",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-layers", "0", "--by", "l0"],
+        exit: 1,
+        says: &["by", "nothing would have gates"],
+    },
+    Case {
+        name: "gates that do not learn",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-heads", "0.5", "--by", "l0", "--set", "gates.rate=0"],
+        exit: 1,
+        says: &["gates.rate", "more than 0"],
     },
 ];

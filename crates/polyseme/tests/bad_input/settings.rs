@@ -110,6 +110,13 @@ pub const CASES: &[Case] = &[
         says: &["guess", "mlm"],
     },
     Case {
+        name: "the order of parts for a family that cannot say it",
+        make: |_| (),
+        run: pretrain!["--steps", "2", "--objective", "mlm+sop", "--set", "model.family=electra"],
+        exit: 1,
+        says: &["mlm+sop for electra", "`bert` or `albert`"],
+    },
+    Case {
         name: "a device nobody knows",
         make: |_| (),
         run: pretrain!["--steps", "2", "--device", "abacus"],

@@ -18,6 +18,15 @@ pub struct DistilSettings {
     pub keep_heads: f64,
     /// Share of the units of each layer's feed-forward part that it keeps, likewise.
     pub keep_units: f64,
+    /// Files of texts without labels, whose labels the teacher says.
+    pub unlabelled: Vec<PathBuf>,
+    /// Copies of each row with words exchanged, whose labels the teacher says.
+    pub augment: usize,
+    /// Share of the words that are exchanged in each.
+    pub augment_share: f64,
+    /// The folder of a model that predicts what could stand in their place; `None`: the teacher, or, where it predicts
+    /// nothing, pieces whose embeddings are near.
+    pub augment_with: Option<PathBuf>,
     /// What logits are divided by before probabilities are compared (Hinton et al. 2015).
     pub temperature: f64,
     /// Weight of what the teacher says: the divergence of probabilities, or the squared error of numbers.
@@ -48,6 +57,10 @@ impl Default for DistilSettings {
             keep_layers: Vec::new(),
             keep_heads: 1.0,
             keep_units: 1.0,
+            unlabelled: Vec::new(),
+            augment: 0,
+            augment_share: 0.3,
+            augment_with: None,
             temperature: 2.0,
             soft: 1.0,
             hard: 1.0,
@@ -63,6 +76,9 @@ impl Default for DistilSettings {
 
 /// Tasks whose models say something that can be imitated.
 pub const TASKS: [&str; 7] = ["classify", "multilabel", "regress", "tag", "qa", "choice", "similarity"];
+
+/// Tasks whose teacher can say labels of rows that have none.
+pub(crate) const LABEL_ROWS: [&str; 3] = ["classify", "multilabel", "regress"];
 
 /// Weights of losses by the names of the papers: soft, hard, hidden, embeddings, cosine, attention, relations; and
 /// the temperature.
@@ -111,6 +127,11 @@ impl DistilSettings {
         Some(Self { temperature, soft, hard, hidden, embeddings, cosine, attention, relations, ..Self::default() })
     }
 
+    /// Whether there are to be more rows than those with labels.
+    pub(crate) fn wants_more_rows(&self) -> bool {
+        !self.unlabelled.is_empty() || self.augment > 0
+    }
+
     /// Whether hidden states are compared, and not what models say alone.
     pub fn looks_inside(&self) -> bool {
         [self.hidden, self.embeddings, self.cosine, self.attention, self.relations].iter().any(|&w| w > 0.0)
@@ -138,7 +159,12 @@ impl DistilSettings {
         if weights.iter().all(|(_, w)| *w == 0.0) {
             return Err(setting("distil", "all weights 0", "at least one loss that weighs something"));
         }
-        for (key, share) in [("distil.keep_heads", self.keep_heads), ("distil.keep_units", self.keep_units)] {
+        let shares = [
+            ("distil.keep_heads", self.keep_heads),
+            ("distil.keep_units", self.keep_units),
+            ("distil.augment_share", self.augment_share),
+        ];
+        for (key, share) in shares {
             if !(share > 0.0 && share <= 1.0) {
                 return Err(setting(key, share, "a share above 0, at most 1"));
             }

@@ -3,7 +3,7 @@
 use super::data::{Columns, LabelRule, Labelled, shortened};
 use super::folds::{Split, Which};
 use super::settings::FinetuneSettings;
-use super::shown;
+use super::{more_rows, shown};
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::tasks::generate::{self, Generate};
@@ -283,7 +283,7 @@ impl Reading<'_> {
             "classify" => fewer_than_rows(&train, observer)?,
             _ => {}
         }
-        let (train, valid) = match &settings.valid {
+        let (mut train, valid) = match &settings.valid {
             // The names found in the training file hold for the validation file, guessed or not.
             Some(file) => {
                 let valid = self.table(file, &train.columns, rule)?;
@@ -308,6 +308,7 @@ impl Reading<'_> {
         for sentence in found.sentences() {
             observer.event(Event::Warning(sentence.trim_end_matches('.')));
         }
+        more_rows::add(settings, &mut train, &valid, self.longest, observer)?;
         Ok((train, valid))
     }
 

@@ -2,6 +2,7 @@
 //! document has.
 
 use super::document_words::DocumentWords;
+use super::order::Order;
 use super::{Objective, StepData};
 use crate::distil::Language;
 use crate::error::Result;
@@ -9,6 +10,8 @@ use crate::masking::{self, Vocabulary};
 use crate::pretrain::{DataSettings, Length, MaskingSettings};
 use crate::sampler::{Documents, Piece, Position, Sampler};
 use polyseme_models::{HeadKind, Model};
+use polyseme_tensor::ops::cross_entropy;
+use polyseme_tensor::packed::int_tensor;
 use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +33,10 @@ pub struct MlmBatch {
     pub places: Vec<(usize, usize)>,
     /// The true ids there.
     pub labels: Vec<u32>,
+    /// Sequences of two parts, and whether these stand in their order (0) or not (1).
+    pub orders: Vec<(usize, u32)>,
+    /// What the order of one sequence weighs beside one hidden token, so that both losses of a step are means.
+    pub order_weight: f32,
     /// Tokens in all sequences.
     pub tokens: usize,
 }
@@ -42,6 +49,8 @@ pub struct Masker {
     pub how: MaskingSettings,
     /// Words of the document asked of the first token; never in validation.
     pub words: Option<DocumentWords>,
+    /// Where texts are parted to be asked for the order of their parts.
+    pub order: Option<Order>,
     /// Begin token.
     pub cls: u32,
     /// End token.
@@ -49,18 +58,46 @@ pub struct Masker {
 }
 
 impl Masker {
+    /// Special tokens around a piece and, if it is parted, between its parts.
+    pub fn specials(&self) -> usize {
+        if self.order.is_some() { 3 } else { 2 }
+    }
+
+    /// A piece between begin and end tokens, perhaps in two parts, and their order.
+    fn set(&self, documents: &impl Documents, piece: Piece, stream: Stream) -> (Sequence, Option<u32>) {
+        let mut text = Vec::with_capacity(piece.to - piece.from);
+        documents.read(piece.document, piece.from, piece.to, &mut text);
+        let parted = self.order.as_ref().and_then(|order| order.part(&text, &self.vocabulary, stream));
+        let (first, second) = match parted {
+            None => (&text[..], &text[..0]),
+            Some(parted) => {
+                let (a, b) = text.split_at(parted.at);
+                if parted.swapped { (b, a) } else { (a, b) }
+            }
+        };
+        let mut ids = Vec::with_capacity(text.len() + self.specials());
+        ids.push(self.cls);
+        ids.extend_from_slice(first);
+        ids.push(self.sep);
+        let mut type_ids = vec![0; ids.len()];
+        if parted.is_some() {
+            ids.extend_from_slice(second);
+            ids.push(self.sep);
+            type_ids.resize(ids.len(), 1);
+        }
+        (Sequence { ids, type_ids }, parted.map(|parted| u32::from(parted.swapped)))
+    }
+
     /// Wraps a piece in begin and end tokens, hides some tokens and adds it to a batch.
     /// The same stream gives the same masks.
     pub fn add(&self, documents: &impl Documents, piece: Piece, stream: Stream, batch: &mut MlmBatch) {
-        let mut ids = Vec::with_capacity(piece.to - piece.from + 2);
-        ids.push(self.cls);
-        documents.read(piece.document, piece.from, piece.to, &mut ids);
-        ids.push(self.sep);
         // Named by document and place, not by position in the epoch: a piece keeps its masks
         // wherever the order of an epoch puts it.
         let stream = stream.at(piece.document as u64).at(piece.from as u64);
-        let masked = masking::mask(&mut ids, &self.vocabulary, &self.how, stream);
+        let (mut sequence, order) = self.set(documents, piece, stream);
+        let masked = masking::mask(&mut sequence.ids, &self.vocabulary, &self.how, stream);
         let i = batch.sequences.len();
+        batch.orders.extend(order.map(|order| (i, order)));
         batch.places.extend(masked.positions.iter().map(|&t| (i, t)));
         batch.labels.extend(masked.labels);
         if let Some(words) = &self.words {
@@ -68,8 +105,8 @@ impl Masker {
             batch.places.extend(words.iter().map(|_| (i, 0)));
             batch.labels.extend(words);
         }
-        batch.tokens += ids.len();
-        batch.sequences.push(Sequence { type_ids: vec![0; ids.len()], ids });
+        batch.tokens += sequence.ids.len();
+        batch.sequences.push(sequence);
     }
 }
 
@@ -188,7 +225,7 @@ impl<D: Documents> Iterator for Steps<'_, D> {
                 break;
             }
             let piece = self.sampler.piece(self.at);
-            let len = piece.to - piece.from + 2;
+            let len = piece.to - piece.from + self.masker.specials();
             if batch.tokens > 0 && batch.tokens + len > self.tokens_per_batch {
                 batches.push(std::mem::take(&mut batch));
             }
@@ -203,6 +240,7 @@ impl<D: Documents> Iterator for Steps<'_, D> {
         if batches.is_empty() {
             return None;
         }
+        weigh_orders(&mut batches);
         let progress = self.progress(before);
         self.step += 1;
         Some(StepData {
@@ -233,7 +271,7 @@ impl Mlm {
         tokens_per_batch: usize,
         masks: Stream,
     ) -> Self {
-        let len = seq_len - 2;
+        let len = seq_len - masker.specials();
         let mut pieces: Vec<Piece> = Vec::new();
         let mut tokens = 0;
         for round in 0.. {
@@ -256,7 +294,7 @@ impl Mlm {
         let mut valid = vec![MlmBatch::default()];
         for piece in pieces {
             let batch = valid.last_mut().expect("never empty");
-            if batch.tokens > 0 && batch.tokens + piece.to - piece.from + 2 > tokens_per_batch {
+            if batch.tokens > 0 && batch.tokens + piece.to - piece.from + masker.specials() > tokens_per_batch {
                 valid.push(MlmBatch::default());
             }
             masker.add(documents, piece, masks, valid.last_mut().expect("never empty"));
@@ -268,11 +306,22 @@ impl Mlm {
     /// Measures a model on some batches.
     fn measured(&self, model: &Model, batches: &[MlmBatch]) -> BTreeMap<String, f64> {
         let (mut loss, mut right, mut targets) = (0.0, None, 0.0);
+        let (mut order, mut in_order, mut orders) = (0.0, 0.0, 0.0);
         for batch in batches {
             let (packed, rows) = pack(batch);
             let mean = match &self.teacher {
                 Some(teacher) if model.head() == HeadKind::None => {
                     teacher.loss(model, &packed, &rows, &batch.labels, Mode::Eval)
+                }
+                _ if !batch.orders.is_empty() => {
+                    let (mean, correct, said) = with_orders(model, batch, &packed, &rows, Mode::Eval);
+                    right = Some(right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
+                    let logits: Vec<f32> = said.clone().into_data().iter::<f32>().collect();
+                    let said_right = |(pair, &(_, order)): (&[f32], &(usize, u32))| (pair[1] > pair[0]) == (order == 1);
+                    in_order += logits.chunks(2).zip(&batch.orders).filter(|pair| said_right(*pair)).count() as f64;
+                    orders += batch.orders.len() as f64;
+                    order += f64::from(order_loss(said, batch).into_scalar::<f32>()) * batch.orders.len() as f64;
+                    mean
                 }
                 _ => {
                     let (mean, correct) = model.masked_lm_loss(&packed, &rows, &batch.labels, Mode::Eval);
@@ -284,7 +333,13 @@ impl Mlm {
             targets += batch.labels.len() as f64;
         }
         let measures = [("loss", Some(loss)), ("accuracy", right)];
-        measures.into_iter().filter_map(|(name, sum)| Some((name.to_owned(), sum? / targets))).collect()
+        let mut found: BTreeMap<String, f64> =
+            measures.into_iter().filter_map(|(name, sum)| Some((name.to_owned(), sum? / targets))).collect();
+        if orders > 0.0 {
+            found.insert("order_loss".into(), order / orders);
+            found.insert("order_accuracy".into(), in_order / orders);
+        }
+        found
     }
 
     /// With a teacher, whose words and insides are learned besides, or in place of what is true.
@@ -296,6 +351,35 @@ impl Mlm {
     pub fn targets(&self) -> usize {
         self.valid.iter().map(|b| b.places.len()).sum()
     }
+}
+
+/// Lets the mean over the orders of all batches weigh as much as that over all hidden tokens.
+fn weigh_orders(batches: &mut [MlmBatch]) {
+    let sum = |count: fn(&MlmBatch) -> usize| batches.iter().map(count).sum::<usize>() as f32;
+    let weight = sum(|batch| batch.places.len()) / sum(|batch| batch.orders.len()).max(1.0);
+    batches.iter_mut().for_each(|batch| batch.order_weight = weight);
+}
+
+/// The mean loss over hidden tokens, the number right of them, and what the model says of the orders of a batch that has
+/// some. `(1)`, `(1)`, `(orders, 2)`
+fn with_orders(
+    model: &Model,
+    batch: &MlmBatch,
+    packed: &PackedBatch,
+    rows: &[usize],
+    mode: Mode,
+) -> (Tensor<1>, Tensor<1>, Tensor<2>) {
+    let sequences: Vec<usize> = batch.orders.iter().map(|&(i, _)| i).collect();
+    let (states, said) = model.states_and_orders(packed, rows, &sequences, mode);
+    let (mean, right) = model.masked_lm_loss_of(states, &batch.labels, mode);
+    (mean, right, said)
+}
+
+/// The mean loss over orders. said: `(orders, 2)`
+fn order_loss(said: Tensor<2>, batch: &MlmBatch) -> Tensor<1> {
+    let orders: Vec<u32> = batch.orders.iter().map(|&(_, order)| order).collect();
+    let wanted = int_tensor(&orders, &said.device());
+    cross_entropy(said, wanted)
 }
 
 /// A batch with the packed rows of the hidden tokens.
@@ -310,6 +394,11 @@ impl Objective for Mlm {
 
     fn loss(&self, model: &Model, batch: &MlmBatch, mode: Mode) -> Tensor<1> {
         let (packed, rows) = pack(batch);
+        if !batch.orders.is_empty() {
+            let (mean, _, said) = with_orders(model, batch, &packed, &rows, mode);
+            let weight = batch.order_weight * batch.orders.len() as f32;
+            return mean * batch.labels.len() as f32 + order_loss(said, batch) * weight;
+        }
         let mean = match &self.teacher {
             Some(teacher) => teacher.loss(model, &packed, &rows, &batch.labels, mode),
             None => model.masked_lm_loss(&packed, &rows, &batch.labels, mode).0,
@@ -368,7 +457,7 @@ mod tests {
 
     fn masker() -> Masker {
         let vocabulary = Vocabulary::new(100, 4, |id| id < 5, |_| false);
-        Masker { vocabulary, how: MaskingSettings::default(), words: None, cls: 2, sep: 3 }
+        Masker { vocabulary, how: MaskingSettings::default(), words: None, order: None, cls: 2, sep: 3 }
     }
 
     fn settings() -> DataSettings {
@@ -481,6 +570,43 @@ mod tests {
         let (first, second) = (places(&steps[..half]), places(&steps[half + 1..]));
         let again = first.iter().filter(|(text, at)| second.iter().any(|(t, a)| t == text && a == at)).count();
         assert!(again * 5 < first.len(), "{again} of {} sequences have the same masks again", first.len());
+    }
+
+    #[test]
+    fn parted_pieces_are_whole_in_one_order_or_the_other() {
+        let (docs, data) = (documents(), settings());
+        let masker = Masker { order: Some(Order::new(vec![false; 100])), ..masker() };
+        let sampler = Sampler::new(&docs, &[3, 7], Some(data.short_seq_len - 3), data.seq_len - 3, Stream::new(1));
+        let at = (0, sampler.start());
+        let steps: Vec<_> =
+            Steps::new(&docs, &sampler, &masker, &data, Length::Epochs(1.0), Stream::new(2), Arc::default(), at)
+                .collect();
+        let (mut swapped, mut parted) = (0, 0);
+        for step in &steps {
+            let targets: usize = step.batches.iter().map(|b| b.places.len()).sum();
+            let weights: f32 = step.batches.iter().map(|b| b.order_weight * b.orders.len() as f32).sum();
+            assert!((weights - targets as f32).abs() < 1e-3, "{weights} and {targets}");
+            let mut texts = originals(step).into_iter();
+            for batch in &step.batches {
+                assert!(batch.tokens <= data.tokens_per_batch);
+                for (i, sequence) in batch.sequences.iter().enumerate() {
+                    let ids = texts.next().unwrap();
+                    let order = batch.orders.iter().find(|order| order.0 == i).map(|order| order.1);
+                    let parts: Vec<&[u32]> = ids[1..].split(|&id| id == 3).collect();
+                    assert_eq!((ids[0], parts.len()), (2, if order.is_some() { 3 } else { 2 }));
+                    let second = sequence.type_ids.iter().filter(|&&t| t == 1).count();
+                    assert_eq!(second, if order.is_some() { parts[1].len() + 1 } else { 0 });
+                    let whole = match order {
+                        Some(1) => [parts[1], parts[0]].concat(),
+                        _ => parts.concat(),
+                    };
+                    assert!(docs.iter().any(|d| d.windows(whole.len()).any(|w| w == whole)), "no piece of a document");
+                    parted += usize::from(order.is_some());
+                    swapped += usize::from(order == Some(1));
+                }
+            }
+        }
+        assert!(parted > 40 && (parted / 4..3 * parted / 4).contains(&swapped), "{swapped} of {parted}");
     }
 
     #[test]

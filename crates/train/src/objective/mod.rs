@@ -6,6 +6,7 @@
 pub mod document_words;
 pub mod joint;
 pub mod mlm;
+pub mod order;
 
 use crate::error::Result;
 use crate::sampler::Position;
@@ -15,7 +16,7 @@ use polyseme_tensor::{Mode, Tensor};
 use std::collections::BTreeMap;
 
 /// Objectives that `pretrain` knows.
-pub const NAMES: [&str; 1] = ["mlm"];
+pub const NAMES: [&str; 2] = ["mlm", "mlm+sop"];
 
 /// The data of one optimizer step, prepared on the host.
 #[derive(Clone, Debug, PartialEq)]

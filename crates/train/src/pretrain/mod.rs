@@ -43,6 +43,9 @@ pub struct PretrainOutcome {
     pub valid_loss: f64,
     /// Masked-token accuracy there. Not a number likewise, or where no token is asked for.
     pub valid_accuracy: f64,
+    /// Share of held-out pieces whose parts' order was told, where that was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_accuracy: Option<f64>,
     /// Entropy of the unigram distribution of the corpus in nats: what knowing only word
     /// frequencies gives; the loss must fall below it for the model to have learned context. Not a
     /// number if it was interrupted before it was counted.
@@ -119,6 +122,7 @@ fn stopped_early(settings: &PretrainSettings) -> PretrainOutcome {
         seconds: 0.0,
         valid_loss: f64::NAN,
         valid_accuracy: f64::NAN,
+        order_accuracy: None,
         unigram_entropy: f64::NAN,
         interrupted: true,
     }
@@ -135,8 +139,9 @@ fn train(
     let Prepared { tokenizer, store, held_out, masker, objective, unigram_entropy, mut model, fingerprint } = prepared;
     let stream = Stream::new(settings.seed);
     let data = &settings.data;
-    let short = (data.short_share > 0.0).then(|| data.short_seq_len - 2);
-    let sampler = Sampler::new(&store, &held_out, short, data.seq_len - 2, stream.named("order"));
+    let specials = masker.specials();
+    let short = (data.short_share > 0.0).then(|| data.short_seq_len - specials);
+    let sampler = Sampler::new(&store, &held_out, short, data.seq_len - specials, stream.named("order"));
 
     let fresh = RunState { data: fingerprint, position: sampler.start(), ..RunState::default() };
     let Begun { state, optimizer, .. } =
@@ -152,7 +157,7 @@ fn train(
         saved_best: None,
         model: &mut model,
         optimizer,
-        sparse: None,
+        behind: None,
         state,
         folder: &mut folder,
         observer,
@@ -178,6 +183,7 @@ fn train(
         seconds: state.seconds,
         valid_loss: measured("loss"),
         valid_accuracy: measured("accuracy"),
+        order_accuracy: state.valid.get("order_accuracy").copied(),
         unigram_entropy,
         interrupted: end == End::Interrupted,
     })

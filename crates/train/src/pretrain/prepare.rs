@@ -8,6 +8,7 @@ use crate::masking::Vocabulary;
 use crate::objective::Objective;
 use crate::objective::document_words::DocumentWords;
 use crate::objective::mlm::{Masker, Mlm, unigram_counts, unigram_entropy};
+use crate::objective::order::Order;
 use crate::observer::{Event, Observer, Stop};
 use crate::sampler::hold_out;
 use polyseme_formats::run::RunFolder;
@@ -108,7 +109,9 @@ pub(super) fn prepare(
         // Nobody is asked for hidden tokens: texts are read as they are.
         (how.replace_mask, how.replace_random) = (0.0, 0.0);
     }
-    let mut masker = Masker { vocabulary, how, words: None, cls: special.cls, sep: special.sep };
+    let mut masker = Masker { vocabulary, how, words: None, order: None, cls: special.cls, sep: special.sep };
+
+    masker.order = (settings.head() == HeadKind::PreTraining).then(|| Order::of(&tokenizer));
 
     let store = store(corpus, &tokenizer, folder, observer, stop)?;
     let stream = Stream::new(settings.seed);
@@ -249,11 +252,13 @@ fn held_out(settings: &PretrainSettings, store: &TokenStore, stream: Stream) -> 
 
 /// The checkpoint's model, and a word about what was made new.
 fn from_checkpoint(from: Checkpoint, observer: &mut dyn Observer) -> Model {
-    if !from.report.missing.is_empty() && from.model.head() == HeadKind::MaskedLm {
-        observer.event(Event::Note(&format!(
-            "{} has no masked-language-modelling head: a new one was made",
-            from.folder.display()
-        )));
+    let missing = match from.model.head() {
+        HeadKind::MaskedLm => "masked-language-modelling head",
+        _ => "whole head for masked language modelling and the order of parts",
+    };
+    if !from.report.missing.is_empty() && from.model.head().is_over_vocabulary() {
+        observer
+            .event(Event::Note(&format!("{} has no {missing}: what is not there was made new", from.folder.display())));
     }
     let mut model = from.model;
     model.set_trainable(&|_| true);
@@ -284,7 +289,7 @@ fn from_counts(
     counts: &[u64],
     stop: &Stop,
 ) -> Result<()> {
-    if model.head() == HeadKind::MaskedLm {
+    if model.head().is_over_vocabulary() {
         model.set_output_bias(initial::output_bias(counts));
     }
     if settings.model.embeddings == InitialEmbeddings::Documents {

@@ -343,7 +343,11 @@ impl PretrainSettings {
     /// The head of the model: none where a teacher is asked for what is inside it only.
     pub(super) fn head(&self) -> HeadKind {
         let silent = self.distil.teacher.is_some() && self.distil.soft == 0.0 && self.distil.hard == 0.0;
-        if silent { HeadKind::None } else { HeadKind::MaskedLm }
+        match self.objective.as_str() {
+            _ if silent => HeadKind::None,
+            "mlm+sop" => HeadKind::PreTraining,
+            _ => HeadKind::MaskedLm,
+        }
     }
 
     /// Looks for values that cannot be and for contradictions, before anything is read or written.
@@ -363,6 +367,9 @@ impl PretrainSettings {
         if self.distil.teacher.is_some() {
             self.distil.check()?;
         }
+        if self.head() == HeadKind::PreTraining {
+            self.check_order()?;
+        }
         if self.from.is_none() {
             let longest = self.model.config.max_length();
             if self.data.seq_len > longest {
@@ -375,6 +382,29 @@ impl PretrainSettings {
             if self.tokenizer.vocab_size < 16 {
                 return Err(setting("tokenizer.vocab_size", self.tokenizer.vocab_size, "at least 16"));
             }
+        }
+        Ok(())
+    }
+}
+
+impl PretrainSettings {
+    /// Looks for what cannot be where the order of two parts is learned.
+    fn check_order(&self) -> Result<()> {
+        if self.distil.teacher.is_some() {
+            return Err(setting("objective", "mlm+sop", "mlm, where a teacher is learned from"));
+        }
+        let shortest = if self.data.short_share > 0.0 { self.data.short_seq_len } else { self.data.seq_len };
+        if shortest < 16 {
+            let expected = "at least 16, so that there are two parts to tell the order of";
+            return Err(setting("data.seq_len and data.short_seq_len", shortest, expected));
+        }
+        if self.from.is_none() && !self.model.family.says_order() {
+            let found = format!("mlm+sop for {}", self.model.family.model_type());
+            return Err(setting("objective", found, "mlm, or a family of `bert` or `albert`"));
+        }
+        if self.from.is_none() && self.model.config.type_vocab_size < 2 {
+            let (key, found) = ("model.config.type_vocab_size", self.model.config.type_vocab_size);
+            return Err(setting(key, found, "at least 2, for two parts"));
         }
         Ok(())
     }

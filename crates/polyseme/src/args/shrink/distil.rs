@@ -57,6 +57,19 @@ pub struct DistilArgs {
     /// Weights by the name of a paper: hinton, distilbert, tinybert, minilm or mobilebert
     #[arg(long, value_name = "NAME", default_value = "hinton")]
     pub preset: String,
+    /// Files with texts without labels, .txt (a text a line) or tables, to learn from besides: the teacher says their
+    /// labels (classify, multilabel, regress)
+    #[arg(long, value_name = "FILES", num_args = 1.., conflicts_with = "corpus")]
+    pub unlabelled: Vec<PathBuf>,
+    /// Learn besides from so many copies of each row with words exchanged (classify, multilabel, regress)
+    #[arg(long, value_name = "N", conflicts_with = "corpus")]
+    pub augment: Option<usize>,
+    /// Share of the words that are exchanged [default: 0.3]
+    #[arg(long, value_name = "F", requires = "augment")]
+    pub augment_share: Option<f64>,
+    /// Model folder that predicts what could stand in their place [default: pieces near them in the teacher's embeddings]
+    #[arg(long, value_name = "DIR", requires = "augment")]
+    pub augment_with: Option<PathBuf>,
     /// What logits are divided by before probabilities are compared
     #[arg(long, value_name = "F")]
     pub temperature: Option<f64>,
