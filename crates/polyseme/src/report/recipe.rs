@@ -7,6 +7,9 @@ use super::{Made, bytes, made_section, settings_section};
 use polyseme_shrink::recipe::{Candidate, Measured, RecipeOutcome, RecipeSettings, share};
 use polyseme_train::metrics::is_error;
 
+/// Where a candidate stands along x, and how far it varies.
+type Along = (f64, Option<(f64, f64)>);
+
 /// Titles of [`row`], without the metric's.
 pub const TITLES: [&str; 9] =
     ["candidate", "from", "score", "lost", "weights", "of the whole", "times as fast", "memory", "made in"];
@@ -148,7 +151,7 @@ fn scatter(
     o: &RecipeOutcome,
     x_name: &str,
     less_x: bool,
-    x: &dyn Fn(&Measured) -> (f64, Option<(f64, f64)>),
+    x: &dyn Fn(&Measured) -> Along,
 ) -> Scatter {
     let spot = |c: &Candidate| {
         let found = c.measured.as_ref()?;
