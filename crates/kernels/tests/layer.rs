@@ -266,6 +266,7 @@ fn variants(count: u64, longest: usize) -> Vec<Case> {
                 gated: below(2) == 0,
                 rotary: rotary.then_some([10_000.0, 50.0][below(2)]),
                 window: (below(3) > 0).then(|| below(7)),
+                rounded: false,
             };
             let form = Form { fused: below(2) == 0, biases: below(2) == 0, first_norm: !pre_norm || below(3) > 0 };
             let mut starts = vec![0];

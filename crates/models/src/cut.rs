@@ -248,6 +248,12 @@ impl Model {
             .collect()
     }
 
+    /// Names of the maps behind the heads and behind the units of each layer.
+    pub fn maps_behind(&self) -> Vec<[String; 2]> {
+        let name = |id| self.params.info(id).name.clone();
+        self.parts.encoder.layers().iter().map(|layer| layer.maps_behind().map(name)).collect()
+    }
+
     /// The importance of heads and units of each layer, and of channels, by the gradients of one batch, in the order of
     /// [`Model::gradients`]: the derivative of the loss by a factor before what a part says (Michel et al. 2019;
     /// Molchanov et al. 2019). That is the product of the map behind it and its gradient, summed over the columns that

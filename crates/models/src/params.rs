@@ -10,7 +10,7 @@ use crate::EncoderConfig;
 use crate::quantized::Precision;
 use polyseme_tensor::ops::{FewBits, LayerCache, Linear, Matrix, Norm};
 use polyseme_tensor::{Device, Gradients, Mode, Quantized, Stream, Tensor, TensorData, Watch};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where a parameter stands, for freezing and decay.
@@ -283,6 +283,8 @@ pub(crate) struct Params {
     device: Device,
     /// What each layer keeps between forward passes; new ones whenever a value changes.
     caches: Vec<LayerCache>,
+    /// Matrices that learn to stand in 8 bits.
+    learning: BTreeSet<usize>,
     /// In what the values were stored, as long as they are those.
     precision: Precision,
     /// Whether layers keep their input only, and are computed again in the backward pass.
@@ -309,6 +311,7 @@ impl Params {
             device: device.clone(),
             caches: Vec::new(),
             precision: Precision::F32,
+            learning: BTreeSet::new(),
             gradient_checkpointing: false,
             changes: BTreeMap::new(),
         };
@@ -468,6 +471,12 @@ impl Params {
         }
     }
 
+    /// Says which matrices learn to stand in 8 bits: they are used as if they stood there.
+    pub fn learn_in_few(&mut self, ids: impl IntoIterator<Item = ParamId>) {
+        self.learning = ids.into_iter().map(|id| id.0).collect();
+        self.forget();
+    }
+
     /// Puts a matrix in few bits in the place of its values. Panics on other sizes.
     pub fn set_few(&mut self, id: ParamId, matrix: Quantized) {
         self.forget();
@@ -563,6 +572,7 @@ impl<'a> View<'a> {
     pub fn map(&self, id: ParamId) -> Matrix {
         match self.params.few(id).filter(|_| !self.params.changes.contains_key(&id.0)) {
             Some(few) => Matrix::Few(few.clone()),
+            None if self.params.learning.contains(&id.0) => Matrix::Learning(self.matrix(id)),
             None => self.matrix(id).into(),
         }
     }

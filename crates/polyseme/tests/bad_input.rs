@@ -13,6 +13,8 @@ mod fixture;
 mod models;
 #[path = "bad_input/quantized.rs"]
 mod quantized;
+#[path = "bad_input/recipe.rs"]
+mod recipe;
 #[path = "bad_input/sentences.rs"]
 mod sentences;
 #[path = "bad_input/settings.rs"]
@@ -88,6 +90,11 @@ fn vocabularies_and_shared_layers() {
 }
 
 #[test]
+fn recipes_of_shrinking() {
+    check::refused(recipe::CASES);
+}
+
+#[test]
 fn few_bits() {
     check::refused(quantized::CASES);
 }
@@ -117,6 +124,7 @@ fn there_are_forty_and_none_twice() {
         distil::CASES,
         quantized::CASES,
         shrink::CASES,
+        recipe::CASES,
         sentences::CASES,
         system::CASES,
     ];

@@ -110,6 +110,42 @@ fn a_narrower_model_learns_again() {
 }
 
 #[test]
+fn gates_learn_what_is_needed_and_a_killed_run_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir);
+    let pruning = |out| {
+        let how = ["--keep-heads", "0.5", "--keep-units", "0.25", "--by", "l0", "--threads", "2"];
+        let saving = ["--set", "save_every_steps=3"];
+        [&["shrink", "prune", "classifier", "--out", out][..], &how, &saving, &LEARNS].concat()
+    };
+    let outcome = json(dir, &pruning("whole"));
+    let left = |what: &str| -> u64 {
+        outcome["rounds"][0][what].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum()
+    };
+    assert_eq!((left("heads"), left("units")), (2, 32), "{outcome}");
+    assert!(used(dir, "whole") > 0.8, "{outcome}");
+    // Most of the gates that were to close did.
+    let text = bytes(dir, "whole/rounds/1/gates/run/seed-0/gates.json");
+    let gates: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let units = gates.as_array().unwrap().iter().flat_map(|layer| layer["units"].as_array().unwrap());
+    let open: Vec<f64> = units.map(|v| v.as_f64().unwrap()).collect();
+    let share = open.iter().sum::<f64>() / open.len() as f64;
+    assert!((0.05..0.4).contains(&share), "{share}: {gates}");
+
+    let resume = ["shrink", "prune", "--out", "killed", "--resume", "--threads", "2", "--quiet"];
+    let mut words = pruning("killed");
+    for run in ["gates/run", "run"] {
+        kill(dir, &words, 3, || newest(&dir.join(format!("killed/rounds/1/{run}/seed-0/run/checkpoints"))) > 20);
+        words = resume.to_vec();
+    }
+    ok(dir, &resume);
+    for file in ["model.safetensors", "config.json", "rounds/1/gates/run/seed-0/gates.json"] {
+        assert!(bytes(dir, &format!("whole/{file}")) == bytes(dir, &format!("killed/{file}")), "{file} differs");
+    }
+}
+
+#[test]
 fn single_weights_become_zero_and_a_killed_run_goes_on_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -49,6 +49,12 @@ pub enum Error {
         /// The piece.
         piece: String,
     },
+    /// No candidate of a recipe could be made.
+    #[error("not one candidate could be made; of the first: {why}")]
+    NothingMade {
+        /// Why the first one could not.
+        why: Box<str>,
+    },
     /// A text of pieces that all stay is cut into others.
     #[error("the smaller tokenizer cuts a text otherwise that begins with `{begins}`")]
     CutOtherwise {
@@ -66,9 +72,11 @@ impl Error {
             Self::Model(e) => e.fault(),
             Self::Infer(e) => e.fault(),
             Self::Train(e) => e.fault(),
-            Self::HoldsModel { .. } | Self::NoPiece { .. } | Self::NoLayer { .. } | Self::NoTexts { .. } => {
-                Fault::Input
-            }
+            Self::HoldsModel { .. }
+            | Self::NoPiece { .. }
+            | Self::NoLayer { .. }
+            | Self::NoTexts { .. }
+            | Self::NothingMade { .. } => Fault::Input,
             Self::CutOtherwise { .. } => Fault::System,
         }
     }
@@ -86,6 +94,9 @@ impl Error {
             Self::HoldsModel { .. } => Some("name another folder with --out, or write over it with --force".to_owned()),
             Self::NoPiece { .. } => {
                 Some("name pieces as they stand in tokenizer.json, such as `##ing` or `▁the`".to_owned())
+            }
+            Self::NothingMade { .. } => {
+                Some("mend the step, or try it by itself: `polyseme shrink WAY`; nothing was written".to_owned())
             }
             Self::CutOtherwise { .. } => Some(
                 "nothing was written: this is a fault of this program, please report it with the folder".to_owned(),

@@ -4,10 +4,13 @@ pub mod distil;
 mod error;
 pub mod prune;
 pub mod quantize;
+pub mod recipe;
 pub mod share;
 pub mod vocab;
+mod way;
 
 pub use error::{Error, Result};
+pub use way::Way;
 
 use polyseme_formats::ModelFolder;
 use polyseme_models::Model;
@@ -49,7 +52,7 @@ fn write_model(model: &Model, tokenizer: &Tokenizer, source: &ModelFolder, out: 
 }
 
 /// Folders of a model folder that are no part of the model.
-const NOT_THE_MODEL: [&str; 3] = ["run", "rounds", "steps"];
+const NOT_THE_MODEL: [&str; 5] = ["run", "rounds", "steps", "trials", "candidates"];
 
 /// Copies a model's files into a folder that may hold others.
 ///

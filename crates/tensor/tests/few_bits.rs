@@ -146,3 +146,102 @@ fn rounded_rows_are_whole_steps_from_zero() {
     assert_eq!(found[4..], [0.0; 4]);
     assert_eq!(values(&rounded(x.clone(), Input::Whole)), values(&x));
 }
+
+/// Leaves of the graph, and a layer that learns in eight bits of them.
+fn learning(stream: Stream, modern: bool, h: usize, f: usize) -> (Vec<Tensor<2>>, Vec<Tensor<1>>, LayerWeights) {
+    let leaf = |name: &str, shape: [usize; 2]| {
+        let values = stream.named(name).normals(shape[0] * shape[1], 0.3);
+        Tensor::<2>::from_data(TensorData::new(values, shape), &cpu().autodiff()).require_grad()
+    };
+    let vector = |name: &str, n: usize, deviation: f64| {
+        let values = stream.named(name).normals(n, deviation);
+        Tensor::<1>::from_data(TensorData::new(values, [n]), &cpu().autodiff()).require_grad()
+    };
+    let wide = if modern { 2 * f } else { f };
+    let names =
+        if modern { vec![("query", [3 * h, h])] } else { vec![("query", [h, h]), ("key", [h, h]), ("value", [h, h])] };
+    let rest = [("attention", [h, h]), ("inner", [wide, h]), ("output", [h, f])];
+    let all: Vec<_> = names.into_iter().chain(rest).collect();
+    let matrices: Vec<Tensor<2>> = all.iter().map(|(name, shape)| leaf(name, *shape)).collect();
+    let biases: Vec<Tensor<1>> =
+        all.iter().map(|(name, shape)| vector(&format!("{name} bias"), shape[0], 0.3)).collect();
+    let map = |i: usize| Linear { weight: Matrix::Learning(matrices[i].clone()), bias: Some(biases[i].clone()) };
+    let norm = |name: &str| Norm { weight: vector(name, h, 0.8), bias: None, epsilon: 1e-5 };
+    let next = matrices.len() - 3;
+    let weights = LayerWeights {
+        attention: AttentionWeights {
+            query_key_value: match modern {
+                true => QueryKeyValue::Joined(Box::new(map(0))),
+                false => QueryKeyValue::Apart(Box::new([map(0), map(1), map(2)])),
+            },
+            output: map(next),
+        },
+        attention_norm: Some(norm("first")),
+        feed_forward: FeedForwardWeights { intermediate: map(next + 1), output: map(next + 2) },
+        output_norm: norm("second"),
+    };
+    (matrices, biases, weights)
+}
+
+#[test]
+fn gradients_pass_straight_through_as_in_the_twin() {
+    for (number, (modern, h, f)) in [(false, 24, 40), (true, 32, 50), (false, 12, 64)].into_iter().enumerate() {
+        let stream = Stream::new(8).at(number as u64);
+        let settings = LayerSettings {
+            attention: AttentionSettings {
+                heads: 4,
+                attention_dropout: 0.1,
+                hidden_dropout: 0.1,
+                rotary: None,
+                window: None,
+            },
+            feed_forward: FeedForwardSettings { activation: Activation::Gelu, gated: modern, dropout: 0.1 },
+            pre_norm: modern,
+        };
+        let batch = batch(&[9, 1, 30, 12]);
+        let asked: Vec<usize> = (0..batch.tokens()).step_by(3).collect();
+        let asked = (number == 2).then_some(&asked[..]);
+        let call = LayerCall { asked, cache: None, checkpoint: number == 1 };
+        let rows = asked.map_or(batch.tokens(), <[usize]>::len);
+        let upstream: Tensor<2> = tensor(stream.named("upstream"), [rows, h], 1.0).autodiff();
+        let run = |layer: fn(_, _, _, _, _, _) -> Tensor<2>, whole: bool| {
+            let (matrices, biases, mut weights) = learning(stream, modern, h, f);
+            if whole {
+                let plain = |map: &mut Linear| {
+                    if let Matrix::Learning(tensor) = &map.weight {
+                        map.weight = tensor.clone().into();
+                    }
+                };
+                match &mut weights.attention.query_key_value {
+                    QueryKeyValue::Apart(maps) => maps.iter_mut().for_each(plain),
+                    QueryKeyValue::Joined(map) => plain(map),
+                }
+                [
+                    &mut weights.attention.output,
+                    &mut weights.feed_forward.intermediate,
+                    &mut weights.feed_forward.output,
+                ]
+                .into_iter()
+                .for_each(plain);
+            }
+            let x: Tensor<2> = tensor::<2>(stream.named("x"), [batch.tokens(), h], 1.0).autodiff().require_grad();
+            let y = layer(x.clone(), weights, &batch, settings, Mode::Train(stream.named("dropout")), call);
+            let mut grads = (y.clone() * upstream.clone()).sum().backward();
+            let mut all = vec![values(&y), values(&x.grad_remove(&mut grads).expect("x"))];
+            all.extend(matrices.iter().map(|w| values(&w.grad_remove(&mut grads).expect("a matrix"))));
+            // Together: the gradient of a key's bias is zero but for rounding.
+            all.push(biases.iter().flat_map(|b| values(&b.grad_remove(&mut grads).expect("a bias"))).collect());
+            all
+        };
+        let (fused, plain, whole) =
+            (run(encoder_layer, false), run(encoder_layer_plain, false), run(encoder_layer, true));
+        for (i, ((fused, plain), whole)) in fused.iter().zip(&plain).zip(&whole).enumerate() {
+            // Numbers that lie between two steps may go to either; that moves few values by little.
+            let (same, rounding) = (distance(fused, plain), distance(fused, whole));
+            assert!(
+                same < 0.1 * rounding && rounding > 0.0,
+                "case {number}, {i}: {same} from the twin, {rounding} unrounded"
+            );
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::finetune::read::Reading;
 use crate::finetune::vectors_of;
 use crate::metrics::Metrics;
 use crate::observer::Stop;
-use crate::tasks::Supervised;
+use crate::tasks::{Supervised, Task};
 use polyseme_infer::Encoder;
 use polyseme_tensor::device;
 use std::path::Path;
@@ -55,12 +55,58 @@ pub struct Evaluation {
     pub analysis: Option<Analysis>,
 }
 
+/// A model beside the rows it is measured on, which are read and cut into tokens once.
+pub struct Measuring<'a> {
+    encoder: &'a Encoder,
+    task: Box<dyn Task>,
+}
+
+impl<'a> Measuring<'a> {
+    /// Reads the rows of a file.
+    ///
+    /// # Errors
+    /// The model has no head of a task; a file that cannot be read; a column is missing; a row lacks its text or
+    /// label; a label is none of the model's, or no number.
+    pub fn open(encoder: &'a Encoder, file: &Path, settings: &EvaluateSettings) -> Result<Self> {
+        let reading = Reading {
+            columns: &settings.columns,
+            label_separator: &settings.label_separator,
+            tokenizer: &encoder.tokenizer,
+            longest: encoder.max_length(settings.max_length)?,
+            stride: settings.stride,
+            max_new_tokens: settings.max_new_tokens,
+            vectors: vectors_of(encoder.sentence_modules()?.map(|modules| modules.pooling))?,
+        };
+        let task = reading.to_measure(&encoder.model, file)?;
+        Ok(Self { encoder, task })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.task.valid().len()
+    }
+
+    /// What the task keeps of the model's outputs for each row. `progress(done, total)` is called in rows. `None`: it
+    /// was asked to stop.
+    pub fn outputs(&self, progress: &mut (dyn FnMut(u64, u64) + Send), stop: &Stop) -> Option<Vec<Vec<f32>>> {
+        let measured = Supervised::new(&*self.task, None);
+        device::on_pool(|| measured.kept(&self.encoder.model, progress, stop))
+    }
+
+    /// What outputs are worth, and, with `analyse`, what is wrong with them.
+    pub fn evaluation(&self, outputs: &[Vec<f32>], analyse: bool) -> Evaluation {
+        let task = &self.task;
+        let metrics = task.metrics(outputs);
+        let analysis = analyse.then(|| task.analysis(outputs, &metrics));
+        Evaluation { task: task.name(), metrics, truncated: task.valid().truncated, analysis }
+    }
+}
+
 /// Predicts every row of a file and compares. `progress(done, total)` is called in rows. `None`: it was asked to
 /// stop.
 ///
 /// # Errors
-/// The model has no head of a task; a file that cannot be read; a column is missing; a row lacks its text or
-/// label; a label is none of the model's, or no number.
+/// As [`Measuring::open`].
 pub fn evaluate(
     encoder: &Encoder,
     file: &Path,
@@ -68,20 +114,7 @@ pub fn evaluate(
     progress: &mut (dyn FnMut(u64, u64) + Send),
     stop: &Stop,
 ) -> Result<Option<Evaluation>> {
-    let reading = Reading {
-        columns: &settings.columns,
-        label_separator: &settings.label_separator,
-        tokenizer: &encoder.tokenizer,
-        longest: encoder.max_length(settings.max_length)?,
-        stride: settings.stride,
-        max_new_tokens: settings.max_new_tokens,
-        vectors: vectors_of(encoder.sentence_modules()?.map(|modules| modules.pooling))?,
-    };
-    let task = reading.to_measure(&encoder.model, file)?;
-    let measured = Supervised::new(&*task, None);
-    let kept = device::on_pool(|| measured.kept(&encoder.model, progress, stop));
-    let Some(kept) = kept else { return Ok(None) };
-    let metrics = task.metrics(&kept);
-    let analysis = settings.analyse.then(|| task.analysis(&kept, &metrics));
-    Ok(Some(Evaluation { task: task.name(), metrics, truncated: task.valid().truncated, analysis }))
+    let measuring = Measuring::open(encoder, file, settings)?;
+    let outputs = measuring.outputs(progress, stop);
+    Ok(outputs.map(|outputs| measuring.evaluation(&outputs, settings.analyse)))
 }

@@ -1,11 +1,13 @@
 //! Learning: batches, objectives, the optimizer's schedule, the one loop, checkpoints, metrics.
 
 pub mod analysis;
+pub mod behind;
 pub mod distil;
 mod dot;
 mod error;
 pub mod evaluate;
 pub mod finetune;
+pub mod gates;
 pub mod masking;
 pub mod metrics;
 pub mod objective;

@@ -4,13 +4,13 @@
 //! saved together. What a step does depends on nothing else (random streams are named by seed and
 //! step), so that a run that was killed and resumed ends in the same bytes.
 
+use crate::behind::Behind;
 use crate::error::{Error, Result};
 use crate::objective::{Objective, StepData};
 use crate::observer::{Event, Observer, Stop};
 use crate::prefetch::prefetch;
 use crate::pretrain::OptimizerSettings;
 use crate::schedule::factor;
-use crate::sparse::Sparse;
 use crate::stages::Stages;
 use crate::state::{self, Best, RunState};
 use polyseme_formats::run::{RunFolder, StepRow};
@@ -83,7 +83,7 @@ pub struct Training<'a> {
     /// Moments.
     pub optimizer: AdamWState,
     /// What stands behind weights that become zero, where some do.
-    pub sparse: Option<Sparse>,
+    pub behind: Option<&'a mut dyn Behind>,
     /// All else.
     pub state: RunState,
     /// Where rows and checkpoints go.
@@ -223,8 +223,8 @@ impl Training<'_> {
         let (loss, mut grads) = sums.expect("a step has a batch");
         let loss = joint.map_or(loss, |joint| joint.loss);
         let targets = data.targets as f64;
-        if let Some(sparse) = &mut self.sparse {
-            sparse.gradients(&mut grads);
+        if let Some(behind) = &mut self.behind {
+            behind.gradients(&mut grads);
         }
         let norm = global_norm(&grads) / targets;
         let share = factor(settings.schedule, settings.warmup, progress);
@@ -253,12 +253,12 @@ impl Training<'_> {
         let rates = |p: &ParamInfo| ParamRates { rate: settings.rate_of(p.group, layers), decay: p.decay };
         let each: Vec<ParamRates> = state::trained(self.model).iter().map(rates).collect();
         let mut values = self.model.take();
-        if let Some(sparse) = &mut self.sparse {
-            sparse.before(&mut values, step, share);
+        if let Some(behind) = &mut self.behind {
+            behind.before(&mut values, step, share);
         }
         let mut values = adamw_step(values, grads, &each, &mut self.optimizer, step);
-        if let Some(sparse) = &mut self.sparse {
-            self.state.sparsity = sparse.after(&mut values, self.state.step + 1);
+        if let Some(behind) = &mut self.behind {
+            self.state.sparsity = behind.after(&mut values, self.state.step + 1);
         }
         self.model.put(values);
     }
@@ -297,7 +297,8 @@ impl Training<'_> {
         self.state.validation_seconds = begun.elapsed().as_secs_f64();
         self.state.valid_step = Some(self.state.step);
         self.state.valid = metrics;
-        let settled = self.sparse.as_ref().is_none_or(Sparse::is_settled) || last && self.state.best.is_none();
+        let settled =
+            self.behind.as_ref().is_none_or(|behind| behind.is_settled()) || last && self.state.best.is_none();
         let Some(selection) = self.plan.selection.as_ref().filter(|_| settled) else { return Ok(()) };
         let value = |name: &str| self.state.valid.get(name).map_or(f64::NAN, |v| *v);
         let score = if selection.more_is_better { value(&selection.metric) } else { -value(&selection.metric) };
@@ -346,8 +347,8 @@ impl Training<'_> {
     fn save(&mut self, clock: &Clock) -> Result<()> {
         let begun = Instant::now();
         self.state.seconds = clock.seconds();
-        let more = self.sparse.as_ref().map(Sparse::saved).unwrap_or_default();
-        state::save(self.folder, &self.state, self.model, &self.optimizer, more, self.plan.keep)?;
+        let more = self.behind.as_ref().map(|behind| behind.saved()).unwrap_or_default();
+        state::save(self.folder, &self.state, self.model, &self.optimizer, &more, self.plan.keep)?;
         let best = self.state.best.as_ref().map(|b| b.step);
         remove_bests_but(self.folder, &[best, self.saved_best]);
         self.saved_best = best;

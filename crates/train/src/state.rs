@@ -135,7 +135,7 @@ pub fn save(
     state: &RunState,
     model: &Model,
     optimizer: &AdamWState,
-    more: Vec<(String, &Tensor<1>)>,
+    more: &[(String, Tensor<1>)],
     keep: usize,
 ) -> Result<PathBuf> {
     let weights = model.to_tensors();
@@ -150,7 +150,7 @@ pub fn save(
         }
     }
     for (name, tensor) in more {
-        infos.push(TensorInfo { name, dtype: DType::F32, shape: tensor.dims().to_vec() });
+        infos.push(TensorInfo { name: name.clone(), dtype: DType::F32, shape: tensor.dims().to_vec() });
         moments.push(tensor);
     }
     let mut writer = folder.begin_checkpoint(state.step)?;

@@ -72,7 +72,7 @@ fn train(kinds: &[Kind]) -> (Result<End>, RunState, Vec<Vec<u8>>, Listener) {
         saved_best: None,
         model: &mut model,
         optimizer: AdamWState::default(),
-        sparse: None,
+        behind: None,
         state: RunState::default(),
         folder: &mut folder,
         observer: &mut listener,

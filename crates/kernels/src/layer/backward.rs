@@ -9,6 +9,7 @@ use super::{LayerDropout, LayerGradients, LayerShape, Rows};
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
 use crate::product::{self, Into, Mat, Packed, multiply, multiply_by};
+use crate::quantize::round_rows;
 use crate::{math, norm, parallel};
 use std::sync::Arc;
 
@@ -237,11 +238,15 @@ impl Layer<'_> {
                 math::activate_backward(shape.activation, pre, &mut dpre[..f], activated);
             }
         }
+        if shape.rounded {
+            round_rows(&mut activated, f, f);
+        }
         let of_out = self.outer(OUT, Mat::new(&dout, m, h), Mat::new(&activated, m, f));
         drop(activated);
         math::sum_rows(&dpre, stride, &mut g[INNER + 1]);
         let dpre = Mat::strided(&dpre, m, wide, stride);
-        let of_inner = self.outer(INNER, dpre, Mat::new(input, m, h));
+        let rounded = shape.round(input, h);
+        let of_inner = self.outer(INNER, dpre, Mat::new(rounded.as_deref().unwrap_or(input), m, h));
         multiply_by(*threads, dinput, h, into, dpre, &prepared.inner);
         [of_inner, of_out]
     }
@@ -293,6 +298,8 @@ impl Layer<'_> {
         if !(0..3).any(|i| self.needs.weights[matrix(i)]) {
             return [None, None, None, of_projection];
         }
+        let rounded = shape.round(input, h);
+        let input = rounded.as_deref().unwrap_or(input);
         // The three are multiplied by the same input, but for rows that are not asked for.
         let first = rows.range(saved.sequences.clone()).start;
         let asked = pick(input, h, *rows, saved.sequences.clone(), first);

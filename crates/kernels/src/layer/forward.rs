@@ -9,7 +9,7 @@ use crate::attention::Attention;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
 use crate::product::{self, Mat, Packed};
-use crate::quantize::{Operand, Quantized, Right, Watch};
+use crate::quantize::{Operand, Quantized, Right, Watch, round_rows};
 use crate::{math, norm, parallel};
 use std::ops::Range;
 use std::sync::Arc;
@@ -260,8 +260,10 @@ impl Layer<'_> {
         let (n, m) = (x.len() / h, asked.len() / h);
         let [to_query, to_key, to_value] = &prepared.query_key_value;
         let [bq, bk, bv] = biases(w, prepared.joined);
-        let all = prepared.operand(0, Mat::new(x, n, h));
-        let some = (!rows.is_all()).then(|| Operand::new(Mat::new(asked, m, h)));
+        let rounded = shape.round(x, h);
+        let all = prepared.operand(0, Mat::new(rounded.as_deref().unwrap_or(x), n, h));
+        let rounded = (!rows.is_all()).then(|| shape.round(asked, h)).flatten();
+        let some = (!rows.is_all()).then(|| Operand::new(Mat::new(rounded.as_deref().unwrap_or(asked), m, h)));
         let mut query = Buffer::new(m * a);
         some.as_ref().unwrap_or(&all).times(threads, &mut query, a, with(bq), to_query.right());
         let mut key_value = Buffer::new(n * 2 * a);
@@ -276,6 +278,10 @@ impl Layer<'_> {
         let mut probabilities = Buffer::new(attention.kept());
         let mut context = Buffer::new(m * a);
         attention.forward((&query, &key_value), &mut probabilities, &mut context);
+        if shape.rounded {
+            // So it is kept, too: the projection's gradient is made of it.
+            round_rows(&mut context, a, a);
+        }
         let mut projected = Buffer::new(m * h);
         let bias = with(w[ATTENTION_OUT + 1]);
         let rows_of_context = prepared.operand(1, Mat::new(&context, m, a));
@@ -290,7 +296,8 @@ impl Layer<'_> {
         let (h, f, wide) = (shape.hidden, shape.inner, shape.wide());
         let m = x.len() / h;
         let mut pre = Buffer::new(m * wide);
-        let x = prepared.operand(2, Mat::new(x, m, h));
+        let rounded = shape.round(x, h);
+        let x = prepared.operand(2, Mat::new(rounded.as_deref().unwrap_or(x), m, h));
         x.times(threads, &mut pre, wide, with(w[INNER + 1]), prepared.inner.right());
         let stride = product::stride(f);
         let mut activated = Buffer::new(m * stride);
@@ -299,6 +306,9 @@ impl Layer<'_> {
                 true => math::gate(shape.activation, pre, &mut activated[..f]),
                 false => math::activate(shape.activation, pre, &mut activated[..f]),
             }
+        }
+        if shape.rounded {
+            round_rows(&mut activated, f, stride);
         }
         let activated = prepared.operand(3, Mat::strided(&activated, m, f, stride));
         activated.times(threads, out, h, with(w[OUT + 1]), prepared.output.right());

@@ -24,6 +24,8 @@ pub use weights::{COUNT, Few, WEIGHTS};
 
 use crate::Activation;
 use crate::dropout::Dropout;
+use crate::pool::Buffer;
+use crate::quantize::round_rows;
 
 /// Sizes and settings of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -49,13 +51,37 @@ pub struct LayerShape {
     pub rotary: Option<f32>,
     /// How many neighbours on either side a token sees; all if `None`.
     pub window: Option<usize>,
+    /// Whether what is multiplied by the matrices is rounded to 8 bits first, row by row, so that a layer learns with
+    /// what products of 8 bits will do (Jacob et al. 2018; Zafrir et al. 2019). Gradients pass as if it were not.
+    /// Whoever asks for it gives matrices that are rounded already.
+    pub rounded: bool,
 }
 
 impl LayerShape {
     /// BERT's layer: norms after the halves, no gate, no rotary positions, no window.
     pub fn bert(hidden: usize, heads: usize, inner: usize, eps: f32, activation: Activation) -> Self {
-        let (pre_norm, gated, rotary, window) = (false, false, None, None);
-        Self { hidden, heads, attention: hidden, inner, eps, activation, pre_norm, gated, rotary, window }
+        Self {
+            hidden,
+            heads,
+            attention: hidden,
+            inner,
+            eps,
+            activation,
+            pre_norm: false,
+            gated: false,
+            rotary: None,
+            window: None,
+            rounded: false,
+        }
+    }
+
+    /// Rows of `k` values as they are multiplied by a matrix, where that is not as they are.
+    fn round(&self, x: &[f32], k: usize) -> Option<Buffer> {
+        self.rounded.then(|| {
+            let mut rounded = Buffer::copy_of(x);
+            round_rows(&mut rounded, k, k);
+            rounded
+        })
     }
 
     /// Columns of the feed-forward part's first map.

@@ -15,5 +15,6 @@ mod weights;
 
 pub use product::{Operand, Right, multiply};
 pub use rows::Rows8;
+pub(crate) use rows::round_rows;
 pub use watch::{INPUTS, Watch};
 pub use weights::{Input, Quantized};

@@ -128,6 +128,26 @@ simd_fn! {
     }
 }
 
+simd_fn! {
+    /// The same, and what they are worth.
+    fn round_back(row: &mut [f32], inverse: f32, zero: f32, scale: f32) {
+        const ROUND: f32 = 12_582_912.0;
+        for v in row.iter_mut() {
+            let number = ((*v * inverse + zero).clamp(0.0, 255.0) + ROUND) - ROUND;
+            *v = (number - zero) * scale;
+        }
+    }
+}
+
+/// Rows of `k` values, `stride` apart, become what products of 8 bits make of them: each is rounded by its own range.
+pub(crate) fn round_rows(x: &mut [f32], k: usize, stride: usize) {
+    for row in x.chunks_mut(stride.max(1)) {
+        let row = &mut row[..k];
+        let (scale, inverse, zero) = range(row);
+        round_back(row, inverse, zero, scale);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +165,20 @@ mod tests {
             assert_eq!(rows.bytes()[i * 8 + 5..i * 8 + 8], [0; 3]);
         }
         assert_eq!(rows.zeros[2], 0, "a row without negative values begins at 0");
+    }
+
+    #[test]
+    fn rows_that_are_rounded_are_worth_what_their_numbers_are() {
+        let x: Vec<f32> = (0..3 * 70).map(|i| (i as f32 * 0.37).sin() * (i % 7) as f32).collect();
+        let rows = Rows8::new(Mat::new(&x, 3, 70), Input::Dynamic);
+        let mut rounded = x;
+        round_rows(&mut rounded, 70, 70);
+        for (i, row) in rounded.chunks(70).enumerate() {
+            for (j, &v) in row.iter().enumerate() {
+                let number = i32::from(rows.bytes()[i * rows.stride + j]) - rows.zeros[i];
+                assert_eq!(v, number as f32 * rows.scales[i], "row {i}, column {j}");
+            }
+        }
     }
 
     #[test]

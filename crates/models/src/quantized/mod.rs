@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::params::{ParamGroup, ParamId};
 use crate::{Error, Result};
 use polyseme_formats::tensors::DType;
-use polyseme_tensor::Quantized;
+use polyseme_tensor::{Input, Quantized};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -172,6 +172,25 @@ impl Model {
             }
         }
         ranges
+    }
+
+    /// Lets the maps of all layers learn to stand in 8 bits: from now on they, and what they multiply, are rounded
+    /// wherever the model is used, and gradients pass as if they were not (Q8BERT: Zafrir et al. 2019). Tables are
+    /// rounded at the end only ([`Model::round_what_learned`]), since that changes little.
+    pub fn learn_in_few(&mut self) {
+        let maps = self.matrices().into_iter().filter(|matrix| matches!(matrix.role, MatrixRole::Layer(_)));
+        let ids: Vec<ParamId> = maps.map(|matrix| self.id_of(&matrix.name)).collect();
+        self.params.learn_in_few(ids);
+    }
+
+    /// Puts all matrices in 8 bits, as they have learned to stand.
+    pub fn round_what_learned(&mut self) {
+        self.params.learn_in_few([]);
+        for matrix in self.matrices() {
+            let input = if matches!(matrix.role, MatrixRole::Layer(_)) { Input::Dynamic } else { Input::Whole };
+            let values = self.values(&matrix.name);
+            self.quantize(&matrix.name, Quantized::new(&values, matrix.shape[1], 8, None, input));
+        }
     }
 
     /// Whether any matrix is in few bits.

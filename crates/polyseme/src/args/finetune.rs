@@ -128,6 +128,10 @@ pub struct FinetuneArgs {
     /// Longest input in tokens; longer ones are cut, or read in windows (tag, qa) [default: 256; 384 for qa]
     #[arg(long, value_name = "N")]
     pub max_length: Option<u64>,
+    /// Learn with the rounding of 8 bits, and write the model so: none or int8 (quantization-aware training; for when
+    /// `shrink quantize` loses too much)
+    #[arg(long, value_name = "KIND")]
+    pub quantize: Option<String>,
     /// Train with this many seeds, keep the median one, report the spread
     #[arg(long, value_name = "N")]
     pub seeds: Option<u64>,

@@ -15,7 +15,7 @@ pub use finetune::FinetuneArgs;
 pub use global::GlobalArgs;
 pub use pretrain::PretrainArgs;
 pub use shell::{CompletionsArgs, ManArgs};
-pub use shrink::{DistilArgs, PruneArgs, QuantizeArgs, ShareArgs, ShrinkArgs, ShrinkWay, VocabArgs};
+pub use shrink::{DistilArgs, PruneArgs, QuantizeArgs, RecipeArgs, ShareArgs, ShrinkArgs, ShrinkWay, VocabArgs};
 pub use sweep::SweepArgs;
 pub use tour::TourArgs;
 pub use using::{EmbedArgs, EvalArgs, ExportArgs, FillArgs, MergeArgs, PoolingArg, PredictArgs};

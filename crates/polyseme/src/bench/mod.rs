@@ -10,6 +10,7 @@ mod trainer;
 pub use compare::compare;
 pub use infer::{Inference, Latency, inference, latency};
 pub use kernels::{Kernels, kernels};
+pub use memory::peak_bytes_of;
 pub use train::{TrainSpeed, training};
 
 use polyseme_models::EncoderConfig;

@@ -13,7 +13,9 @@ mod folds;
 mod html;
 mod measured;
 mod pretrain;
+mod recipe;
 mod scale;
+mod scatter;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,8 @@ pub use dots::median;
 pub use evaluation::page as evaluation;
 pub use finetune::page as finetune;
 pub use pretrain::page as pretrain;
+pub use recipe::page as recipe;
+pub use recipe::{TITLES as RECIPE_TITLES, marks as recipe_marks, row as recipe_row, verdict as recipe_verdict};
 pub use scale::bytes;
 pub use sweep::page as sweep;
 pub use tour::page as tour;
@@ -31,6 +35,7 @@ pub use zeros::sentence as sparse_sentence;
 
 use html::{Cell, Page, details, pre, table};
 use polyseme_formats::run::StepRow;
+use polyseme_shrink::recipe::{RecipeOutcome, RecipeSettings};
 use polyseme_train::analysis::{Analysis, FILE};
 use polyseme_train::{
     FinetuneOutcome, FinetuneSettings, PretrainOutcome, PretrainSettings, SweepOutcome, SweepSettings,
@@ -75,6 +80,15 @@ pub fn write_finetune(
 /// Writes `<out>/run/report.html` of a search.
 pub fn write_sweep(settings: &SweepSettings, outcome: &SweepOutcome, made: &Made) -> polyseme_formats::Result<PathBuf> {
     write(&settings.finetune.out.join("run").join("report.html"), &sweep(settings, outcome, made))
+}
+
+/// Writes `<out>/run/report.html` of a recipe.
+pub fn write_recipe(
+    settings: &RecipeSettings,
+    outcome: &RecipeOutcome,
+    made: &Made,
+) -> polyseme_formats::Result<PathBuf> {
+    write(&settings.out.join("run").join("report.html"), &recipe(settings, outcome, made))
 }
 
 /// Writes a page whole or not at all.

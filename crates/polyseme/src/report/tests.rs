@@ -208,6 +208,7 @@ pub(super) fn finetune_settings() -> FinetuneSettings {
         batch_size: 16,
         max_length: 64,
         gradient_checkpointing: false,
+        quantize: "none".into(),
         save_every_seconds: 300.0,
         save_every_steps: 0,
         optimizer: optimizer(),

@@ -77,6 +77,16 @@ pub enum Error {
         /// The head, by its name in a sentence.
         head: &'static str,
     },
+    /// A step of a recipe says what its way does not know.
+    #[error("{place}: {what}")]
+    Step {
+        /// The file, the step and its way.
+        place: String,
+        /// What is wrong there.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// Not of the form KEY=VALUE.
     #[error("`--set {given}` is not of the form KEY=VALUE")]
     BadSet {
@@ -179,6 +189,7 @@ impl Error {
             }
             Self::Missing { hint, .. } => Some((*hint).into()),
             Self::NotOfModel { flag, .. } => Some(format!("leave {flag} out")),
+            Self::Step { hint, .. } => Some(hint.clone()),
             Self::BadSet { .. } => Some("for example --set optimizer.learning_rate=1e-3".into()),
             Self::BadDuration { .. } => Some("write 90s, 30m, 1.5h or 1h30m".into()),
             Self::OutOfRange { .. } | Self::UnknownValue { .. } => None,

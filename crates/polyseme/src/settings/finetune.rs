@@ -122,6 +122,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--head-rate", "optimizer.head_rate", args.head_rate)?,
         Override::given("--layer-decay", "optimizer.layer_decay", args.layer_decay)?,
         Override::given("--max-length", "max_length", args.max_length)?,
+        Override::given("--quantize", "quantize", args.quantize.as_ref())?,
         Override::given("--seeds", "seeds", args.seeds)?,
         Override::given("--folds", "folds", args.folds)?,
         Override::given("--from-scratch", "from_scratch", args.from_scratch.then_some(true))?,

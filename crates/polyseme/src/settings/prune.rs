@@ -7,7 +7,7 @@ use super::pretrain::stored;
 use super::{Error, Plan, Result, resolve_finetune};
 use crate::args::{FinetuneArgs, PruneArgs};
 use polyseme_shrink::distil::Known;
-use polyseme_shrink::prune::PruneSettings;
+use polyseme_shrink::prune::{By as Parts, PruneSettings};
 use polyseme_train::FinetuneSettings;
 use polyseme_train::sparse::{Across, By, SparseSettings};
 use std::path::Path;
@@ -40,6 +40,7 @@ pub fn resolve_prune(
         keep_heads: args.keep_heads.unwrap_or(1.0),
         keep_units: args.keep_units.unwrap_or(1.0),
         keep_width: args.keep_width.unwrap_or(0),
+        by: one_of("--by", args.by.as_deref(), &[("taylor", Parts::Taylor), ("l0", Parts::L0)])?,
         even: args.even,
         rounds: args.rounds.unwrap_or(1),
         importance_rows: args.importance_rows.unwrap_or(512),

@@ -405,4 +405,32 @@ pub const CASES: &[Case] = &[
         exit: 1,
         says: &["--train", "channels are important"],
     },
+    Case {
+        name: "heads chosen in a way of single weights",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-heads", "0.5", "--by", "movement"],
+        exit: 1,
+        says: &["--by", "movement", "`taylor` or `l0`"],
+    },
+    Case {
+        name: "gates before channels",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-width", "4", "--by", "l0"],
+        exit: 1,
+        says: &["keep_width", "channels have none"],
+    },
+    Case {
+        name: "gates that have nothing to close",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-layers", "0", "--by", "l0"],
+        exit: 1,
+        says: &["by", "nothing would have gates"],
+    },
+    Case {
+        name: "gates that do not learn",
+        make: classifier,
+        run: prune!["--train", "train.csv", "--keep-heads", "0.5", "--by", "l0", "--set", "gates.rate=0"],
+        exit: 1,
+        says: &["gates.rate", "more than 0"],
+    },
 ];

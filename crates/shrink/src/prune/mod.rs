@@ -10,10 +10,22 @@ use polyseme_formats::ModelFolder;
 use polyseme_models::cut::Importances;
 use polyseme_models::{Cut, EncoderConfig, HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
-use polyseme_train::finetune::importance;
+use polyseme_train::finetune::{GATES, importance};
+use polyseme_train::gates::GateSettings;
 use polyseme_train::{Event, FinetuneSettings, Observer, Stop, finetune, run_setup};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// What tells which heads and units of a layer stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// How the loss would change without them, to the first order (Molchanov et al. 2019).
+    #[default]
+    Taylor,
+    /// Gates that learn to close, while the model learns with them ([`polyseme_train::gates`]).
+    L0,
+}
 
 /// The resolved plan of a pruning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +40,9 @@ pub struct PruneSettings {
     /// Channels of the hidden states that stay; 0: all.
     #[serde(default)]
     pub keep_width: usize,
+    /// What tells which heads and units stay.
+    #[serde(default)]
+    pub by: By,
     /// Whether all layers keep as many; else the most important of all layers stay.
     pub even: bool,
     /// Rounds of cutting and learning again; each cuts the same share of what is left.
@@ -102,6 +117,16 @@ impl PruneSettings {
                 "less than 1, or less of units, width or layers: nothing would be cut",
             ));
         }
+        if self.by == By::L0 && self.keep_width > 0 {
+            return Err(setting("keep_width", self.keep_width, "0 where gates learn (l0): channels have none"));
+        }
+        if self.by == By::L0 && self.keep_heads == 1.0 && self.keep_units == 1.0 {
+            return Err(setting(
+                "by",
+                "l0",
+                "`taylor` where neither heads nor units are cut: nothing would have gates",
+            ));
+        }
         for (key, value) in [("rounds", self.rounds), ("importance_rows", self.importance_rows as u64)] {
             if value == 0 {
                 return Err(setting(key, 0, "at least 1"));
@@ -123,6 +148,15 @@ impl PruneSettings {
         let (width, head) = (whole.width as f64, whole.head as f64);
         let share = (self.keep_width as f64 / width).powf(round as f64 / self.rounds as f64);
         ((width * share / head).round() as usize * whole.head).max(self.keep_width)
+    }
+
+    /// Gates that leave these shares of all heads and units of the whole model, where these are left.
+    fn gates_of(&self, shares: [f64; 2], left: Vec<[usize; 2]>, whole: [usize; 2]) -> GateSettings {
+        let share = |which: usize| {
+            let left: usize = left.iter().map(|size| size[which]).sum();
+            (whole[which] as f64 * shares[which] / left as f64).min(1.0)
+        };
+        GateSettings { heads: share(0), units: share(1), ..self.finetune.gates.clone() }
     }
 
     /// Errors where the width that is asked for cannot be.
@@ -234,18 +268,31 @@ fn one_round(
     observer: &mut dyn Observer,
     stop: &Stop,
 ) -> Result<Option<Round>> {
-    let smaller = place.join("cut");
+    let (smaller, gates) = (place.join("cut"), place.join("gates"));
     if !smaller.join("config.json").is_file() {
         let shares = settings.left_after(round);
         let mut cut_now = Cut::default();
         if shares != [1.0, 1.0] || settings.keep_width > 0 {
             let mut of_model = settings.clone();
             of_model.finetune.model = model.to_owned();
-            let Some(found) = measure(&of_model, device, observer, stop)? else { return Ok(None) };
+            let found = match settings.by {
+                By::Taylor => measure(&of_model, device, observer, stop)?,
+                By::L0 => {
+                    of_model.finetune.gates = settings.gates_of(shares, describe(model, device)?.2, all.parts);
+                    of_model.finetune.out = gates.clone();
+                    by_gates(&of_model.finetune, device, observer, stop)?
+                }
+            };
+            let Some(found) = found else { return Ok(None) };
             let [heads, units] = choose::both(&found.layers, all.parts, shares, settings.even);
-            let width = choose::channels(&found.width, settings.width_after(round, all));
-            cut_now = Cut { layers: None, heads: Some(heads), units: Some(units), width: Some(width) };
+            let width = match found.width.is_empty() {
+                true => None,
+                false => Some(choose::channels(&found.width, settings.width_after(round, all))),
+            };
+            cut_now = Cut { layers: None, heads: Some(heads), units: Some(units), width };
         }
+        // Weights that learned behind gates have them inside.
+        let model = if settings.by == By::L0 { &gates } else { model };
         // Under another name until it is whole.
         let unfinished = place.join("unfinished");
         let _ = std::fs::remove_dir_all(&unfinished);
@@ -262,6 +309,25 @@ fn one_round(
     let (parameters, config, sizes) = describe(place, device)?;
     let (heads, units) = sizes.into_iter().map(|[heads, units]| (heads, units)).unzip();
     Ok(Some(Round { round, heads, units, width: config.hidden_size, parameters, score: learned.median }))
+}
+
+/// Lets a model learn behind gates, and tells how open they are in the end; `None`: it was asked to stop.
+fn by_gates(
+    settings: &FinetuneSettings,
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<Option<Importances>> {
+    let settings = FinetuneSettings { seeds: 1, folds: 0, patience: 0, ..settings.clone() };
+    let resume = settings.out.join("run").join("settings.toml").is_file();
+    observer.event(Event::Stage("gates learn to close"));
+    if finetune(&settings, resume, device, observer, stop)?.interrupted {
+        return Ok(None);
+    }
+    let path = settings.out.join("run").join(format!("seed-{}", settings.seed)).join(GATES);
+    let text = std::fs::read(&path).map_err(|source| io("read", &path, source))?;
+    let layers = serde_json::from_slice(&text).map_err(|source| io("read", &path, source.into()))?;
+    Ok(Some(Importances { layers, width: Vec::new() }))
 }
 
 fn open(folder: &Path, device: &Device) -> Result<Model> {

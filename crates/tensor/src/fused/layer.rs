@@ -9,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use polyseme_kernels::layer::{self, COUNT, Few, LayerDropout, LayerSaved, LayerShape, Needs, Prepared, Rows};
-use polyseme_kernels::quantize::Watch;
+use polyseme_kernels::quantize::{Input, Quantized, Watch};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
@@ -133,7 +133,8 @@ fn run(
     let (y, saved) = match &plan.cache {
         Some(cache) => {
             let prepared = cache.get_or_init(|| {
-                let prepared = Prepared::new(plan.shape, &w, &plan.few);
+                let rounded = rounded(plan, &w);
+                let prepared = Prepared::new(plan.shape, &slices_of(&rounded, &w), &plan.few);
                 match &plan.watch {
                     Some(watch) => prepared.watched(watch.clone()),
                     None => prepared,
@@ -142,7 +143,8 @@ fn run(
             layer::forward_prepared(plan.shape, &w, prepared, &x, rows, plan.dropout, save)
         }
         None => {
-            let prepared = Prepared::new(plan.shape, &w, &plan.few);
+            let rounded = rounded(plan, &w);
+            let prepared = Prepared::new(plan.shape, &slices_of(&rounded, &w), &plan.few);
             layer::forward_prepared(plan.shape, &w, &prepared, &x, rows, plan.dropout, save)
         }
     };
@@ -152,6 +154,31 @@ fn run(
 
 fn slices<'a>(weights: &'a [Cow<'a, [f32]>; COUNT]) -> [&'a [f32]; COUNT] {
     std::array::from_fn(|i| &*weights[i])
+}
+
+/// The matrices as 8 bits hold them, where the layer learns so; empty elsewhere.
+fn rounded(plan: &LayerPlan, w: &[&[f32]; COUNT]) -> Vec<Vec<f32>> {
+    if !plan.shape.rounded {
+        return Vec::new();
+    }
+    let columns = |at: usize| match at {
+        6 => plan.shape.attention,
+        12 => plan.shape.inner,
+        _ => plan.shape.hidden,
+    };
+    let of = |at: usize| match MATRICES.contains(&at) && !w[at].is_empty() {
+        true => Quantized::new(w[at], columns(at), 8, None, Input::Dynamic).values(),
+        false => Vec::new(),
+    };
+    (0..COUNT).map(of).collect()
+}
+
+/// Where a layer's matrices stand among its weights.
+const MATRICES: [usize; 6] = [0, 2, 4, 6, 10, 12];
+
+/// The weights, with those that were rounded in their places.
+fn slices_of<'a>(rounded: &'a [Vec<f32>], w: &[&'a [f32]; COUNT]) -> [&'a [f32]; COUNT] {
+    std::array::from_fn(|at| rounded.get(at).filter(|values| !values.is_empty()).map_or(w[at], Vec::as_slice))
 }
 
 /// What the backward pass needs; cheap to clone.
@@ -178,6 +205,8 @@ impl Backward<Flex, 17> for LayerBackward {
         let needs =
             Needs { x: ops.parents[0].is_some(), weights: std::array::from_fn(|i| ops.parents[i + 1].is_some()) };
         let (w, x, dy) = (slices(&weights), values(&x), values(&dy));
+        let rounded = rounded(&plan, &w);
+        let w = slices_of(&rounded, &w);
         let saved = saved.unwrap_or_else(|| {
             let (_, saved) = layer::forward(plan.shape, &w, &x, plan.rows(), plan.dropout, true);
             Arc::new(saved.expect("asked to save"))

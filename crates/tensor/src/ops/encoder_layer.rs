@@ -180,6 +180,7 @@ fn plan(
         gated: feed_forward.gated,
         rotary: attention.rotary.map(|base| base as f32),
         window: attention.window,
+        rounded: matches!(weights.attention.output.weight, Matrix::Learning(_)),
     };
     let dropout = LayerDropout {
         probabilities: mode.named("attention").dropout(attention.attention_dropout),

@@ -13,6 +13,9 @@ pub enum Matrix {
     Whole(Tensor<2>),
     /// In few bits; it has none.
     Few(FewBits),
+    /// In f32, to stand in 8 bits when it has learned: it and what it meets are rounded wherever it is used, and
+    /// gradients pass as if they were not (straight through; Bengio et al. 2013). All maps of a layer are so, or none.
+    Learning(Tensor<2>),
 }
 
 /// A matrix in few bits, with what was made of it. Clones share both.
@@ -53,7 +56,7 @@ impl Matrix {
     /// Rows and columns.
     pub fn dims(&self) -> [usize; 2] {
         match self {
-            Self::Whole(tensor) => tensor.dims(),
+            Self::Whole(tensor) | Self::Learning(tensor) => tensor.dims(),
             Self::Few(few) => [few.matrix.rows(), few.matrix.columns()],
         }
     }
@@ -63,13 +66,14 @@ impl Matrix {
         match self {
             Self::Whole(tensor) => tensor.clone(),
             Self::Few(few) => few.whole(device),
+            Self::Learning(tensor) => straight_through(tensor.clone(), rounded_rows(tensor.clone())),
         }
     }
 
     /// What stands in f32, and what in few bits.
     pub(crate) fn parts(self) -> (Option<Tensor<2>>, Option<Arc<Quantized>>) {
         match self {
-            Self::Whole(tensor) => (Some(tensor), None),
+            Self::Whole(tensor) | Self::Learning(tensor) => (Some(tensor), None),
             Self::Few(few) => (None, Some(few.matrix)),
         }
     }
@@ -79,8 +83,22 @@ impl Matrix {
         match self {
             Self::Few(few) => rounded(x, few.matrix.input()),
             Self::Whole(_) => x,
+            Self::Learning(_) => straight_through(x.clone(), rounded(x, Input::Dynamic)),
         }
     }
+}
+
+/// What was rounded, with the gradients of what it was.
+fn straight_through(x: Tensor<2>, rounded: Tensor<2>) -> Tensor<2> {
+    x.clone() + (rounded - x).detach()
+}
+
+/// A matrix in 8 bits with a scale a row, and back: the plain twin of [`Quantized::new`]. `(rows, columns)`
+fn rounded_rows(w: Tensor<2>) -> Tensor<2> {
+    let greatest = w.clone().abs().max_dim(1); // (rows, 1)
+    let none = greatest.clone().lower_elem(1e-30);
+    let scale = (greatest / 127.0).mask_fill(none, 1.0);
+    (w / scale.clone()).round().clamp(-127.0, 127.0) * scale
 }
 
 /// Rows rounded to 8 bits and back: the plain twin of what products of 8 bits do with them. `(rows, columns)`

@@ -34,6 +34,7 @@ use polyseme_models::{HeadKind, Model};
 use polyseme_tensor::{Device, Stream};
 use polyseme_text::Tokenizer;
 use read::Reading;
+pub use seed::GATES;
 use seed::One;
 use settings::usual_learning_rate;
 pub use settings::{CrossValidation, FinetuneOutcome, FinetuneSettings, SeedResult};

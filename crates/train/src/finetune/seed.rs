@@ -2,7 +2,9 @@
 
 use super::{SeedResult, Shared, adapter, write_json};
 use crate::analysis;
+use crate::behind::Behind;
 use crate::error::{Error, Result};
+use crate::gates::Gates;
 use crate::metrics::{Metrics, is_error};
 use crate::observer::{Event, Observer, Stop};
 use crate::sparse::Sparse;
@@ -20,6 +22,9 @@ use std::path::{Path, PathBuf};
 
 /// For a resumed run whose data are not those it began with.
 const WHAT_CHANGED: &str = "the labelled rows, their labels or the tokenizer";
+
+/// How open gates are in the end, in a seed's folder.
+pub const GATES: &str = "gates.json";
 
 /// The model a seed begins with: the folder's encoder (or one like it with random weights) and a
 /// head, with what is frozen; and whether its head has a dense layer that is new.
@@ -57,6 +62,9 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         model.add_projection(teacher.model().config().hidden_size, init);
     }
     model.set_gradient_checkpointing(settings.gradient_checkpointing);
+    if settings.quantizes() {
+        model.learn_in_few();
+    }
     Ok((model, new))
 }
 
@@ -92,6 +100,10 @@ pub(super) fn run(
     let best = trained.state.best.as_ref().expect("every run validates at its end").step;
     let best_weights = best_path(&trained.folder, best);
     trained.model.load_tensors(&TensorFile::open(&best_weights)?)?;
+    if shared.settings.quantizes() {
+        // What is measured and written is what will be used.
+        trained.model.round_what_learned();
+    }
     let features = shared.features(&trained.model, observer);
     let (valid, analysis) = Supervised::new(&*shared.task, features).finish(&mut trained.model);
     analysis.write(&one.out.join(analysis::FILE))?;
@@ -123,6 +135,9 @@ pub(super) fn run_on_all(
     }
     let Some(mut trained) = train(shared, one, epochs, resume, observer, stop)? else { return Ok(false) };
     let measured: Vec<&Metrics> = folds.iter().map(|fold| &fold.valid).collect();
+    if shared.settings.quantizes() {
+        trained.model.round_what_learned();
+    }
     shared.task.finish_unmeasured(&mut trained.model, &measured);
     write(shared, &trained.model, &one.out)?;
     write_json(&result_path, &FinishedOnAll { epochs, data: shared.fingerprint.clone() })?;
@@ -179,9 +194,12 @@ fn train(
     let order = stream.named("order");
     let steps = Steps::new(shared.task.train(), settings.batch_size, settings.epochs, order, state.position);
     let per_epoch = Steps::per_epoch(shared.task.train().len(), settings.batch_size);
-    let sparse = settings.sparse.is_on().then(|| {
-        Sparse::begin(&settings.sparse, settings.epochs * per_epoch, &mut model, &state, checkpoint.as_deref())
-    });
+    let (all, at) = (settings.epochs * per_epoch, checkpoint.as_deref());
+    let sparse = settings.sparse.is_on().then(|| Sparse::begin(&settings.sparse, all, &mut model, &state, at));
+    let mut sparse = sparse.transpose()?;
+    let gates = settings.gates.is_on().then(|| Gates::begin(&settings.gates, (all, stream), &mut model, &state, at));
+    let mut gates = gates.transpose()?;
+    let behind = sparse.as_mut().map(|sparse| sparse as &mut dyn Behind);
     let left = (epochs * per_epoch).saturating_sub(state.position.epoch * per_epoch + state.position.index);
     let plan = plan(shared, per_epoch, epochs, stream);
     let mut training = Training {
@@ -189,7 +207,7 @@ fn train(
         saved_best: None,
         model: &mut model,
         optimizer,
-        sparse: sparse.transpose()?,
+        behind: behind.or(gates.as_mut().map(|gates| gates as &mut dyn Behind)),
         state,
         folder: &mut folder,
         observer,
@@ -200,6 +218,9 @@ fn train(
         return Ok(None);
     }
     let state = training.state;
+    if let Some(gates) = &gates {
+        write_json(&out.join(GATES), &gates.importance(&model))?;
+    }
     Ok(Some(Trained { model, folder, state, per_epoch }))
 }
 

@@ -5,6 +5,7 @@ use super::data::Columns;
 use super::freeze::Freeze;
 use crate::distil::DistilSettings;
 use crate::error::{Error, Result};
+use crate::gates::GateSettings;
 use crate::metrics::{Metrics, metrics_of};
 use crate::pretrain::OptimizerSettings;
 use crate::pretrain::settings::{positive, seed, setting};
@@ -73,6 +74,9 @@ pub struct FinetuneSettings {
     /// Weights that become zero while the model learns.
     #[serde(default)]
     pub sparse: SparseSettings,
+    /// Gates that learn which heads and units are needed.
+    #[serde(default)]
+    pub gates: GateSettings,
     /// Low-rank changes of matrices in place of the encoder's own weights; rank 0: none.
     #[serde(default)]
     pub lora: LoraSettings,
@@ -103,6 +107,10 @@ pub struct FinetuneSettings {
     /// time, for a fraction of the memory of long inputs. What is learned is the same.
     #[serde(default)]
     pub gradient_checkpointing: bool,
+    /// What the model is written in when it has learned: `none`, as it is, or `int8`; it then learns with the rounding
+    /// that comes (quantization-aware training).
+    #[serde(default = "none")]
+    pub quantize: String,
     /// Seconds between checkpoints.
     #[serde(default = "five_minutes")]
     pub save_every_seconds: f64,
@@ -184,6 +192,7 @@ impl FinetuneSettings {
             unfreeze_every: 0,
             distil: DistilSettings::default(),
             sparse: SparseSettings::default(),
+            gates: GateSettings::default(),
             lora: LoraSettings::default(),
             adapter_size: 0,
             prefix_length: 0,
@@ -195,6 +204,7 @@ impl FinetuneSettings {
             batch_size: 32,
             max_length: 256,
             gradient_checkpointing: false,
+            quantize: none(),
             save_every_seconds: five_minutes(),
             save_every_steps: 0,
             optimizer: OptimizerSettings::finetune(),
@@ -295,6 +305,7 @@ impl FinetuneSettings {
         self.check_folds()?;
         self.check_distil()?;
         self.check_sparse()?;
+        self.check_quantize()?;
         positive("save_every_seconds", self.save_every_seconds)?;
         seed(self.seed.saturating_add(self.seeds))?;
         let by_size = self.optimizer.learning_rate == 0.0;

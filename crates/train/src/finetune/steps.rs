@@ -75,13 +75,15 @@ impl FinetuneSettings {
         }
     }
 
-    /// Looks for contradictions with weights that become zero.
+    /// Looks for contradictions with weights that become zero, and with gates.
     pub(super) fn check_sparse(&self) -> Result<()> {
         self.sparse.check()?;
-        if !self.sparse.is_on() {
+        self.gates.check()?;
+        if !self.sparse.is_on() && !self.gates.is_on() {
             return Ok(());
         }
         let refused = [
+            ("gates", self.gates.is_on() && (self.sparse.is_on() || self.folds > 0)),
             ("freeze", self.freeze != Freeze::Nothing && self.freeze != Freeze::Embeddings),
             ("unfreeze_every", self.unfreeze_every > 0),
             ("lora.rank", self.lora.rank > 0),
@@ -89,7 +91,34 @@ impl FinetuneSettings {
             ("prefix_length", self.prefix_length > 0),
         ];
         match refused.into_iter().find(|(_, given)| *given) {
-            Some((key, _)) => Err(setting(key, "given", "left out where weights of all layers become zero (sparse)")),
+            Some((key, _)) => {
+                Err(setting(key, "given", "left out where weights of all layers become zero (sparse, gates)"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the model learns to stand in 8 bits.
+    pub(super) fn quantizes(&self) -> bool {
+        self.quantize == "int8"
+    }
+
+    /// Looks for contradictions with learning to stand in 8 bits.
+    pub(super) fn check_quantize(&self) -> Result<()> {
+        if !["none", "int8"].contains(&self.quantize.as_str()) {
+            return Err(setting("quantize", &self.quantize, "`none` or `int8`"));
+        }
+        let refused = [
+            ("freeze", self.freeze == Freeze::Encoder),
+            ("lora.rank", self.lora.rank > 0),
+            ("adapter_size", self.adapter_size > 0),
+            ("prefix_length", self.prefix_length > 0),
+            ("sparse", self.sparse.is_on()),
+        ];
+        match refused.into_iter().find(|(_, given)| self.quantizes() && *given) {
+            Some((key, _)) => {
+                Err(setting(key, "given", "left out where the maps of all layers learn to stand in 8 bits"))
+            }
             None => Ok(()),
         }
     }
@@ -128,7 +157,7 @@ mod tests {
     fn settings_of_an_older_run_have_none_of_it() {
         let settings = FinetuneSettings::classify("m", "t.csv", "o");
         let mut table = toml::Table::try_from(&settings).unwrap();
-        for key in ["unfreeze_every", "r_drop", "folds"] {
+        for key in ["unfreeze_every", "r_drop", "folds", "quantize"] {
             assert!(table.remove(key).is_some(), "{key}");
         }
         assert_eq!(table.try_into::<FinetuneSettings>().unwrap(), settings);

@@ -157,7 +157,7 @@ fn train(
         saved_best: None,
         model: &mut model,
         optimizer,
-        sparse: None,
+        behind: None,
         state,
         folder: &mut folder,
         observer,

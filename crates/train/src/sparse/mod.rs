@@ -14,6 +14,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+use crate::behind::Behind;
 use crate::error::{Error, Result};
 use crate::state::{self, RunState};
 use choose::Bar;
@@ -101,49 +102,6 @@ impl Sparse {
         }
     }
 
-    /// Whether the share of zeros is the final one.
-    pub fn is_settled(&self) -> bool {
-        self.now >= self.settings.sparsity
-    }
-
-    /// Before the gradients' norm is taken: keeps what the scores learn from, and leaves gradients to weights that stay.
-    pub fn gradients(&mut self, gradients: &mut [Tensor<1>]) {
-        for m in &mut self.matrices {
-            let gradient = gradients[m.at].clone();
-            m.gradient = m.scores.is_some().then(|| gradient.clone() * m.dense.clone());
-            gradients[m.at] = gradient.mask_fill(m.zeroed.clone(), 0.0);
-        }
-    }
-
-    /// Before a step of the weights: scores learn, at the share `factor` of their peak rate, and the weights themselves
-    /// take the masked ones' places.
-    pub fn before(&mut self, values: &mut [Tensor<1>], step: AdamWStep, factor: f64) {
-        for m in &self.matrices {
-            values[m.at] = m.dense.clone();
-        }
-        if self.settings.by == By::Magnitude {
-            return;
-        }
-        let learning_rate = self.settings.score_rate * factor;
-        let step = AdamWStep { learning_rate, weight_decay: 0.0, ..step };
-        let each = vec![ParamRates::from(false); self.matrices.len()];
-        let scores = self.matrices.iter_mut().map(|m| m.scores.take().expect(HAS_SCORES)).collect();
-        let gradients = self.matrices.iter_mut().map(|m| m.gradient.take().expect(HAS_SCORES)).collect();
-        let learned = adamw_step(scores, gradients, &each, &mut self.moments, step);
-        self.matrices.iter_mut().zip(learned).for_each(|(m, scores)| m.scores = Some(scores));
-    }
-
-    /// After a step, the `done`-th of the run: the mask of the share that is to be zero now, which it gives.
-    pub fn after(&mut self, values: &mut [Tensor<1>], done: u64) -> f64 {
-        for m in &mut self.matrices {
-            m.dense = values[m.at].clone();
-        }
-        self.now = self.settings.at(done as f64 / self.steps as f64);
-        self.choose();
-        self.put(values);
-        self.now
-    }
-
     fn put(&self, values: &mut [Tensor<1>]) {
         for m in &self.matrices {
             values[m.at] = m.dense.clone().mask_fill(m.zeroed.clone(), 0.0);
@@ -180,19 +138,6 @@ impl Sparse {
         }
     }
 
-    /// What a run needs to go on beside the model's own values: name and values.
-    pub fn saved(&self) -> Vec<(String, &Tensor<1>)> {
-        let mut all = Vec::new();
-        for (i, m) in self.matrices.iter().enumerate() {
-            all.push((format!("{DENSE}{}", m.name), &m.dense));
-            all.extend(m.scores.as_ref().map(|scores| (format!("{SCORES}{}", m.name), scores)));
-            for (prefix, moments) in [(FIRST, &self.moments.m), (SECOND, &self.moments.v)] {
-                all.extend(moments.get(i).map(|tensor| (format!("{prefix}{}", m.name), tensor)));
-            }
-        }
-        all
-    }
-
     /// What was saved with a state.
     fn restore(&mut self, state: &RunState, path: &Path) -> Result<()> {
         let file = TensorFile::open(path)?;
@@ -215,6 +160,58 @@ impl Sparse {
             (m.dense, m.scores) = (dense, scores);
         }
         Ok(())
+    }
+}
+
+impl Behind for Sparse {
+    fn gradients(&mut self, gradients: &mut [Tensor<1>]) {
+        for m in &mut self.matrices {
+            let gradient = gradients[m.at].clone();
+            m.gradient = m.scores.is_some().then(|| gradient.clone() * m.dense.clone());
+            gradients[m.at] = gradient.mask_fill(m.zeroed.clone(), 0.0);
+        }
+    }
+
+    fn before(&mut self, values: &mut [Tensor<1>], step: AdamWStep, factor: f64) {
+        for m in &self.matrices {
+            values[m.at] = m.dense.clone();
+        }
+        if self.settings.by == By::Magnitude {
+            return;
+        }
+        let learning_rate = self.settings.score_rate * factor;
+        let step = AdamWStep { learning_rate, weight_decay: 0.0, ..step };
+        let each = vec![ParamRates::from(false); self.matrices.len()];
+        let scores = self.matrices.iter_mut().map(|m| m.scores.take().expect(HAS_SCORES)).collect();
+        let gradients = self.matrices.iter_mut().map(|m| m.gradient.take().expect(HAS_SCORES)).collect();
+        let learned = adamw_step(scores, gradients, &each, &mut self.moments, step);
+        self.matrices.iter_mut().zip(learned).for_each(|(m, scores)| m.scores = Some(scores));
+    }
+
+    fn after(&mut self, values: &mut [Tensor<1>], done: u64) -> f64 {
+        for m in &mut self.matrices {
+            m.dense = values[m.at].clone();
+        }
+        self.now = self.settings.at(done as f64 / self.steps as f64);
+        self.choose();
+        self.put(values);
+        self.now
+    }
+
+    fn is_settled(&self) -> bool {
+        self.now >= self.settings.sparsity
+    }
+
+    fn saved(&self) -> Vec<(String, Tensor<1>)> {
+        let mut all = Vec::new();
+        for (i, m) in self.matrices.iter().enumerate() {
+            all.push((format!("{DENSE}{}", m.name), m.dense.clone()));
+            all.extend(m.scores.as_ref().map(|scores| (format!("{SCORES}{}", m.name), scores.clone())));
+            for (prefix, moments) in [(FIRST, &self.moments.m), (SECOND, &self.moments.v)] {
+                all.extend(moments.get(i).map(|tensor| (format!("{prefix}{}", m.name), tensor.clone())));
+            }
+        }
+        all
     }
 }
 

@@ -3,12 +3,14 @@
 mod distil;
 mod prune;
 mod quantize;
+mod recipe;
 mod share;
 mod vocab;
 
 pub use distil::DistilArgs;
 pub use prune::PruneArgs;
 pub use quantize::QuantizeArgs;
+pub use recipe::RecipeArgs;
 pub use share::ShareArgs;
 pub use vocab::VocabArgs;
 
@@ -35,4 +37,6 @@ pub enum ShrinkWay {
     Share(Box<ShareArgs>),
     /// Drop the pieces of the vocabulary that a domain never uses
     Vocab(VocabArgs),
+    /// Try a chain of these ways, and keep the smallest model that is still good enough
+    Recipe(RecipeArgs),
 }

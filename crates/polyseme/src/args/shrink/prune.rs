@@ -8,6 +8,7 @@ Examples:
   polyseme shrink prune classifier --keep-layers 0,2,5 --out smaller
   polyseme shrink prune classifier --show --train train.csv
   polyseme shrink prune classifier --keep-heads 0.5 --keep-units 0.5 --rounds 2 --train train.csv --out smaller
+  polyseme shrink prune classifier --keep-heads 0.5 --keep-units 0.5 --by l0 --train train.csv --out smaller
   polyseme shrink prune classifier --sparsity 0.9 --by movement --epochs 10 --train train.csv --out sparse";
 
 /// Words of cutting, which has nothing to do with single weights.
@@ -45,9 +46,10 @@ pub struct PruneArgs {
     /// stays as large
     #[arg(long, value_name = "F", conflicts_with_all = STRUCTURED)]
     pub sparsity: Option<f64>,
-    /// What tells which single weights stay: movement, those that learning moves away from zero, or magnitude, the
-    /// largest ones [default: movement]
-    #[arg(long, value_name = "NAME", requires = "sparsity")]
+    /// What tells which parts stay: taylor, how the loss would change without them, or l0, gates before heads and units
+    /// that learn to close; of single weights movement, those that learning moves away from zero, or magnitude, the
+    /// largest ones [default: taylor, movement]
+    #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
     /// Among which weights they are chosen: matrix, of each as many, or model, of all together [default: matrix]
     #[arg(long, value_name = "NAME", requires = "sparsity")]

@@ -3,6 +3,7 @@
 mod distil;
 mod prune;
 mod quantize;
+mod recipe;
 mod share;
 mod vocab;
 
@@ -20,6 +21,7 @@ pub fn run(args: &ShrinkArgs, context: &Context) -> anyhow::Result<()> {
         ShrinkWay::Quantize(args) => quantize::run(args, context),
         ShrinkWay::Share(args) => share::run(args, context),
         ShrinkWay::Vocab(args) => vocab::run(args, context),
+        ShrinkWay::Recipe(args) => recipe::run(args, context),
     }
 }
 

@@ -3,13 +3,12 @@
 use crate::args::QuantizeArgs;
 use crate::commands::{Context, Interrupted};
 use crate::render::table::table;
-use crate::settings::Error;
-use polyseme_shrink::quantize::{Form, QuantizeOutcome, QuantizeSettings, To, quantize};
-use polyseme_train::Columns;
+use crate::settings::resolve_quantize;
+use polyseme_shrink::quantize::{Form, QuantizeOutcome, quantize};
 
 /// Quantizes, and shows what became of each matrix.
 pub fn run(args: &QuantizeArgs, context: &Context) -> anyhow::Result<()> {
-    let settings = resolve(args, context)?;
+    let settings = resolve_quantize(args, context.seed)?;
     super::check_out(&args.out, args.force)?;
     let mut progress = context.progress();
     let outcome = quantize(&settings, &context.device, &mut progress, &context.stop)?;
@@ -17,33 +16,6 @@ pub fn run(args: &QuantizeArgs, context: &Context) -> anyhow::Result<()> {
     drop(progress);
     let outcome = outcome.ok_or(Interrupted)?;
     context.result(&outcome, &summary(&outcome))
-}
-
-fn resolve(args: &QuantizeArgs, context: &Context) -> anyhow::Result<QuantizeSettings> {
-    let to = To::ALL.into_iter().find(|(name, _)| *name == args.to).map(|(_, to)| to);
-    let to = to.ok_or_else(|| Error::UnknownValue {
-        what: "kind",
-        found: args.to.clone(),
-        expected: To::ALL.map(|(name, _)| format!("`{name}`")).join(", "),
-    })?;
-    Ok(QuantizeSettings {
-        model: args.model.clone(),
-        out: args.out.clone(),
-        to,
-        data: args.data.clone(),
-        columns: Columns {
-            text: args.text.clone(),
-            pair: args.pair.clone(),
-            label: args.label.clone(),
-            choices: args.choices.clone(),
-        },
-        calibrate: args.calibrate.clone(),
-        keep: args.keep.clone(),
-        cosine: args.cosine.unwrap_or(if to == To::Int4 { 0.95 } else { 0.99 }),
-        group: args.group,
-        timing: !args.no_timing,
-        seed: context.seed.unwrap_or(0),
-    })
 }
 
 fn summary(o: &QuantizeOutcome) -> String {

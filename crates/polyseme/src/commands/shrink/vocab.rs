@@ -11,15 +11,7 @@ use polyseme_shrink::{Error, Result};
 /// Drops them and says what was saved.
 pub fn run(args: &VocabArgs, context: &Context) -> anyhow::Result<()> {
     super::check_out(&args.out, args.force)?;
-    let settings = VocabSettings {
-        model: args.model.clone(),
-        corpus: args.corpus.clone(),
-        text: args.text.clone(),
-        out: args.out.clone(),
-        min_count: args.min_count,
-        keep_characters: args.keep_characters,
-        keep_pieces: args.keep_pieces.clone(),
-    };
+    let settings = VocabSettings::from(args);
     let mut progress = context.progress();
     let outcome: Result<VocabOutcome> = vocab(&settings, &context.device, &mut progress, &context.stop);
     progress.finish();
