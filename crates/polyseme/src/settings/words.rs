@@ -148,7 +148,7 @@ mod tests {
     fn lists_are_alternatives_where_one_value_is_taken() {
         assert_eq!(
             prune("keep_heads = [0.75, 0.5]\nkeep_units = 0.5\neven = true").unwrap(),
-            ["--even --keep-heads=0.75 --keep-units=0.5", "--even --keep-heads=0.5 --keep-units=0.5"]
+            ["--keep-heads=0.75 --keep-units=0.5 --even", "--keep-heads=0.5 --keep-units=0.5 --even"]
         );
         assert_eq!(distil("keep_layers = [0, 2]").unwrap(), ["--keep-layers=0,2"]);
         assert_eq!(distil("keep_layers = [[0, 2], [0]]").unwrap(), ["--keep-layers=0,2", "--keep-layers=0"]);
