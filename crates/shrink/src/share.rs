@@ -134,7 +134,9 @@ fn learn(
 }
 
 fn open(source: &ModelFolder, device: &Device) -> Result<Model> {
-    Ok(Model::open(source, HeadKind::AsFound, Stream::new(0), device)?.0)
+    let (model, _) = Model::open(source, HeadKind::AsFound, Stream::new(0), device)?;
+    model.check_learns(&source.path)?;
+    Ok(model)
 }
 
 fn counted(whole: &Model, shared: &Model, out: &Path) -> ShareOutcome {

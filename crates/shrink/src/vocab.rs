@@ -72,6 +72,7 @@ pub fn vocab(
     let whole = Encoder::open_on(&settings.model, HeadKind::AsFound, device)?;
     let source = ModelFolder::open(&settings.model)?;
     whole.model.check_whole()?;
+    whole.model.check_learns(&settings.model)?;
     whole.model.config().check_vocabulary(whole.tokenizer.vocab_size())?;
     let pieces: BTreeSet<u32> =
         settings.keep_pieces.iter().map(|p| piece(settings, &whole, p)).collect::<Result<_>>()?;

@@ -168,6 +168,35 @@ def make_folders(texts):
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
     tok.save(str(unigram / "tokenizer.json"), pretty=False)
     write_json(unigram / "special_tokens_map.json", names)
+    albert_folder(texts)
+
+
+def albert_folder(texts):
+    """As SentencePiece models of ALBERT are converted, without their map of characters: lower case, no accents."""
+    albert = FIXTURES / "albert"
+    albert.mkdir()
+    tok = tokenizers.Tokenizer(models.Unigram())
+    tok.normalizer = normalizers.Sequence([
+        normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.NFKD(), normalizers.StripAccents(),
+        normalizers.Lowercase(),
+    ])
+    spaces = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tok.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), spaces])
+    tok.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+    specials = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+    tok.train_from_iterator(texts, trainers.UnigramTrainer(vocab_size=700, special_tokens=specials, unk_token="<unk>"))
+    tok.add_special_tokens([tokenizers.AddedToken("[MASK]", lstrip=True, normalized=False, special=True)])
+    tok.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tok.save(str(albert / "tokenizer.json"), pretty=False)
+    mask = {"content": "[MASK]", "lstrip": True, "rstrip": False, "normalized": False, "single_word": False,
+            "special": True, "__type": "AddedToken"}
+    write_json(albert / "tokenizer_config.json", {
+        "tokenizer_class": "AlbertTokenizer", "do_lower_case": True, "keep_accents": False, "cls_token": "[CLS]",
+        "sep_token": "[SEP]", "pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "[CLS]", "eos_token": "[SEP]",
+        "mask_token": mask, "model_max_length": 512,
+    })
 
 
 def train_ours(texts, into):
@@ -237,7 +266,8 @@ def check(name, folder, texts, scratch):
         cut = ours(where, both, MAX_LEN)
         if where == saved:
             # As in a model folder that we write: AutoTokenizer looks at the model's type, too.
-            write_json(saved / "config.json", {"model_type": "roberta" if "roberta" in name else "bert"})
+            kinds = [kind for kind in ("roberta", "albert") if kind in name]
+            write_json(saved / "config.json", {"model_type": (kinds + ["bert"])[0]})
         reference = reference or AutoTokenizer.from_pretrained(saved)
         compare(f"{name} of {where}", long, theirs(reference, singles, 512), keys)
         compare(f"{name} pairs of {where}", cut, theirs(reference, both, MAX_LEN), keys)

@@ -46,7 +46,9 @@ fn compare(name: &str, tokenizer: &Tokenizer, expected: &Value) {
 #[test]
 fn folders_of_the_reference_library_give_its_ids() {
     let expected = expected();
-    for name in ["bert-vocab", "bert-cased", "distilbert", "electra", "roberta-merges", "roberta-json", "unigram"] {
+    for name in
+        ["albert", "bert-vocab", "bert-cased", "distilbert", "electra", "roberta-merges", "roberta-json", "unigram"]
+    {
         let tokenizer = Tokenizer::open(&fixtures().join(name)).unwrap();
         compare(name, &tokenizer, &expected["tokenizers"][name]);
         // What we save, we read again; the script checks that the reference reads it, too.

@@ -22,7 +22,8 @@ impl Dice {
 
 /// All fixtures, and tokenizers of each kind trained on the sentences.
 fn tokenizers() -> Vec<(String, Tokenizer)> {
-    let fixtures = ["bert-cased", "bert-vocab", "distilbert", "electra", "roberta-json", "roberta-merges", "unigram"];
+    let fixtures =
+        ["albert", "bert-cased", "bert-vocab", "distilbert", "electra", "roberta-json", "roberta-merges", "unigram"];
     let mut all: Vec<_> =
         fixtures.iter().map(|name| ((*name).to_owned(), Tokenizer::open(&fixture(name)).unwrap())).collect();
     let dir = folder();
