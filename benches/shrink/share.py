@@ -4,7 +4,7 @@
     cargo build --release
     python benches/shrink/share.py                     # all that is not done yet, then the record
     python benches/shrink/share.py --set r52           # other rows
-    python benches/shrink/share.py --quick             # does it work? one epoch of a hundred rows
+    python benches/shrink/share.py --quick             # does it work? one epoch of a hundred rows, of a teacher that saw them twelve times
 
 For each seed a teacher is fine-tuned, its layers come to share their weights, and what is left learns from it again. Both
 are measured on the test rows, on which nothing was chosen. Parameters are counted by `polyseme shrink share`; of an
@@ -15,8 +15,7 @@ work folder and skipped.
 import json
 import statistics
 
-from parts import Parts, arguments, settled
-from prune import teacher
+from parts import Parts, arguments, settled, teacher
 import record  # found by what parts.py adds to the path
 
 WANTED = 0.7
@@ -88,7 +87,8 @@ def main():
     p.add_argument("--keep-models", action="store_true", help="leave shared models in the work folder, too")
     given = settled(p.parse_args(), "share")
     if given.quick:
-        given.teacher_epochs = given.epochs = 1
+        # A teacher that knows nothing would be refused.
+        given.teacher_epochs, given.epochs = 12, 1
     parts = Parts(given)
     for seed in given.seeds:
         shared(parts, seed)
