@@ -418,14 +418,29 @@ fn a_reader_that_goes_away_is_fine() {
 fn help_offers_exactly_what_there_is() {
     let dir = tempfile::tempdir().unwrap();
     let help = ok(dir.path(), &["--help"]);
-    let commands = ["tour", "pretrain", "finetune", "eval", "predict", "embed", "fill", "bench", "completions", "man"];
+    let commands = [
+        "tour",
+        "pretrain",
+        "finetune",
+        "sweep",
+        "eval",
+        "predict",
+        "embed",
+        "fill",
+        "merge",
+        "shrink",
+        "export",
+        "bench",
+        "completions",
+        "man",
+    ];
     for name in commands {
         assert!(help.contains(&format!("\n  {name}")), "{name} is missing:\n{help}");
         let own = ok(dir.path(), &[name, "--help"]);
         assert!(own.contains("--quiet") && own.contains("Usage: polyseme"), "{own}");
         assert!(own.lines().all(|l| l.chars().count() <= 100), "a line of {name} --help is too long:\n{own}");
     }
-    for later in ["inspect", "shrink", "serve"] {
+    for later in ["inspect", "serve"] {
         assert!(!help.contains(&format!("\n  {later}")), "{later} is offered but not there");
         fails(dir.path(), 1, &[later]);
     }
