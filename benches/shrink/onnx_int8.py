@@ -14,12 +14,15 @@ from child import main, texts_of
 
 def export(given):
     """The optimized graph in f32, and the same rounded dynamically with a scale for each channel."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     logging.disable()
     embed_peers.export(given)
     small = str(Path(given.out).with_suffix(".int8.onnx"))
-    quantize_dynamic(given.out, small, per_channel=True, weight_type=QuantType.QInt8)
+    # Of its own fused operators it cannot tell the types.
+    quantize_dynamic(given.out, small, per_channel=True, weight_type=QuantType.QInt8,
+                     extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
     return {"f32": str(given.out), "int8": small}
 
 

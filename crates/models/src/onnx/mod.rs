@@ -194,7 +194,6 @@ impl Builder<'_> {
         let numbers = format!("{name} transposed");
         let numbers = self.graph.int8(&numbers, &[input, out], &turned(few.codes(), out, input));
         let scales = self.graph.floats(&format!("{name} scale"), &[out], few.scales());
-        let zeros = self.graph.int8(&format!("zeros {out}"), &[out], &vec![0; out]);
         let x = match few.input() {
             Input::Dynamic => {
                 let [x, step, zero] = self.graph.node_of("DynamicQuantizeLinear", &[x], &[]);
@@ -211,6 +210,7 @@ impl Builder<'_> {
             }
             Input::Whole => x.to_owned(),
         };
+        let zeros = self.graph.int8(&format!("zeros {out}"), &[out], &vec![0; out]);
         let weight = self.graph.node("DequantizeLinear", &[&numbers, &scales, &zeros], &[Attribute::Int("axis", 1)]);
         self.graph.node("MatMul", &[&x, &weight], &[])
     }

@@ -64,9 +64,9 @@ impl<'a> Chooser<'a> {
                 None => Input::Dynamic,
             };
             let first = match (settings.to, info.role) {
-                (To::Int4, _) => Form::Int4,
+                (To::Int4, MatrixRole::Layer(_)) => Form::Int4,
                 (_, MatrixRole::Layer(_)) => Form::Int8,
-                // Rows are looked up, or products are few.
+                // Rows are looked up, or products are few. Transformers opens no table of 4 bits.
                 (_, MatrixRole::Table | MatrixRole::Decoder) => Form::Int8Weights,
             };
             let kept = settings.keep.iter().any(|&layer| is_of(info.role, layer));

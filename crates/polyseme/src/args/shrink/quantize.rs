@@ -6,7 +6,7 @@ use std::path::PathBuf;
 const AFTER_HELP: &str = "\
 What values become:
   int8  8 bits with a scale a row; products of 8-bit integers. A fourth of the size, and faster
-  int4  4 bits with a scale a block; products in f32. A sixth of the size
+  int4  4 bits with a scale a block, tables in 8; products in f32. A fifth of the size
   f16   half precision; products in f32. Half of the size
   bf16  the same with the range of f32
 
