@@ -10,12 +10,12 @@ use polyseme_train::{PretrainOutcome, PretrainSettings};
 /// The page as one string of HTML.
 pub fn page(rows: &[StepRow], settings: &PretrainSettings, outcome: &PretrainOutcome, made: &Made) -> String {
     let shape = &settings.model.config;
-    let title = format!(
-        "An encoder of {} layers\u{a0}×\u{a0}{}, pre-trained for {}",
-        shape.num_hidden_layers,
-        shape.hidden_size,
-        duration(outcome.seconds)
-    );
+    // The shape of a model that is begun with is its folder's, not the recipe's.
+    let what = match &settings.from {
+        Some(from) => format!("An encoder from {}", from.display()),
+        None => format!("An encoder of {} layers\u{a0}×\u{a0}{}", shape.num_hidden_layers, shape.hidden_size),
+    };
+    let title = format!("{what}, pre-trained for {}", duration(outcome.seconds));
     let mut page = Page::new("Polyseme · pre-training", &title, &verdict(outcome));
     page.facts(&facts(rows, settings, outcome));
     curves(&mut page, rows, outcome);
@@ -76,12 +76,14 @@ fn facts(rows: &[StepRow], settings: &PretrainSettings, outcome: &PretrainOutcom
     facts.extend([
         Fact::new(short(outcome.tokens as f64), "tokens seen", format!("in {} steps, from {corpus}", grouped(steps))),
         Fact::new(short(speed), "tokens a second", format!("over {}", duration(outcome.seconds))),
-        Fact::new(
+    ]);
+    if settings.from.is_none() && settings.distil.teacher.is_none() {
+        facts.push(Fact::new(
             short(parameters(settings)),
             "parameters",
             format!("{} pieces in the vocabulary", grouped(settings.model.config.vocab_size as u64)),
-        ),
-    ]);
+        ));
+    }
     facts
 }
 
@@ -116,15 +118,19 @@ pub fn curves(page: &mut Page, rows: &[StepRow], outcome: &PretrainOutcome) {
         levels: if silent { Vec::new() } else { vec![("frequencies".into(), outcome.unigram_entropy)] },
         ..LineChart::default()
     };
-    page.section(
-        "Loss",
-        "The dotted line is the entropy of single words: what a model reaches that knows how often each word occurs and \
-         nothing else. Below it, a model has learned from context.",
-        &loss.figure(
+    let (lead, caption) = match silent {
+        true => (
+            "How far the hidden states of the student are from those of its teacher, by the losses of the settings.",
+            "The faint line is each logged step, the strong one its running mean.",
+        ),
+        false => (
+            "The dotted line is the entropy of single words: what a model reaches that knows how often each word occurs \
+             and nothing else. Below it, a model has learned from context.",
             "The faint line is each logged step, the strong one its running mean. Where the first token learns words of \
              its document, the training line counts these too, and they are harder; validation is hidden words alone.",
         ),
-    );
+    };
+    page.section("Loss", lead, &loss.figure(caption));
     let accuracy = valid("accuracy");
     let mut course = String::new();
     if accuracy.len() > 1 {
