@@ -108,7 +108,8 @@ class Table:
         out = self.place.work / f"tuned-{name}-{arm}-{seed}"
         shutil.rmtree(out, ignore_errors=True)
         found = (self.theirs if arm == "transformers" else self.ours)(recipe, arm, files, seed, out)
-        shutil.rmtree(out, ignore_errors=True)
+        if not self.given.keep_models:
+            shutil.rmtree(out, ignore_errors=True)
         found = {"row": name, "arm": arm, "seed": seed, "settings": settings, **found}
         found |= {"commit": record.output_of("git", "rev-parse", "--short=12", "HEAD"), "threads": self.given.threads,
                   "device": self.given.device}
@@ -212,6 +213,7 @@ def arguments():
     p.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     p.add_argument("--quick", action="store_true", help="a trial: seed 1, one epoch, a hundred rows, a record in the work folder")
     p.add_argument("--check", action="store_true", help="let `transformers` open and measure each model of polyseme's, too")
+    p.add_argument("--keep-models", action="store_true", help="leave polyseme's models in the work folder, for benches/shrink/bits.py")
     p.add_argument("--threads", type=int, default=2, help="of each run")
     p.add_argument("--jobs", type=int, default=1, help="runs at a time: their measures are the same, their seconds are not")
     p.add_argument("--device", default="cpu", help="of both sides, by polyseme's name, as in cuda:0; for each run its part tells it")
