@@ -57,7 +57,7 @@ def lines(found, recipes, arms):
     text = ["# Fine-tuning beside `transformers`, from all-MiniLM-L6-v2", "", *record.header(found), ""]
     if found["trial"]:
         text += ["**A trial: one epoch of a hundred rows. The numbers mean nothing.**", ""]
-    text += [f"Test measures in percent, median of the seeds (lowest – highest), f32, {found['threads']} threads, batches of",
+    text += [f"Test measures in percent, median of the seeds (lowest – highest), f32, {threads(done)}, batches of",
              f"{found['batch_size']}. The difference is of means, polyseme's less `transformers`', ± two standard errors; bold",
              "where polyseme is worse by more than that.", ""]
     results = [cells for name, row in done.items() for cells in result(name, row, recipes[name], arms)]
@@ -70,6 +70,12 @@ def lines(found, recipes, arms):
     text += ["## Every run", "", *run_lines(done, recipes, arms), ""]
     text += ["## The commands of each row", "", "Of the first seed; the others differ in `--seed` only. `run.py` writes the sets.", ""]
     return [*text, "```sh", *command_lines(done), "```"]
+
+
+def threads(done):
+    """Of how many threads the runs were."""
+    every = {p["threads"] for row in done.values() for parts in row["parts"].values() for p in parts}
+    return "each run on " + " or ".join(map(str, sorted(every))) + " threads"
 
 
 def sources(done, arms):
