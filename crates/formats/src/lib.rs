@@ -14,6 +14,7 @@
 //! | [`settings`] | TOML files: recipes and resolved plans |
 //! | [`tensorboard`] | event files |
 //! | [`atomic`] | files that are whole or not there |
+//! | [`mapped`] | files read page by page |
 //!
 //! Nothing here prints, exits, reads environment variables or touches the network. Every error names
 //! the file, what was found and what was expected; see [`Error::fault`] and [`Error::hint`].
@@ -24,7 +25,7 @@ mod error;
 pub mod folder;
 mod impostor;
 pub mod load_report;
-mod mapped;
+pub mod mapped;
 mod near;
 pub mod pickle;
 pub mod run;

@@ -6,14 +6,17 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 /// The bytes of a file, loaded by the system page by page as they are touched.
-pub(crate) struct Mapped {
+pub struct Mapped {
     pub(crate) path: PathBuf,
     map: memmap2::Mmap,
 }
 
 impl Mapped {
     /// Maps a file. A folder or a missing file is an error that says so.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
         let io = |e| Error::io("read", path, e);
         let file = File::open(path).map_err(io)?;
         if file.metadata().map_err(io)?.is_dir() {

@@ -12,7 +12,7 @@ use polyseme_text::Encoding;
 use std::ops::Range;
 
 /// How texts become vectors.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct EmbedOptions {
     /// `None`: what `modules.json` says, else mean.
     pub pooling: Option<Pooling>,

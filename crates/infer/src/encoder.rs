@@ -94,7 +94,10 @@ impl Encoder {
     }
 
     /// A tokenizer of another model may know pieces this model does not.
-    pub(crate) fn check(&self, encoding: &Encoding) -> Result<()> {
+    ///
+    /// # Errors
+    /// An id that the model has no embedding for.
+    pub fn check(&self, encoding: &Encoding) -> Result<()> {
         self.check_ids(&encoding.ids, &encoding.type_ids)
     }
 

@@ -23,6 +23,9 @@ pub enum Error {
         /// The mask token.
         mask: String,
     },
+    /// A text without anything in it.
+    #[error("the text has no token besides special ones")]
+    NoToken,
     /// The tokenizer knows no mask.
     #[error("the tokenizer of this model has no mask token")]
     NoMaskToken,
@@ -112,12 +115,13 @@ impl Error {
             Self::Model(e) => return e.hint(),
             Self::Tensor(e) => return e.hint(),
             Self::NoMask { mask } => return Some(format!("write {mask} where a word is to be found")),
+            Self::NoToken => "give a text with at least one word",
             Self::NoMaskToken => "the tokenizer's files must name a `mask_token`",
             Self::NoMaskedLmHead { .. } => "use the folder that `polyseme pretrain` wrote, before fine-tuning",
             Self::WrongHead { task, .. } => {
                 return Some(format!("make one with `polyseme finetune MODEL --task {task}`"));
             }
-            Self::TooLong { .. } => "shorten the text around its masks",
+            Self::TooLong { .. } => "shorten the text",
             Self::MaxLength { limit, .. } => {
                 return Some(format!("choose a length from 3 to {limit}, or leave it out"));
             }

@@ -14,6 +14,7 @@ mod fill;
 mod generate;
 mod pooling;
 mod predict;
+mod spans;
 mod tagging;
 mod words;
 
@@ -23,7 +24,8 @@ pub use encoder::{Encoder, TextPair};
 pub use error::{Error, Result};
 pub use exchange::Exchange;
 pub use fill::head_name;
-pub use fill::{Fill, FillCandidate};
+pub use fill::{Fill, FillCandidate, Guess};
 pub use generate::{GenerateOptions, Generated, generate};
 pub use predict::{Prediction, first_of_best, sigmoid, softmax};
+pub use spans::SpanVectors;
 pub use tagging::{Entity, TagWindow, TaggedSpan, WordTag, joined, spans, tag_windows};

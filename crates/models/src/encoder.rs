@@ -121,6 +121,22 @@ impl Encoder {
         x
     }
 
+    /// What tokens attend to in layer `index`, which is given `x`. `(tokens, hidden)` to `(heads, length, length)` of
+    /// each sequence; virtual tokens stand before its own.
+    pub fn attention(
+        &self,
+        index: usize,
+        x: Tensor<2>,
+        params: View<'_>,
+        batch: &PackedBatch,
+        config: &EncoderConfig,
+    ) -> Vec<Tensor<3>> {
+        match self.lay(batch) {
+            None => self.layers[index].attention(x, params, batch, config),
+            Some(laid) => self.layers[index].attention(laid.before(x, index, params), params, &laid.wide, config),
+        }
+    }
+
     /// The same of sequences that have grown since `grown` was filled: only their new rows go through the layers.
     /// `from` names the row that each row was then; `None`: it is new. Old rows must see what they saw. The rows
     /// asked for are new ones.

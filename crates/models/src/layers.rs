@@ -5,7 +5,7 @@ use crate::families::{LayerNames, QueryKeyValueNames};
 use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, View};
 use polyseme_tensor::ops::{
     AttentionSettings, AttentionWeights, FeedForwardSettings, FeedForwardWeights, LayerCall, LayerSettings,
-    LayerWeights, QueryKeyValue, encoder_layer, layer_norm, linear,
+    LayerWeights, QueryKeyValue, attention_probabilities, encoder_layer, layer_norm, linear,
 };
 use polyseme_tensor::{Mode, PackedBatch, Tensor};
 
@@ -163,6 +163,28 @@ impl Layer {
         }
     }
 
+    /// What each token attends to, sequence by sequence. `(tokens, hidden)` to `(heads, length, length)` each
+    pub fn attention(
+        &self,
+        x: Tensor<2>,
+        params: View<'_>,
+        batch: &PackedBatch,
+        config: &EncoderConfig,
+    ) -> Vec<Tensor<3>> {
+        let [query, key, _] = self.query_key_value(x, params);
+        attention_probabilities(query, key, batch, self.attention_settings(config))
+    }
+
+    fn attention_settings(&self, config: &EncoderConfig) -> AttentionSettings {
+        AttentionSettings {
+            heads: config.layer_size(self.index).num_attention_heads,
+            attention_dropout: config.attention_probs_dropout_prob,
+            hidden_dropout: config.hidden_dropout_prob,
+            rotary: config.variant.rope_theta(self.index),
+            window: config.variant.window(self.index),
+        }
+    }
+
     /// Its parameters, with what their rows and columns are.
     pub fn sides(&self) -> Vec<(ParamId, [Side; 2])> {
         let mut sides = Vec::new();
@@ -216,13 +238,7 @@ impl Layer {
             output_norm: params.norm(self.output_norm),
         };
         let settings = LayerSettings {
-            attention: AttentionSettings {
-                heads: config.layer_size(self.index).num_attention_heads,
-                attention_dropout: config.attention_probs_dropout_prob,
-                hidden_dropout: config.hidden_dropout_prob,
-                rotary: config.variant.rope_theta(self.index),
-                window: config.variant.window(self.index),
-            },
+            attention: self.attention_settings(config),
             feed_forward: FeedForwardSettings {
                 activation: config.hidden_act,
                 gated: config.variant.gated,

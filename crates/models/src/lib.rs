@@ -9,6 +9,7 @@ mod families;
 mod heads;
 mod layers;
 mod load;
+mod look;
 mod model;
 mod onnx;
 mod params;
@@ -26,6 +27,7 @@ pub use cut::Cut;
 pub use encoder::Grown;
 pub use error::{Error, Result};
 
+pub use look::{Held, HeldTensor, Look};
 pub use model::{HeadKind, Model};
 pub use params::{ParamGroup, ParamInfo};
 pub use quantized::{MatrixInfo, MatrixRole, Precision};

@@ -32,8 +32,25 @@ pub(crate) struct Loaded {
     pub precision: Precision,
 }
 
-/// Reads configuration and tensors of a folder. What an absent head needs is made from `stream`.
-pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Result<Loaded> {
+/// What a folder holds, before any tensor is read.
+pub(crate) struct Planned {
+    pub family: Family,
+    pub config: EncoderConfig,
+    pub parts: Parts,
+    /// Every parameter of the model, with its name in the file, if it is there.
+    pub sources: Vec<(Spec, Option<String>)>,
+    pub head: HeadKind,
+    pub file: TensorFile,
+    pub report: LoadReport,
+    pub adapter: Option<Adapter>,
+    pub scheme: Option<Scheme>,
+    head_is_new: bool,
+    thresholds: Option<Vec<f64>>,
+    json: ConfigJson,
+}
+
+/// Reads the configuration of a folder and finds the tensors.
+pub(crate) fn plan(folder: &ModelFolder, wanted: HeadKind) -> Result<Planned> {
     let mut json = folder.config()?;
     let family = family_of(&mut json)?;
     let form = family.form();
@@ -88,6 +105,16 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         }
         sources.push((spec, found));
     }
+    reader.sort_the_rest(&config)?;
+    let report = reader.report;
+    Ok(Planned { family, config, parts, sources, head, file, report, adapter, scheme, head_is_new, thresholds, json })
+}
+
+/// Reads configuration and tensors of a folder. What an absent head needs is made from `stream`.
+pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Result<Loaded> {
+    let planned = plan(folder, wanted)?;
+    let Planned { family, config, parts, sources, file, mut report, adapter, scheme, .. } = planned;
+    let form = family.form();
     // By all threads: most of the time of opening a model is the copying of its tensors.
     let values = sources.into_par_iter().map(|(spec, found)| {
         let value = match found {
@@ -103,10 +130,8 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         Ok((spec, value))
     });
     let mut values: Vec<(Spec, Stored)> = values.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
-    reader.sort_the_rest(&config)?;
-    let precision = if adapter.is_none() { precision(&file, &reader.report) } else { Precision::F32 };
-    let mut report = reader.report;
-    let has_its_head = !head_is_new && parts.has_task_head();
+    let precision = if adapter.is_none() { precision(&file, &report) } else { Precision::F32 };
+    let has_its_head = !planned.head_is_new && parts.has_task_head();
     let beside = match adapter {
         Some(adapter) => {
             let mut whole: Vec<(Spec, Vec<f32>)> =
@@ -117,6 +142,7 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         }
         None => None,
     };
+    let (thresholds, json) = (planned.thresholds, planned.json);
     Ok(Loaded { family, config, parts, values, beside, thresholds, json, report, precision })
 }
 

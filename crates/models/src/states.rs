@@ -67,6 +67,22 @@ impl Model {
         self.head_outputs(self.token_states(batch, rows, mode), mode)
     }
 
+    /// What each token attends to in some layers (from 0, ascending), by head: for each layer, for each sequence in the
+    /// caller's order `(heads, length, length)`, of which rows sum to one; before a sequence's tokens stand the virtual
+    /// ones of a prefix, if there is one. All layers run as ever; only for those asked for are probabilities kept. Panics
+    /// on a layer that is not there.
+    pub fn attention(&self, batch: &PackedBatch, layers: &[usize]) -> Vec<Vec<Tensor<3>>> {
+        let params = self.params.view(Mode::Eval);
+        let mut found = Vec::with_capacity(layers.len());
+        self.hidden_layers_in(batch, Mode::Eval, |index, state| {
+            if layers.contains(&index) {
+                found.push(self.parts.encoder.attention(index, state.clone(), params, batch, &self.config));
+            }
+        });
+        assert_eq!(found.len(), layers.len(), "layers of the model");
+        found
+    }
+
     /// Query, key and value that a layer (from 0) makes of its input. Positions do not turn them.
     /// `(tokens, hidden)` to `(tokens, heads · size)` each
     pub fn query_key_value(&self, layer: usize, input: Tensor<2>, mode: Mode) -> [Tensor<2>; 3] {

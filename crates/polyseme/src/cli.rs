@@ -63,11 +63,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sweep(args) => commands::sweep::run(&args, &context),
         Command::Eval(args) => commands::eval::run(&args, &context),
         Command::Predict(args) => commands::predict::run(&args, &context),
+        Command::Search(args) => commands::search::run(&args, &context),
         Command::Embed(args) => commands::embed::run(&args, &context),
         Command::Bench(args) => commands::bench::run(&args, &context),
         Command::Export(args) => commands::export::run(&args, &context),
         Command::Merge(args) => commands::merge::run(&args, &context),
         Command::Shrink(args) => commands::shrink::run(&args, &context),
+        Command::Inspect(args) => commands::inspect::run(&args, &context),
         Command::Fill(args) => commands::fill::run(&args, &context),
         Command::Completions(_) | Command::Man(_) => unreachable!("answered above"),
     }

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! What the command line does beyond this lives in the crates below, re-exported as [`train`], [`shrink`],
-//! [`infer`], [`models`], [`text`], [`tensor`] and [`formats`].
+//! [`inspect`], [`infer`], [`models`], [`text`], [`tensor`] and [`formats`].
 
 mod args;
 mod bench;
@@ -41,6 +41,7 @@ pub use settings::{Error as SettingsError, recipe};
 
 pub use polyseme_formats as formats;
 pub use polyseme_infer as infer;
+pub use polyseme_inspect as inspect;
 pub use polyseme_models as models;
 pub use polyseme_shrink as shrink;
 pub use polyseme_tensor as tensor;

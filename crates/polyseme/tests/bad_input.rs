@@ -9,6 +9,8 @@ mod corpora;
 mod distil;
 #[path = "bad_input/fixture.rs"]
 mod fixture;
+#[path = "bad_input/inspect.rs"]
+mod inspect;
 #[path = "bad_input/models.rs"]
 mod models;
 #[path = "bad_input/quantized.rs"]
@@ -42,6 +44,11 @@ fn weights() {
 #[test]
 fn model_folders() {
     check::refused(models::CASES);
+}
+
+#[test]
+fn looking() {
+    check::refused(inspect::CASES);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::observer::Stop;
 use crate::tasks::{Supervised, Task};
 use polyseme_infer::Encoder;
+use polyseme_models::Model;
 use polyseme_tensor::device;
 use std::path::Path;
 
@@ -89,8 +90,18 @@ impl<'a> Measuring<'a> {
     /// What the task keeps of the model's outputs for each row. `progress(done, total)` is called in rows. `None`: it
     /// was asked to stop.
     pub fn outputs(&self, progress: &mut (dyn FnMut(u64, u64) + Send), stop: &Stop) -> Option<Vec<Vec<f32>>> {
+        self.outputs_of(&self.encoder.model, progress, stop)
+    }
+
+    /// The same of another model with the same head.
+    pub fn outputs_of(
+        &self,
+        model: &Model,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+        stop: &Stop,
+    ) -> Option<Vec<Vec<f32>>> {
         let measured = Supervised::new(&*self.task, None);
-        device::on_pool(|| measured.kept(&self.encoder.model, progress, stop))
+        device::on_pool(|| measured.kept(model, progress, stop))
     }
 
     /// What outputs are worth, and, with `analyse`, what is wrong with them.

@@ -15,6 +15,7 @@ pub mod observer;
 pub mod permutation;
 mod prefetch;
 pub mod pretrain;
+pub mod regression;
 pub mod run_setup;
 pub mod sampler;
 pub mod schedule;

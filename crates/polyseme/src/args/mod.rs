@@ -3,7 +3,9 @@
 mod bench;
 mod finetune;
 mod global;
+mod inspect;
 mod pretrain;
+mod search;
 mod shell;
 mod shrink;
 mod sweep;
@@ -13,7 +15,11 @@ mod using;
 pub use bench::BenchArgs;
 pub use finetune::FinetuneArgs;
 pub use global::GlobalArgs;
+pub use inspect::{
+    AttentionArgs, FactsArgs, InspectArgs, InspectWhat, LandscapeArgs, NeighboursArgs, ProbeArgs, SaidArgs, SensesArgs,
+};
 pub use pretrain::PretrainArgs;
+pub use search::SearchArgs;
 pub use shell::{CompletionsArgs, ManArgs};
 pub use shrink::{DistilArgs, PruneArgs, QuantizeArgs, RecipeArgs, ShareArgs, ShrinkArgs, ShrinkWay, VocabArgs};
 pub use sweep::SweepArgs;
@@ -71,12 +77,16 @@ pub enum Command {
     Predict(PredictArgs),
     /// Turn texts into vectors
     Embed(EmbedArgs),
+    /// Find what is near a text in a folder of vectors
+    Search(SearchArgs),
     /// Fill the masks of a text
     Fill(FillArgs),
     /// Write a model as an ONNX graph, for ONNX Runtime
     Export(ExportArgs),
     /// Fold an adapter into the model it was trained on
     Merge(MergeArgs),
+    /// Look into a model: senses of a word, attention, what it would say, which layer knows what
+    Inspect(InspectArgs),
     /// Make a model smaller
     Shrink(ShrinkArgs),
     /// Measure speed and memory on this machine

@@ -106,6 +106,7 @@ long the input is.
 Examples:
   polyseme embed encoder texts.txt --out vectors.npy
   polyseme embed encoder rows.csv --text body --out vectors.parquet
+  polyseme embed encoder texts.txt --out index && polyseme search index 'late delivery'
   echo 'the bank of the river' | polyseme embed encoder --tokens";
 
 /// Words of `polyseme embed`.
@@ -118,7 +119,8 @@ pub struct EmbedArgs {
     /// Texts: .txt (one a line), .jsonl, .csv, .tsv or .parquet; - is standard input, one a line
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
-    /// File to write: .npy, .parquet or .jsonl [default: JSON lines on stdout]
+    /// File to write: .npy, .parquet or .jsonl; without an ending a folder for `polyseme search` [default:
+    /// JSON lines on stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// How token vectors become one: auto is what the model folder says, else mean
@@ -160,7 +162,7 @@ pub struct FillArgs {
     pub top: usize,
 }
 
-fn parse_top(s: &str) -> Result<usize, String> {
+pub(super) fn parse_top(s: &str) -> Result<usize, String> {
     match s.parse() {
         Ok(0) => Err("at least one candidate must be asked for".into()),
         Ok(n) => Ok(n),

@@ -77,6 +77,7 @@ fn known(e: &(dyn StdError + 'static)) -> Option<(Fault, Option<String>)> {
         polyseme_text::Error,
         polyseme_models::Error,
         polyseme_infer::Error,
+        polyseme_inspect::Error,
         polyseme_train::Error,
         polyseme_shrink::Error,
     );

@@ -88,6 +88,11 @@ impl LineChart {
         figure(&self.svg(&frame), caption, &details("The numbers of this chart", &self.data_table()))
     }
 
+    /// The drawing by itself; without a finite value an empty one.
+    pub fn drawing(&self) -> String {
+        self.frame().map_or_else(|| "<svg viewBox=\"0 0 1 1\"></svg>".to_owned(), |frame| self.svg(&frame))
+    }
+
     fn finite(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         self.series.iter().flat_map(|s| s.points.iter().copied()).filter(|(x, y)| x.is_finite() && y.is_finite())
     }

@@ -1,8 +1,10 @@
 //! Pieces of a page: escaping, the shell with its style, facts, tables, foldable parts.
 
+use super::picture::STYLE as DRAWING;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
 
 /// Makes any text safe between tags and inside double-quoted attributes.
 pub fn escape(text: &str) -> String {
@@ -52,6 +54,7 @@ pub struct Page {
     title: String,
     body: String,
     sections: usize,
+    script: bool,
 }
 
 impl Page {
@@ -65,7 +68,7 @@ impl Page {
             escape(title),
             escape(lede)
         );
-        Self { title: title.to_owned(), body, sections: 0 }
+        Self { title: title.to_owned(), body, sections: 0, script: false }
     }
 
     /// The row of headline facts.
@@ -93,13 +96,23 @@ impl Page {
         self.body.push_str("</section>\n");
     }
 
+    /// Adds data for the page's script, which comes with it: sliders, what is shown under the pointer.
+    pub fn data(&mut self, id: &str, value: &impl serde::Serialize) {
+        let text = serde_json::to_string(value).expect("plain data");
+        // Nothing in it can end the element, nor begin a comment.
+        let text = text.replace('<', "\\u003c");
+        let _ = writeln!(self.body, "<script type=\"application/json\" id=\"{}\">{text}</script>", escape(id));
+        self.script = true;
+    }
+
     /// The whole file.
     pub fn finish(self) -> String {
+        let script = if self.script { format!("<script>\n{SCRIPT}</script>\n") } else { String::new() };
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n\
-             <body>\n<main>\n{}</main>\n</body>\n</html>\n",
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{DRAWING}{STYLE}</style>\n</head>\n\
+             <body>\n<main>\n{}</main>\n{script}</body>\n</html>\n",
             escape(&self.title),
             self.body
         )

@@ -1,4 +1,4 @@
-//! Reports: one HTML file each, without script, without network, readable by eye, keyboard and ear.
+//! Reports: one HTML file each, without network, readable by eye, keyboard and ear.
 //!
 //! Everything a page shows comes from what the run wrote down; drawings are SVG made here, colours
 //! and type are in `style.css`. Texts of the user are escaped where they enter the page.
@@ -11,7 +11,9 @@ mod evaluation;
 mod finetune;
 mod folds;
 mod html;
+pub mod inspect;
 mod measured;
+pub mod picture;
 mod pretrain;
 mod recipe;
 mod scale;

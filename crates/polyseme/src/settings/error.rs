@@ -143,6 +143,12 @@ pub enum Error {
         /// The run folder.
         run: PathBuf,
     },
+    /// A file whose name does not say what it is to hold.
+    #[error("the ending of {} does not say what to write", path.display())]
+    PictureEnding {
+        /// The file.
+        path: PathBuf,
+    },
     /// `--resume` where there is nothing to go on with.
     #[error("nothing to go on with: there is no {}", settings.display())]
     NoRun {
@@ -197,6 +203,7 @@ impl Error {
             Self::ResumeDiffers { flag, .. } => {
                 Some(format!("leave {flag} out to go on with the run, or begin a new one in another --out"))
             }
+            Self::PictureEnding { .. } => Some("end it in .html, .svg, .png or .json".into()),
             Self::NoRun { .. } => Some("leave --resume out to begin a run there".into()),
         }
     }

@@ -91,17 +91,59 @@ fn attend(
 /// # Shapes
 /// - query, key, value, output: `(count · length, heads · size)`
 fn attend_run(
-    qkv: [Tensor<2>; 3],
+    [query, key, value]: [Tensor<2>; 3],
     [count, length]: [usize; 2],
     settings: AttentionSettings,
     batch: &PackedBatch,
     mode: Mode,
     first_row: usize,
 ) -> Tensor<2> {
-    let width = qkv[0].dims()[1];
-    let per_head = width / settings.heads;
-    // (count · length, width) -> (count, heads, length, per_head)
-    let [mut query, mut key, value] = qkv.map(|x| x.reshape([count, length, settings.heads, per_head]).swap_dims(1, 2));
+    let [rows, width] = value.dims();
+    let probabilities = probabilities([query, key], [count, length], settings, batch, first_row);
+    // Rows of the mask are named by their place in the whole batch.
+    let first = first_row * settings.heads;
+    let probabilities = dropout_from(probabilities, settings.attention_dropout, mode, first);
+    let value = by_head(value, [count, length], settings.heads);
+    // (count, heads, length, per_head) -> (count · length, width)
+    probabilities.matmul(value).swap_dims(1, 2).reshape([rows, width])
+}
+
+/// What each token of each sequence attends to, head by head, of a whole batch: what [`attention`] computes on its way,
+/// for whoever wants to look at it. In the caller's order of sequences; rows sum to one.
+///
+/// # Shapes
+/// - query, key: `(tokens, heads · size)`
+/// - output: `(heads, length, length)` each
+pub fn attention_probabilities(
+    query: Tensor<2>,
+    key: Tensor<2>,
+    batch: &PackedBatch,
+    settings: AttentionSettings,
+) -> Vec<Tensor<3>> {
+    let one = |sequence: usize| {
+        let rows = batch.rows(sequence);
+        let (first, length) = (rows.start, rows.len());
+        let cut = |x: &Tensor<2>| x.clone().narrow(0, first, length);
+        let found = probabilities([cut(&query), cut(&key)], [1, length], settings, batch, first);
+        found.reshape([settings.heads, length, length])
+    };
+    (0..batch.sequences()).map(one).collect()
+}
+
+/// Probabilities over `count` sequences of one `length`, of which the first begins in `first_row` of the batch.
+///
+/// # Shapes
+/// - query, key: `(count · length, heads · size)`
+/// - output: `(count, heads, length, length)`
+fn probabilities(
+    query_key: [Tensor<2>; 2],
+    [count, length]: [usize; 2],
+    settings: AttentionSettings,
+    batch: &PackedBatch,
+    first_row: usize,
+) -> Tensor<4> {
+    let per_head = query_key[0].dims()[1] / settings.heads;
+    let [mut query, mut key] = query_key.map(|x| by_head(x, [count, length], settings.heads));
     let rows = first_row..first_row + count * length;
     let positions = &batch.positions[rows.clone()];
     if let Some(base) = settings.rotary {
@@ -125,12 +167,13 @@ fn attend_run(
             Tensor::<4, Bool>::from_data(TensorData::new(unseen, [count, 1, length, length]), &scores.device());
         scores = scores.mask_fill(unseen.expand([count, settings.heads, length, length]), f32::NEG_INFINITY);
     }
-    let probabilities = softmax(scores, 3);
-    // Rows of the mask are named by their place in the whole batch.
-    let first = first_row * settings.heads;
-    let probabilities = dropout_from(probabilities, settings.attention_dropout, mode, first);
-    // (count, heads, length, per_head) -> (count · length, width)
-    probabilities.matmul(value).swap_dims(1, 2).reshape([count * length, width])
+    softmax(scores, 3)
+}
+
+/// `(count · length, heads · size)` to `(count, heads, length, size)`
+fn by_head(x: Tensor<2>, [count, length]: [usize; 2], heads: usize) -> Tensor<4> {
+    let size = x.dims()[1] / heads;
+    x.reshape([count, length, heads, size]).swap_dims(1, 2)
 }
 
 /// Turns pairs of columns, half a head apart, by angles that grow with the position.

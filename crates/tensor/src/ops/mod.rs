@@ -14,7 +14,7 @@ mod matrix;
 pub mod optimizer;
 
 pub use activation::{Activation, activate, softmax};
-pub use attention::{AttentionSettings, AttentionWeights, QueryKeyValue, attention};
+pub use attention::{AttentionSettings, AttentionWeights, QueryKeyValue, attention, attention_probabilities};
 pub use dropout::dropout;
 pub use embed_norm::{EmbeddingSettings, EmbeddingWeights, embed_norm, embed_norm_plain};
 pub use encoder_layer::{LayerCache, LayerCall, LayerSettings, LayerWeights, encoder_layer, encoder_layer_plain};

@@ -9,6 +9,7 @@
 //! probing, then fine-tuning (Kumar et al. 2022). Both are ordinary weights, tuned with the rest.
 
 use crate::dot::dot;
+use crate::regression::Regression;
 use crate::tasks::rows::Rows;
 use polyseme_models::Model;
 use polyseme_tensor::ops::Activation;
@@ -26,11 +27,6 @@ const SHRINKAGE: f64 = 0.05;
 const FLOOR: f64 = 1e-3;
 /// Deviation of what goes into the activation: where tanh is still nearly straight.
 const DEVIATION: f64 = 0.5;
-
-/// Strength of the regression's penalty on squared weights, for the mean loss over rows.
-const PENALTY: f64 = 0.003;
-/// Steps of the regression.
-const STEPS: usize = 200;
 
 /// A head that was computed, not drawn: the same for every seed.
 pub(super) struct Probe {
@@ -60,8 +56,8 @@ impl Probe {
         };
         let activated: Vec<Vec<f64>> = features.iter().map(dense).collect();
         let known = known_unseen(&activated, &labels, classes)?;
-        let output = regression(&activated, &labels, classes);
-        Some(Self { dense: (weight, bias), output, known })
+        let output = Regression::fit(&activated, &labels, classes);
+        Some(Self { dense: (weight, bias), output: (output.weight, output.bias), known })
     }
 
     /// Puts it into a model.
@@ -82,11 +78,8 @@ fn known_unseen(x: &[Vec<f64>], labels: &[usize], classes: usize) -> Option<f64>
         if seen.is_empty() {
             return None;
         }
-        let (weight, bias) = regression(&seen, &of, classes);
-        let width = x[0].len();
-        let logit = |x: &[f64], c: usize| dot(&weight[c * width..(c + 1) * width], x) + bias[c];
-        let guess = |x: &[f64]| (0..classes).max_by(|&a, &b| logit(x, a).total_cmp(&logit(x, b))).expect("classes");
-        right += half(1 - odd).filter(|&i| guess(&x[i]) == labels[i]).count();
+        let learned = Regression::fit(&seen, &of, classes);
+        right += half(1 - odd).filter(|&i| learned.best(&x[i]) == labels[i]).count();
     }
     let n = x.len() as f64;
     let most = (0..classes).map(|c| labels.iter().filter(|&&l| l == c).count()).max()? as f64 / n;
@@ -104,44 +97,6 @@ fn activate(activation: Activation, x: f64) -> f64 {
             0.5 * x * (1.0 + (0.797_884_560_8 * (x + 0.044_715 * x * x * x)).tanh())
         }
     }
-}
-
-/// Weight `(classes, width)` and bias of the logistic regression with a penalty on squared weights, by
-/// Nesterov's accelerated gradient descent.
-fn regression(x: &[Vec<f64>], labels: &[usize], classes: usize) -> (Vec<f64>, Vec<f64>) {
-    let (n, width) = (x.len() as f64, x[0].len());
-    // The softmax loss curves at most half as much as the mean square of its inputs (bias: 1) says.
-    let squares = x.iter().map(|x| dot(x, x)).sum::<f64>() / n;
-    let step = 1.0 / (0.5 * (squares + 1.0) + PENALTY);
-    // One row a class: weights, then the bias.
-    let mut at = vec![vec![0.0; width + 1]; classes];
-    let (mut ahead, mut gradient) = (at.clone(), at.clone());
-    let mut logits = Vec::with_capacity(classes);
-    for t in 0..STEPS {
-        gradient.iter_mut().for_each(|g| g.fill(0.0));
-        for (x, &label) in x.iter().zip(labels) {
-            logits.clear();
-            logits.extend(ahead.iter().map(|w| dot(&w[..width], x) + w[width]));
-            let greatest = logits.iter().copied().fold(f64::MIN, f64::max);
-            let sum: f64 = logits.iter().map(|l| (l - greatest).exp()).sum();
-            for (c, (g, logit)) in gradient.iter_mut().zip(&logits).enumerate() {
-                let error = (logit - greatest).exp() / sum - f64::from(u8::from(c == label));
-                g[..width].iter_mut().zip(x).for_each(|(g, x)| *g += error * x / n);
-                g[width] += error / n;
-            }
-        }
-        let momentum = t as f64 / (t as f64 + 3.0);
-        for ((at, ahead), g) in at.iter_mut().zip(&mut ahead).zip(&gradient) {
-            for i in 0..=width {
-                let penalty = if i < width { PENALTY * ahead[i] } else { 0.0 };
-                let next = ahead[i] - step * (g[i] + penalty);
-                ahead[i] = next + momentum * (next - at[i]);
-                at[i] = next;
-            }
-        }
-    }
-    let weight = at.iter().flat_map(|w| &w[..width]).copied().collect();
-    (weight, at.iter().map(|w| w[width]).collect())
 }
 
 /// What a head makes its first map of: first tokens' hidden states of some rows, and which rows they are.
@@ -240,25 +195,6 @@ mod tests {
                 assert!((least..=most).contains(&found), "{found} at {i}, {j}");
             }
         }
-    }
-
-    #[test]
-    fn the_regression_parts_what_can_be_parted() {
-        let x: Vec<Vec<f64>> = (0..90)
-            .map(|i| {
-                let z = Stream::new(2).at(i).normals(2, 0.1);
-                let angle = (i % 3) as f64 * 2.1;
-                vec![angle.cos() + f64::from(z[0]), angle.sin() + f64::from(z[1])]
-            })
-            .collect();
-        let labels: Vec<usize> = (0..90).map(|i| i % 3).collect();
-        let (weight, bias) = regression(&x, &labels, 3);
-        for (x, &label) in x.iter().zip(&labels) {
-            let logit = |c: usize| dot(&weight[2 * c..2 * c + 2], x) + bias[c];
-            assert!((0..3).all(|c| c == label || logit(label) > logit(c) + 1.0));
-        }
-        // The gradient with its penalty is zero at the minimum, so weights sum to zero over classes.
-        assert!((weight[0] + weight[2] + weight[4]).abs() < 1e-4);
     }
 
     #[test]

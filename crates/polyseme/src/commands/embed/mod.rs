@@ -1,5 +1,6 @@
 //! `polyseme embed`: texts as vectors, streamed in bounded memory, in order.
 
+mod folder;
 mod jsonl;
 mod npy;
 mod parquet;
@@ -40,7 +41,7 @@ pub fn run(args: &EmbedArgs, context: &Context) -> anyhow::Result<()> {
     let width = encoder.model.config().hidden_size;
     let options = options(args);
     encoder.encode_to_embed(&[], &options)?; // what cannot be is said before a file is begun
-    let mut sink = open_sink(args, width)?;
+    let mut sink = open_sink(args, width, &options)?;
     let mut stream = TextStream::open(&args.file, args.text.as_deref(), None, "embed", context)?;
     while let Some(rows) = stream.next_piece()? {
         let texts: Vec<&str> = rows.iter().map(|r| r.text.as_str()).collect();
@@ -82,7 +83,7 @@ fn options(args: &EmbedArgs) -> EmbedOptions {
     EmbedOptions { pooling, normalize: args.normalize, layer: args.layer, max_length: args.max_length }
 }
 
-fn open_sink(args: &EmbedArgs, width: usize) -> anyhow::Result<Box<dyn Sink>> {
+fn open_sink(args: &EmbedArgs, width: usize, options: &EmbedOptions) -> anyhow::Result<Box<dyn Sink>> {
     let Some(out) = &args.out else { return Ok(Box::new(jsonl::JsonLines::stdout())) };
     let extension = out.extension().map(|e| e.to_string_lossy().to_lowercase());
     Ok(match extension.as_deref() {
@@ -98,11 +99,12 @@ fn open_sink(args: &EmbedArgs, width: usize) -> anyhow::Result<Box<dyn Sink>> {
         Some("npy") => Box::new(npy::Npy::create(out, width)?),
         Some("jsonl") => Box::new(jsonl::JsonLines::create(out)?),
         Some("parquet") => Box::new(parquet::Parquet::create(out, args.tokens)?),
+        None => Box::new(folder::Folder::create(out, args, width, options)?),
         _ => {
             return Err(Error::UnknownValue {
                 what: "kind of file",
                 found: out.display().to_string(),
-                expected: "named .npy, .parquet or .jsonl".into(),
+                expected: "named .npy, .parquet or .jsonl, or without an ending a folder to search in".into(),
             }
             .into());
         }

@@ -5,11 +5,9 @@
 use super::Sink;
 use polyseme_formats::atomic::Pending;
 use polyseme_infer::TokenVectors;
+use polyseme_inspect::index::npy_header;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
-
-/// Header and its padding; a multiple of 64, as the format wants.
-const HEADER: usize = 128;
 
 /// An `.npy` file being written; the number of rows is filled in at the end.
 pub struct Npy {
@@ -22,7 +20,7 @@ impl Npy {
     /// Begins a file of vectors with `width` numbers each.
     pub fn create(path: &Path, width: usize) -> anyhow::Result<Self> {
         let mut npy = Self { file: Pending::create(path)?, width, rows: 0 };
-        npy.write(&header(0, width))?;
+        npy.write(&npy_header(0, width))?;
         Ok(npy)
     }
 
@@ -50,33 +48,24 @@ impl Sink for Npy {
     fn finish(mut self: Box<Self>) -> anyhow::Result<()> {
         let back = self.file.file_mut().seek(SeekFrom::Start(0));
         back.map_err(|e| polyseme_formats::Error::io("write", self.file.path(), e))?;
-        self.write(&header(self.rows, self.width))?;
+        self.write(&npy_header(self.rows as usize, self.width))?;
         self.file.commit()?;
         Ok(())
     }
 }
 
-fn header(rows: u64, width: usize) -> Vec<u8> {
-    let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend_from_slice(&((HEADER - 10) as u16).to_le_bytes());
-    bytes.extend_from_slice(dict.as_bytes());
-    bytes.resize(HEADER - 1, b' ');
-    bytes.push(b'\n');
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use polyseme_inspect::index::NPY_HEADER;
 
     #[test]
     fn the_header_has_one_length_whatever_the_numbers() {
-        for (rows, width) in [(0, 1), (u64::MAX, 65536)] {
-            let h = header(rows, width);
-            assert_eq!(h.len(), HEADER);
+        for (rows, width) in [(0, 1), (usize::MAX, 65536)] {
+            let h = npy_header(rows, width);
+            assert_eq!(h.len(), NPY_HEADER);
             assert_eq!(h.last(), Some(&b'\n'));
-            assert!(h[..HEADER - 1].ends_with(b" "), "no room left");
+            assert!(h[..NPY_HEADER - 1].ends_with(b" "), "no room left");
         }
     }
 }
