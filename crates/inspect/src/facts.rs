@@ -3,11 +3,11 @@
 use crate::{Error, Result};
 use polyseme_formats::ModelFolder;
 use polyseme_infer::head_name;
-use polyseme_models::{HeadKind, Held, HeldTensor, Look, Model, ParamGroup};
+use polyseme_models::{HeadKind, Held, HeldTensor, Look, Model, ParamGroup, ParamInfo};
 use polyseme_tensor::{Stream, device};
 use polyseme_text::Tokenizer;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Tokens of the text that multiplications are counted for.
@@ -295,18 +295,22 @@ pub fn difference(path: &Path, other: &Path) -> Result<Difference> {
         let [found, expected] = [&one, &before].map(|m| format!("a {} of width {}", what(m).0, what(m).1));
         return Err(Error::OtherModel { path: path.to_owned(), found, other: other.to_owned(), expected });
     }
-    let theirs: BTreeMap<String, Vec<usize>> = before.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+    // An encoder alone leaves out what its names begin with beside a head.
+    let prefix = one.family().prefix();
+    let bare = |name: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+    let theirs: BTreeMap<String, ParamInfo> =
+        before.parameters().into_iter().map(|info| (bare(&info.name), info)).collect();
     let mut apart: Vec<String> = Vec::new();
     let mut parts: Vec<(ParamGroup, Sums)> = Vec::new();
     let mut parameters = Vec::new();
     let ours = one.parameters();
     for info in &ours {
-        if theirs.get(&info.name) != Some(&info.shape) {
+        let Some(other) = theirs.get(&bare(&info.name)).filter(|other| other.shape == info.shape) else {
             apart.push(info.name.clone());
             continue;
-        }
+        };
         let mut sums = Sums::default();
-        let (a, b) = (one.values(&info.name), before.values(&info.name));
+        let (a, b) = (one.values(&info.name), before.values(&other.name));
         sums.add(&a, &b);
         parameters.push(sums.moved(info.name.clone()));
         match parts.iter_mut().find(|(group, _)| *group == info.group) {
@@ -314,8 +318,8 @@ pub fn difference(path: &Path, other: &Path) -> Result<Difference> {
             None => parts.push((info.group, sums)),
         }
     }
-    let own: std::collections::BTreeSet<&String> = ours.iter().map(|info| &info.name).collect();
-    apart.extend(theirs.into_keys().filter(|name| !own.contains(name)));
+    let own: BTreeSet<String> = ours.iter().map(|info| bare(&info.name)).collect();
+    apart.extend(theirs.into_iter().filter(|(name, _)| !own.contains(name)).map(|(_, info)| info.name));
     let parts = parts.into_iter().map(|(group, sums)| sums.moved(name(group))).collect();
     Ok(Difference { other: other.to_owned(), parts, parameters, apart })
 }

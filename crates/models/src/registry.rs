@@ -32,6 +32,11 @@ impl Family {
         self.form().model_type
     }
 
+    /// What names of the encoder's parameters begin with where a head stands beside it: `bert.`
+    pub fn prefix(self) -> &'static str {
+        self.form().prefix
+    }
+
     /// Whether it has a head that says the order of two parts.
     pub fn says_order(self) -> bool {
         self.form().order.is_some()

@@ -14,7 +14,9 @@ fn documented(text: &str) -> Uses {
         let name = cells[0].trim_matches('`').to_owned();
         let uses = match cells[2] {
             "–" => BTreeSet::new(),
-            "all" => ["kernels", "formats", "text", "tensor", "models", "infer", "train", "shrink"].map(full).into(),
+            "all" => ["kernels", "formats", "text", "tensor", "models", "infer", "train", "shrink", "inspect"]
+                .map(full)
+                .into(),
             list => list.split(", ").map(full).collect(),
         };
         (name, uses)

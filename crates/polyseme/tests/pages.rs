@@ -3,11 +3,11 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
-use support::{encoder_and_rows, ok, write};
+use support::{encoder_and_rows, json, ok, write};
 
 /// Names a browser that speaks Chromium's flags may have.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -80,7 +80,7 @@ fn opened(browser: &str, page: &Path, script: &str) -> Value {
     let (found, _) = found.unwrap_or_else(|| panic!("{} gives nothing: {dom}", page.display()));
     let found = found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     let found: Value = serde_json::from_str(&found).unwrap();
-    assert_eq!(found["wrong"], json!([]), "{}", page.display());
+    assert_eq!(found["wrong"], serde_json::json!([]), "{}", page.display());
     assert_ne!(found["title"], "broken", "{}", page.display());
     found["found"].clone()
 }
@@ -95,7 +95,7 @@ fn made(words: &[&str], name: &str) -> Option<(PathBuf, &'static str)> {
     let text = std::fs::read_to_string(&page).unwrap();
     assert!(!text.contains("src=\"http") && !text.contains("href=\"http") && !text.contains("@import"), "{name}");
     let browser = browser()?;
-    let sizes = "return [...document.querySelectorAll('svg')].filter(s=>!s.closest('[hidden]')).map(s=>s.getBoundingClientRect()).filter(b=>b.width>50&&b.height>20).length";
+    let sizes = "return [...document.querySelectorAll('svg, .said')].filter(s=>!s.closest('[hidden]')).map(s=>s.getBoundingClientRect()).filter(b=>b.width>50&&b.height>20).length";
     let drawn = opened(browser, &page, sizes);
     assert!(drawn.as_u64() >= Some(1), "{name}: {drawn} drawings");
     Some((page, browser))
@@ -118,7 +118,7 @@ fn senses_of_a_word() {
     let names: Vec<&str> = steps.as_array().unwrap().iter().map(|s| s[2].as_str().unwrap()).collect();
     assert_eq!(names[..3], ["words alone", "embeddings", "layer 1"]);
     for step in steps.as_array().unwrap() {
-        assert_eq!(step[1], json!([step[0]]), "one step is shown at a time");
+        assert_eq!(step[1], serde_json::json!([step[0]]), "one step is shown at a time");
     }
     let script = format!(
         "{POINT}const circles=[...document.querySelectorAll('[data-step-of]:not([hidden]) circle.mark')];\
@@ -128,7 +128,10 @@ fn senses_of_a_word() {
          return {{count:circles.length,said,lit,heat,images:document.querySelectorAll('img').length}}"
     );
     let found = opened(browser, &page, &script);
-    assert_eq!((&found["count"], &found["lit"], &found["images"]), (&json!(41), &json!(1), &json!(0)));
+    assert_eq!(
+        (&found["count"], &found["lit"], &found["images"]),
+        (&serde_json::json!(41), &serde_json::json!(1), &serde_json::json!(0))
+    );
     assert_eq!(found["said"][40], HOSTILE, "the text as it stands in the file");
     let heat = found["heat"].as_str().unwrap();
     assert!(heat.lines().count() == 3 && heat.lines().next().unwrap().parse::<f64>().is_ok(), "{heat}");
@@ -136,7 +139,7 @@ fn senses_of_a_word() {
 
 #[test]
 fn attention_of_a_pair() {
-    let words = ["attention", "encoder", HOSTILE, "--pair", "the old cow"];
+    let words = ["attention", "encoder", "<i>ship</i>", "--pair", "the old cow"];
     let Some((page, browser)) = made(&words, "attention.html") else { return };
     let steps = opened(browser, &page, SLIDE);
     assert_eq!(steps[0][2], "layer 1");
@@ -151,7 +154,10 @@ fn attention_of_a_pair() {
         return {all,before,over,after,strands:strands.length,shown:strands.filter(s=>s.style.display!=='none').length}";
     let found = opened(browser, &page, script);
     let all = found["all"].as_u64().unwrap();
-    assert_eq!((&found["before"], &found["over"], &found["after"]), (&json!(0), &json!(all - 1), &json!(0)));
+    assert_eq!(
+        (&found["before"], &found["over"], &found["after"]),
+        (&serde_json::json!(0), &serde_json::json!(all - 1), &serde_json::json!(0))
+    );
     assert!(found["strands"].as_u64() > Some(0) && found["shown"] == 0, "{found}");
 }
 
@@ -181,12 +187,80 @@ fn a_probe_a_landscape_and_a_folder() {
     let more = ["--scratch", "scratch", "--data", "valid.csv", "--points", "5", "--grid", "3"];
     let words = [&["landscape", "encoder", "classifier"][..], &more].concat();
     if let Some((page, browser)) = made(&words, "landscape.html") {
-        assert_eq!(opened(browser, &page, "return document.querySelectorAll('svg image').length"), json!(1));
+        assert_eq!(
+            opened(browser, &page, "return document.querySelectorAll('svg image').length"),
+            serde_json::json!(1)
+        );
     }
     let words = ["model", "classifier", "--diff", "encoder"];
     if let Some((page, browser)) = made(&words, "model.html") {
         assert!(opened(browser, &page, "return document.querySelectorAll('svg rect.s0').length").as_u64() >= Some(6));
     }
+}
+
+#[test]
+fn numbers_are_those_of_other_commands() {
+    let dir = &*WORLD;
+    // The word's vectors at the last layer, and what `embed` gives.
+    write(dir, "three.txt", "the old ship sails\nthe ship sinks near the island\na small quiet ship\n");
+    let found = json(dir, &["inspect", "senses", "encoder", "ship", "three.txt"]);
+    let last = found["layers"].as_array().unwrap().last().unwrap()["similarities"].clone();
+    let lines = support::lines(&ok(dir, &["embed", "encoder", "three.txt", "--tokens", "--quiet"]));
+    let vector = |line: &Value| -> Vec<f64> {
+        let place = line["words"].as_array().unwrap().iter().position(|w| w == "ship").unwrap();
+        line["embeddings"][place].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    let vectors: Vec<Vec<f64>> = lines.iter().map(vector).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    for (i, a) in vectors.iter().enumerate() {
+        for (j, b) in vectors.iter().enumerate() {
+            let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+            assert!((cosine - last[i][j].as_f64().unwrap()).abs() < 1e-5, "{i}, {j}: {cosine} {}", last[i][j]);
+        }
+    }
+    // A mask of the text, and a loss at the end of a line.
+    let text = "the old [MASK] sails near the island";
+    let masks = json(dir, &["fill", "encoder", text]);
+    let said = json(dir, &["inspect", "fill", "encoder", text]);
+    let mask = said["tokens"].as_array().unwrap().iter().find(|t| t["probability"].is_null()).unwrap();
+    assert_eq!(
+        (&mask["candidates"], &mask["position"]),
+        (&masks["masks"][0]["candidates"], &masks["masks"][0]["position"])
+    );
+    let line = json(dir, &["inspect", "landscape", "encoder", "classifier", "--data", "valid.csv", "--points", "5"]);
+    let loss = json(dir, &["eval", "classifier", "--data", "valid.csv"])["loss"].as_f64().unwrap();
+    let end = line["line"][3]["loss"].as_f64().unwrap();
+    assert!(line["line"][3]["at"] == 1.0 && (end - loss).abs() < 1e-4 * loss, "{end} {loss}");
+    // A model has not moved from itself, and its head is no part of the encoder it came from.
+    let same = json(dir, &["inspect", "model", "encoder", "--diff", "encoder"]);
+    assert!(same["diff"]["parts"].as_array().unwrap().iter().all(|p| p["relative"] == 0.0));
+    let other = json(dir, &["inspect", "model", "classifier", "--diff", "encoder"]);
+    let parts = other["diff"]["parts"].as_array().unwrap();
+    assert!(parts.iter().any(|p| p["name"] == "layer 1" && p["relative"].as_f64() > Some(0.0)), "{parts:?}");
+}
+
+#[test]
+fn an_index_is_searched_and_drawn() {
+    let dir = &*WORLD;
+    ok(dir, &["embed", "encoder", "train.csv", "--out", "index", "--quiet"]);
+    let rows = std::fs::read_to_string(dir.join("train.csv")).unwrap();
+    let first = rows.lines().nth(5).unwrap().split(',').next().unwrap().to_owned();
+    let found = json(dir, &["search", "index", &first, "--top", "3"]);
+    let hits = found["hits"].as_array().unwrap();
+    assert!(hits.len() == 3 && hits[0]["text"] == *first && hits[0]["score"].as_f64() > Some(0.9999), "{hits:?}");
+    let wrong = support::fails(dir, 1, &["search", "index", "ship", "--model", "classifier"]);
+    assert!(wrong.contains("whose weights are not those of classifier") && wrong.contains("--model"), "{wrong}");
+    let wrong = support::fails(dir, 1, &["inspect", "neighbours", "index", "--row", "61"]);
+    assert!(wrong.contains("rows 1 to 60"), "{wrong}");
+    let wrong = support::fails(dir, 1, &["embed", "encoder", "train.csv", "--out", "encoder"]);
+    assert!(wrong.contains("no folder for an index"), "{wrong}");
+    ok(dir, &["embed", "encoder", "ships.txt", "--tokens", "--out", "words", "--quiet"]);
+    let words = ["neighbours", "words", "--row", "3", "--map", "tsne"];
+    let Some((page, browser)) = made(&words, "near.html") else { return };
+    let script = format!("{POINT}return [...document.querySelectorAll('circle.s0')].map(point)");
+    let said = opened(browser, &page, &script);
+    assert_eq!(said.as_array().unwrap().len(), 10);
+    assert!(said[0].as_str().unwrap().contains(" — "), "{said}");
 }
 
 #[test]

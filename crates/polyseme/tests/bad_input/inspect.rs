@@ -145,7 +145,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "a landscape from nowhere",
         make: |b| {
-            labelled(b, &rows(12));
+            labelled(b, &rows(12).replace("hot", "warm"));
             b.model("c", Head::Classify);
         },
         run: &["inspect", "landscape", "nowhere", "c", "--data", "rows.csv", "--out", "p.html"],

@@ -65,7 +65,10 @@ fn shown(facts: &Facts, diff: Option<&Difference>) -> String {
         text += &format!("\nnot part of the model: {}", facts.unused.join(", "));
     }
     if let Some(diff) = diff.filter(|d| !d.apart.is_empty()) {
-        text += &format!("\nof one of the two only: {}", diff.apart.join(", "));
+        let some = diff.apart.iter().take(6).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = diff.apart.len().saturating_sub(6);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        text += &format!("\nof one of the two only: {some}{more}");
     }
     text
 }

@@ -14,7 +14,7 @@ const LINE: f64 = 19.0;
 const SIDES: [f64; 2] = [250.0, 610.0];
 /// Lines of a layer at most.
 const LINES: usize = 2_500;
-/// Least weight of a line.
+/// Least weight of a line, where that is not below what evenly shared attention would give.
 const LEAST: f32 = 0.1;
 /// Pixels a side of a small map at most; of longer texts a pixel is the greatest weight of several pairs.
 const PIXELS: usize = 160;
@@ -42,7 +42,7 @@ pub fn page(found: &Attention, made: &Made) -> String {
     for (i, layer) in found.layers.iter().enumerate() {
         view += &step("layer", i, 0, &format!("<div data-tokens>{}</div>\n", lines(found, layer)));
     }
-    let text = "A line is as strong as the weight, from a tenth on. Point at a token, or go there with the tab key, to see its lines alone; \
+    let text = "A line is as strong as the weight; weak ones are left out. Point at a token, or go there with the tab key, to see its lines alone; \
                 heads are shown and hidden above.";
     page.section("Heads", text, &view);
     let mut maps = String::new();
@@ -85,14 +85,12 @@ fn lines(found: &Attention, layer: &LayerAttention) -> String {
     let height = n as f64 * LINE + 20.0;
     let y = |token: usize| 10.0 + (token as f64 + 0.5) * LINE;
     // The strongest ones, so that a page of a long text can be drawn.
-    let mut weights: Vec<f32> = layer.heads.iter().flatten().copied().filter(|&w| w >= LEAST).collect();
+    let even = LEAST.min(1.0 / n as f32);
+    let mut weights: Vec<f32> = layer.heads.iter().flatten().copied().filter(|&w| w >= even).collect();
     weights.sort_by(|a, b| b.total_cmp(a));
-    let least = weights.get(LINES).copied().unwrap_or(LEAST);
-    let label = format!(
-        "Layer {}: weights of at least {least:.2} of {} heads over {n} tokens.",
-        layer.layer,
-        layer.heads.len()
-    );
+    let least = weights.get(LINES).copied().unwrap_or(even);
+    let label =
+        format!("Layer {}: weights above {least:.2} of {} heads over {n} tokens.", layer.layer, layer.heads.len());
     let mut out = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n", escape(&label));
     for from in 0..n {
         let _ = write!(out, "<g data-from=\"{from}\">");
