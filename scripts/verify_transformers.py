@@ -5,8 +5,9 @@
 Needs torch, transformers, sentence-transformers, peft and cargo; no network and no data. It
 
 1. pre-trains a tiny model with each kind of tokenizer and fine-tunes it, with the binary;
-2. makes a tiny random checkpoint of each of the five families with transformers, odd in every
-   setting, and lets the binary go on pre-training it and fine-tune it for each task;
+2. makes a tiny random checkpoint of each of the six families with transformers, odd in every
+   setting, and lets the binary go on pre-training it and fine-tune it for each task; verify_shrunk.py makes smaller models
+   of one of them;
 3. opens every folder with AutoTokenizer and the AutoModelFor... of its head, and compares keys, token
    ids, hidden states, and what the head says. verify_tasks.py holds the tasks' rows and says what is
    compared of several labels, tags, answers and choices, verify_more.py what of sentence vectors, adapters and
@@ -36,6 +37,7 @@ import numpy as np
 import torch
 import transformers
 import verify_more
+import verify_shrunk
 import verify_tasks
 
 transformers.utils.logging.disable_progress_bar()
@@ -117,6 +119,13 @@ def make_reference(family, tokenizer_of, folder):
     elif family == "electra":
         model = transformers.ElectraForMaskedLM(
             transformers.ElectraConfig(**bert, embedding_size=15, type_vocab_size=2, summary_last_dropout=0.06)
+        )
+    elif family == "albert":
+        model = transformers.AlbertForMaskedLM(
+            transformers.AlbertConfig(
+                **{key: value for key, value in bert.items() if key != "classifier_dropout"}, classifier_dropout_prob=0.02,
+                embedding_size=15, type_vocab_size=2, num_hidden_groups=1, inner_group_num=1, hidden_act="gelu_new",
+            )
         )
     else:
         model = transformers.DistilBertForMaskedLM(
@@ -289,7 +298,7 @@ def make_folders(polyseme, work):
             polyseme.finetune(work, work / f"new-{name}", work / f"new-{name}-{task}", task)
             made.append((work / f"new-{name}-{task}", task))
         print(f"  pre-trained and fine-tuned: new-{name}", file=sys.stderr)
-    for family in ("bert", "roberta", "distilbert", "electra", "modernbert"):
+    for family in ("bert", "roberta", "distilbert", "electra", "modernbert", "albert"):
         reference = work / f"reference-{family}"
         make_reference(family, work / ("new-byte-bpe" if family == "roberta" else "new-wordpiece"), reference)
         polyseme.pretrain(work, work / f"{family}-on", "--from", reference, "--seq-len", "64", "--recipe", "tiny")
@@ -299,9 +308,12 @@ def make_folders(polyseme, work):
             begin = "multilabel" if task == "qa" else "on"
             polyseme.finetune(work, work / f"{family}-{begin}", work / f"{family}-{task}", task)
             made.append((work / f"{family}-{task}", task))
-        polyseme.adapt(work, work / f"{family}-on", work / f"{family}-adapter")
-        made.append((work / f"{family}-adapter", "adapter"))
+        if family != "albert":
+            polyseme.adapt(work, work / f"{family}-on", work / f"{family}-adapter")
+            made.append((work / f"{family}-adapter", "adapter"))
         print(f"  gone on with and fine-tuned: {family}", file=sys.stderr)
+    made += verify_shrunk.folders(polyseme, work, "bert")
+    print("  made smaller: bert", file=sys.stderr)
     polyseme.finetune(work, work / "bert-on", work / "bert-generate", "generate")
     made.append((work / "bert-generate", "generate"))
     return made

@@ -426,8 +426,10 @@ fn help_offers_exactly_what_there_is() {
         "eval",
         "predict",
         "embed",
+        "search",
         "fill",
         "merge",
+        "inspect",
         "shrink",
         "export",
         "bench",
@@ -440,10 +442,13 @@ fn help_offers_exactly_what_there_is() {
         assert!(own.contains("--quiet") && own.contains("Usage: polyseme"), "{own}");
         assert!(own.lines().all(|l| l.chars().count() <= 100), "a line of {name} --help is too long:\n{own}");
     }
-    for later in ["inspect", "serve"] {
-        assert!(!help.contains(&format!("\n  {later}")), "{later} is offered but not there");
-        fails(dir.path(), 1, &[later]);
+    for what in ["senses", "attention", "fill", "neighbours", "probe", "landscape", "model"] {
+        let own = ok(dir.path(), &["inspect", what, "--help"]);
+        assert!(own.contains("--out") && own.contains(&format!("Usage: polyseme inspect {what}")), "{own}");
+        assert!(own.lines().all(|l| l.chars().count() <= 100), "a line of inspect {what} --help is too long:\n{own}");
     }
+    assert!(!help.contains("\n  serve"), "serve is offered but not there");
+    fails(dir.path(), 1, &["serve"]);
     let flags = ok(dir.path(), &["pretrain", "--help"]);
     for flag in [
         "--out",

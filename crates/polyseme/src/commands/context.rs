@@ -91,6 +91,16 @@ impl Context {
         Ok(())
     }
 
+    /// Ends a command that was stopped: the result so far, what is saved, and how to go on.
+    pub fn stopped(&self, so_far: &impl Serialize, said: &str, command: &str, out: &Path) -> anyhow::Result<()> {
+        if self.json {
+            self.result(so_far, "")?;
+        }
+        eprintln!("{said}");
+        eprintln!("hint: go on with `polyseme {command} --out {} --resume`", out.display());
+        Err(Interrupted.into())
+    }
+
     /// Opens a model folder with whatever head it has.
     pub fn open(&self, model: &Path) -> anyhow::Result<Encoder> {
         Ok(Encoder::open_on(model, HeadKind::AsFound, &self.device)?)

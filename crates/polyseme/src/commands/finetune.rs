@@ -1,7 +1,7 @@
 //! `polyseme finetune`: a plan, the run, the seeds' results and what to do next.
 
 use crate::args::FinetuneArgs;
-use crate::commands::{Context, Interrupted};
+use crate::commands::Context;
 use crate::render::table::table;
 use crate::report;
 use crate::report::sparse_sentence;
@@ -27,12 +27,7 @@ pub fn carry_out(plan: &Plan<FinetuneSettings>, dry_run: bool, command: &str, co
     progress.finish();
     drop(progress);
     if outcome.interrupted {
-        if context.json {
-            context.result(&outcome, "")?;
-        }
-        eprintln!("stopped and saved");
-        eprintln!("hint: go on with `polyseme {command} --out {} --resume`", settings.out.display());
-        return Err(Interrupted.into());
+        return context.stopped(&outcome, "stopped and saved", command, &settings.out);
     }
     context.reported(report::write_finetune(settings, &outcome, &context.made()));
     context.result(&outcome, &summary(&outcome, settings))

@@ -1,7 +1,7 @@
 //! `polyseme pretrain`: a plan, the run, what came out and what to do next.
 
 use crate::args::PretrainArgs;
-use crate::commands::{Context, Interrupted};
+use crate::commands::Context;
 use crate::render::numbers::group;
 use crate::report;
 use crate::settings::{Plan, resolve_pretrain, spell_duration, spell_length};
@@ -25,15 +25,11 @@ pub fn carry_out(plan: &Plan<PretrainSettings>, dry_run: bool, command: &str, co
     progress.finish();
     drop(progress);
     if outcome.interrupted {
-        if context.json {
-            context.result(&outcome, "")?;
-        }
-        match outcome.steps {
-            0 => eprintln!("stopped before the training began; what was finished until then is kept"),
-            steps => eprintln!("stopped and saved after step {}", group(steps)),
-        }
-        eprintln!("hint: go on with `polyseme {command} --out {} --resume`", plan.settings.out.display());
-        return Err(Interrupted.into());
+        let said = match outcome.steps {
+            0 => "stopped before the training began; what was finished until then is kept".to_owned(),
+            steps => format!("stopped and saved after step {}", group(steps)),
+        };
+        return context.stopped(&outcome, &said, command, &plan.settings.out);
     }
     context.reported(report::write_pretrain(&plan.settings, &outcome, &context.made()));
     context.result(&outcome, &summary(&outcome))

@@ -1,7 +1,7 @@
 //! `polyseme sweep`: a plan, the trials, and which was the best.
 
 use crate::args::SweepArgs;
-use crate::commands::{Context, Interrupted};
+use crate::commands::Context;
 use crate::render::table::table;
 use crate::report;
 use crate::settings::resolve_sweep;
@@ -20,12 +20,7 @@ pub fn run(args: &SweepArgs, context: &Context) -> anyhow::Result<()> {
     drop(progress);
     context.reported(report::write_sweep(settings, &outcome, &context.made()));
     if outcome.interrupted {
-        if context.json {
-            context.result(&outcome, "")?;
-        }
-        eprintln!("stopped and saved");
-        eprintln!("hint: go on with `polyseme sweep --out {} --resume`", outcome.model.display());
-        return Err(Interrupted.into());
+        return context.stopped(&outcome, "stopped and saved", "sweep", &outcome.model);
     }
     context.result(&outcome, &summary(&outcome, settings))
 }

@@ -52,6 +52,6 @@ mod tests {
             confusion(&metrics(2)),
             "true \\ predicted  l0  l1\nl0                 1   0\nl1                 1   0\n"
         );
-        assert_eq!(confusion(&metrics(20)), "true  taken for  rows\nl1           l0     1\n");
+        assert_eq!(confusion(&metrics(20)), "true  taken for  rows\nl1    l0            1\n");
     }
 }

@@ -36,12 +36,7 @@ pub fn run(args: &PruneArgs, context: &Context) -> anyhow::Result<()> {
     progress.finish();
     drop(progress);
     if outcome.interrupted {
-        if context.json {
-            context.result(&outcome, "")?;
-        }
-        eprintln!("stopped and saved");
-        eprintln!("hint: go on with `polyseme shrink prune --out {} --resume`", outcome.model.display());
-        return Err(Interrupted.into());
+        return context.stopped(&outcome, "stopped and saved", "shrink prune", &outcome.model);
     }
     context.result(&outcome, &summary(&outcome))
 }

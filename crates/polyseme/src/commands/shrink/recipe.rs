@@ -38,12 +38,9 @@ pub fn run(args: &RecipeArgs, context: &Context) -> anyhow::Result<()> {
     let outcome = outcome?;
     context.reported(report::write_recipe(settings, &outcome, &context.made()));
     if outcome.interrupted {
-        if context.json {
-            context.result(&outcome, "")?;
-        }
-        eprintln!("stopped; {} holds the best model so far, candidate {}", outcome.model.display(), outcome.best);
-        eprintln!("hint: go on with `polyseme shrink recipe --out {} --resume`", outcome.model.display());
-        return Err(Interrupted.into());
+        let said =
+            format!("stopped; {} holds the best model so far, candidate {}", outcome.model.display(), outcome.best);
+        return context.stopped(&outcome, &said, "shrink recipe", &outcome.model);
     }
     context.result(&outcome, &summary(&outcome, settings))
 }

@@ -2,7 +2,7 @@
 
 use super::row;
 use crate::args::ShareArgs;
-use crate::commands::{Context, Interrupted};
+use crate::commands::Context;
 use crate::render::table::table;
 use crate::settings::{Error, resolve_share};
 use polyseme_models::Share;
@@ -24,12 +24,7 @@ pub fn run(args: &ShareArgs, context: &Context) -> anyhow::Result<()> {
     progress.finish();
     drop(progress);
     if outcome.interrupted {
-        if context.json {
-            context.result(&outcome, "")?;
-        }
-        eprintln!("stopped and saved");
-        eprintln!("hint: go on with `polyseme shrink share --out {} --resume`", outcome.model.display());
-        return Err(Interrupted.into());
+        return context.stopped(&outcome, "stopped and saved", "shrink share", &outcome.model);
     }
     context.result(&outcome, &summary(&outcome))
 }
