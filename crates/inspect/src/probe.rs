@@ -205,7 +205,8 @@ fn read(path: &Path, options: &ProbeOptions) -> Result<Vec<Labelled>> {
         let whole = batch.into_iter().filter(|row| !row.text.trim().is_empty());
         texts.extend(whole.filter_map(|row| {
             let label = row.pair.filter(|label| !label.is_empty())?;
-            Some(Labelled { spans: vec![0..row.text.len()], labels: vec![label], text: row.text })
+            let whole = 0..row.text.len();
+            Some(Labelled { spans: vec![whole], labels: vec![label], text: row.text })
         }));
     }
 }

@@ -116,10 +116,10 @@ fn tensors(facts: &Facts) -> String {
     let rows: Vec<Vec<Cell>> = facts.parts.iter().flat_map(|p| p.tensors.iter().map(|t| row(&p.name, t))).collect();
     let mut out = details("All tensors", &table("Tensors", &["Name", "Part", "Type", "Shape", "Bytes"], &rows));
     if let Some([one, other]) = &facts.tied {
-        let _ = write!(out, "<p>{} is {}.</p>\n", escape(one), escape(other));
+        let _ = writeln!(out, "<p>{} is {}.</p>", escape(one), escape(other));
     }
     if !facts.unused.is_empty() {
-        let _ = write!(out, "<p>No part of the model, and not read: {}.</p>\n", escape(&facts.unused.join(", ")));
+        let _ = writeln!(out, "<p>No part of the model, and not read: {}.</p>", escape(&facts.unused.join(", ")));
     }
     out
 }
@@ -144,7 +144,7 @@ fn moved(difference: &Difference) -> String {
     );
     out += &details("Every parameter", &table("Parameters", &["Parameter", "Moved", "Cosine", "Greatest"], &each));
     if !difference.apart.is_empty() {
-        let _ = write!(out, "<p>Of one of the two only: {}.</p>\n", escape(&difference.apart.join(", ")));
+        let _ = writeln!(out, "<p>Of one of the two only: {}.</p>", escape(&difference.apart.join(", ")));
     }
     out
 }
