@@ -2,6 +2,7 @@
 
 use crate::cluster::{Similarities, unit};
 use bhtsne::tSNE;
+use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
 
 /// How vectors become points.
@@ -97,10 +98,17 @@ fn tsne(begin: &[[f32; 2]], similar: &Similarities) -> Vec<[f32; 2]> {
         let apart = 1e-9 * (i as f64 / n as f64 - 0.5);
         [f64::from(p[0]) * scale + apart, f64::from(p[1]) * scale - apart]
     });
-    let mut tsne: tSNE<f64, usize> = tSNE::new(&numbers);
+    // On one thread: sums over several depend on who was first, and the map with them.
+    let alone = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    alone.install(|| embedded(&numbers, first.collect(), similar))
+}
+
+fn embedded(numbers: &[usize], first: Vec<f64>, similar: &Similarities) -> Vec<[f32; 2]> {
+    let n = numbers.len();
+    let mut tsne: tSNE<f64, usize> = tSNE::new(numbers);
     tsne.perplexity((n as f64 / 4.0).clamp(2.0, 30.0))
         .epochs(750)
-        .initial_embedding(first.collect::<Vec<f64>>())
+        .initial_embedding(first)
         .exact(|&i, &j| similar.distance(i, j).sqrt());
     tsne.embedding().chunks_exact(2).map(|p| [p[0] as f32, p[1] as f32]).collect()
 }
