@@ -106,7 +106,8 @@ class Table:
                 return
             raise Refused(f"{record.relative(path)} was made with other settings or files; remove it, or take another --work")
         out = self.place.work / f"tuned-{name}-{arm}-{seed}"
-        shutil.rmtree(out, ignore_errors=True)
+        if arm == "transformers":
+            shutil.rmtree(out, ignore_errors=True)
         found = (self.theirs if arm == "transformers" else self.ours)(recipe, arm, files, seed, out)
         if not self.given.keep_models:
             shutil.rmtree(out, ignore_errors=True)
@@ -130,7 +131,12 @@ class Table:
             words += [*longest, *recipe.more, "--metric", recipe.measure[0], "--batch-size", BATCH, "--learning-rate", recipe.learning_rate,
                       "--patience", 0, "--set", "probe_first=false"]
         always = ["--device", self.given.device, "--json", "--quiet"]
-        said, run = self.place.ours(*words, *always)
+        # What was begun and killed goes on, to the same bytes; its seconds are then those of the rest.
+        resumes = (out / "run" / "settings.toml").exists()
+        if not resumes:
+            shutil.rmtree(out, ignore_errors=True)
+        said, run = self.place.ours(*words, *always, *(["--resume"] if resumes else []))
+        run["resumed"] = resumes
         best = json.loads(said)["results"][0]
         tested, test_run = self.place.ours("eval", out, "--data", files["test"], *recipe.columns, *longest, *always)
         found = {"epoch": best["epoch"], "valid": numbers(best["valid"]), "test": numbers(json.loads(tested)), **run, "test_command": test_run["command"]}
