@@ -99,15 +99,15 @@ impl Encoder {
 
     fn guess(&self, logits: &[f32], position: usize, of: &Encoding, (mask, top): (u32, usize)) -> Result<Guess> {
         let id = of.ids[position];
-        let (candidates, own) = (self.candidates(logits, top)?, logits[id as usize]);
+        let (scores, own) = (softmax(logits), logits[id as usize]);
         let known = id != mask;
         Ok(Guess {
             position,
             token: self.tokenizer.token(id).unwrap_or_default(),
             range: of.offsets[position].clone(),
-            probability: known.then(|| softmax(logits)[id as usize]),
+            probability: known.then(|| scores[id as usize]),
             rank: known.then(|| logits.iter().filter(|&&logit| logit > own).count()),
-            candidates,
+            candidates: self.candidates(&scores, top)?,
         })
     }
 
@@ -142,15 +142,14 @@ impl Encoder {
             let logits = self.model.masked_lm_logits(batch, &rows); // (masks, vocabulary)
             let [_, vocabulary] = logits.dims();
             for (row, &position) in values(logits).chunks_exact(vocabulary).zip(&positions) {
-                fills.push(Fill { position, candidates: self.candidates(row, top)? });
+                fills.push(Fill { position, candidates: self.candidates(&softmax(row), top)? });
             }
             Ok(())
         })?;
         Ok(fills)
     }
 
-    fn candidates(&self, logits: &[f32], top: usize) -> Result<Vec<FillCandidate>> {
-        let scores = softmax(logits);
+    fn candidates(&self, scores: &[f32], top: usize) -> Result<Vec<FillCandidate>> {
         let mut ids: Vec<usize> = (0..scores.len().min(self.tokenizer.vocab_size())).collect();
         ids.sort_by(|&a, &b| scores[b].total_cmp(&scores[a])); // stable: equal scores by id
         let candidate = |&id: &usize| {

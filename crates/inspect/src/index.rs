@@ -66,6 +66,17 @@ pub struct Writer {
     folder: PathBuf,
     vectors: BufWriter<Growing>,
     entries: BufWriter<Growing>,
+    /// Dropped last, when the files are gone.
+    _made: Made,
+}
+
+/// A folder that goes again if nothing came into it.
+struct Made(PathBuf);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir(&self.0); // refused where there is anything in it
+    }
 }
 
 /// A file under its final name's care, as a writer.
@@ -88,6 +99,7 @@ impl Writer {
     pub fn create(folder: &Path, head: Head) -> Result<Self> {
         let io = |e| polyseme_formats::Error::io("create", folder, e);
         std::fs::create_dir_all(folder).map_err(io)?;
+        let made = Made(folder.to_owned());
         let ours = [HEAD, VECTORS, ENTRIES];
         for entry in std::fs::read_dir(folder).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
@@ -95,14 +107,12 @@ impl Writer {
                 return Err(Error::NotAnIndex { path: folder.to_owned(), found: name.to_string_lossy().into_owned() });
             }
         }
-        // An old one is none any more as soon as a new one is begun.
-        _ = std::fs::remove_file(folder.join(HEAD));
         let file = |name: &str| -> Result<BufWriter<Growing>> {
             Ok(BufWriter::new(Growing(Pending::create(&folder.join(name))?)))
         };
         let (mut vectors, entries) = (file(VECTORS)?, file(ENTRIES)?);
         vectors.write_all(&npy_header(0, head.dimensions)).map_err(io)?;
-        Ok(Self { head: Head { count: 0, ..head }, folder: folder.to_owned(), vectors, entries })
+        Ok(Self { head: Head { count: 0, ..head }, folder: folder.to_owned(), vectors, entries, _made: made })
     }
 
     /// Adds an entry. Panics on a vector of another length.
@@ -132,6 +142,8 @@ impl Writer {
         let entries = self.entries.into_inner().map_err(|e| io(e.into_error()))?.0;
         vectors.file_mut().seek(SeekFrom::Start(0)).map_err(io)?;
         vectors.file_mut().write_all(&npy_header(self.head.count, self.head.dimensions)).map_err(io)?;
+        // From here on the old one is none any more, if there was one.
+        _ = std::fs::remove_file(folder.join(HEAD));
         vectors.commit()?;
         entries.commit()?;
         let text = serde_json::to_vec_pretty(&self.head).expect("plain data");
@@ -377,6 +389,24 @@ mod tests {
         }
         assert_eq!(found.len(), 9);
         assert_eq!(index.nearest(&to, count + 5, None).unwrap().len(), count);
+    }
+
+    #[test]
+    fn an_index_that_is_not_finished_leaves_the_old_one_or_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("index");
+        let begun = || {
+            let mut writer = Writer::create(&folder, head(2)).unwrap();
+            writer.push(&entry(0), &[1.0, 2.0]).unwrap();
+            writer
+        };
+        drop(begun());
+        assert!(!folder.exists());
+        begun().finish().unwrap();
+        let mut writer = begun();
+        writer.push(&entry(1), &[3.0, 4.0]).unwrap();
+        drop(writer);
+        assert_eq!(Index::open(&folder).unwrap().len(), 1);
     }
 
     #[test]

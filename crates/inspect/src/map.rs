@@ -1,6 +1,6 @@
 //! Vectors as points of a plane.
 
-use crate::cluster::{Similarities, unit};
+use crate::cluster::unit;
 use bhtsne::tSNE;
 use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
@@ -20,13 +20,13 @@ pub enum MapKind {
 const ROUNDS: usize = 500;
 
 /// Points of vectors of one length, and the share of the variance that they show (of t-SNE none).
-pub fn map(kind: MapKind, vectors: &[&[f32]], similar: &Similarities) -> (Vec<[f32; 2]>, Option<f64>) {
+pub fn map(kind: MapKind, vectors: &[&[f32]]) -> (Vec<[f32; 2]>, Option<f64>) {
     let (points, share) = principal(vectors);
     // Below that there are no neighbours to speak of.
     if kind == MapKind::Pca || vectors.len() < 8 {
         return (points, Some(share));
     }
-    (tsne(&points, similar), None)
+    (tsne(&points, vectors), None)
 }
 
 /// Principal components of unit vectors, deterministic: the first direction, then the second.
@@ -88,9 +88,9 @@ fn strongest(rows: &[Vec<f64>], width: usize) -> Option<Vec<f64>> {
 }
 
 /// t-SNE from points to begin with, so that it has no random numbers.
-fn tsne(begin: &[[f32; 2]], similar: &Similarities) -> Vec<[f32; 2]> {
+fn tsne(begin: &[[f32; 2]], vectors: &[&[f32]]) -> Vec<[f32; 2]> {
     let n = begin.len();
-    let numbers: Vec<usize> = (0..n).collect();
+    let units: Vec<Vec<f64>> = vectors.iter().map(|v| unit(v)).collect();
     let spread = begin.iter().map(|p| f64::from(p[0]).powi(2)).sum::<f64>() / n as f64;
     let scale = if spread > 0.0 { 1e-4 / spread.sqrt() } else { 0.0 };
     // Points that lie on each other would never part.
@@ -100,16 +100,16 @@ fn tsne(begin: &[[f32; 2]], similar: &Similarities) -> Vec<[f32; 2]> {
     });
     // On one thread: sums over several depend on who was first, and the map with them.
     let alone = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    alone.install(|| embedded(&numbers, first.collect(), similar))
+    alone.install(|| embedded(&units, first.collect()))
 }
 
-fn embedded(numbers: &[usize], first: Vec<f64>, similar: &Similarities) -> Vec<[f32; 2]> {
-    let n = numbers.len();
-    let mut tsne: tSNE<f64, usize> = tSNE::new(numbers);
-    tsne.perplexity((n as f64 / 4.0).clamp(2.0, 30.0))
+fn embedded(units: &[Vec<f64>], first: Vec<f64>) -> Vec<[f32; 2]> {
+    let cosine = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let mut tsne: tSNE<f64, Vec<f64>> = tSNE::new(units);
+    tsne.perplexity((units.len() as f64 / 4.0).clamp(2.0, 30.0))
         .epochs(750)
         .initial_embedding(first)
-        .exact(|&i, &j| similar.distance(i, j).sqrt());
+        .exact(|a, b| (1.0 - cosine(a, b)).max(0.0).sqrt());
     tsne.embedding().chunks_exact(2).map(|p| [p[0] as f32, p[1] as f32]).collect()
 }
 
@@ -121,10 +121,9 @@ mod tests {
     fn what_lies_apart_stays_apart_and_twice_is_the_same() {
         let vectors: Vec<Vec<f32>> = (0..20).map(|i| vec![1.0, (i % 2) as f32, 0.02 * (i / 2) as f32, 0.0]).collect();
         let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
-        let similar = Similarities::new(&vectors);
         for kind in [MapKind::Pca, MapKind::Tsne] {
-            let (points, share) = map(kind, &vectors, &similar);
-            assert_eq!(map(kind, &vectors, &similar), (points.clone(), share));
+            let (points, share) = map(kind, &vectors);
+            assert_eq!(map(kind, &vectors), (points.clone(), share));
             assert!(points.iter().flatten().all(|x| x.is_finite()));
             let distance = |i: usize, j: usize| (points[i][0] - points[j][0]).hypot(points[i][1] - points[j][1]);
             let within = (2..20).step_by(2).map(|i| distance(0, i)).fold(0.0, f32::max);
@@ -138,9 +137,8 @@ mod tests {
     fn one_point_and_equal_points_are_points() {
         for vectors in [vec![[1.0f32, 2.0]], vec![[1.0, 2.0]; 9], vec![[0.0, 0.0]; 9]] {
             let vectors: Vec<&[f32]> = vectors.iter().map(|v| &v[..]).collect();
-            let similar = Similarities::new(&vectors);
             for kind in [MapKind::Pca, MapKind::Tsne] {
-                let (points, _) = map(kind, &vectors, &similar);
+                let (points, _) = map(kind, &vectors);
                 assert!(points.len() == vectors.len() && points.iter().flatten().all(|x| x.is_finite()), "{points:?}");
             }
         }

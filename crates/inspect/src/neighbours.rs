@@ -1,6 +1,5 @@
 //! What is near an entry of an index, and where it lies among the others.
 
-use crate::cluster::Similarities;
 use crate::index::{Entry, Hit, Index};
 use crate::map::{MapKind, map};
 use crate::{Error, Result};
@@ -67,7 +66,7 @@ pub fn neighbours(
     let mut vectors = vec![vector];
     vectors.extend(rows.iter().map(|&row| index.vector(row)));
     let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
-    let (places, shown) = map(kind, &vectors, &Similarities::new(&vectors));
+    let (places, shown) = map(kind, &vectors);
     let mut entries = vec![of.clone()];
     for row in rows {
         entries.push(index.entry(row)?);

@@ -4,8 +4,7 @@
 use crate::{Error, Result};
 use polyseme_infer::{Encoder, SpanVectors};
 use polyseme_tensor::Stream;
-use polyseme_text::table::TextRows;
-use polyseme_text::tagged::Tagged;
+use polyseme_text::{Table, Tagged};
 use polyseme_train::regression::Regression;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -16,9 +15,7 @@ use std::path::{Path, PathBuf};
 /// Fewest examples to learn from, and to measure on.
 const LEAST: usize = 10;
 /// Of a single file, one text of so many measures.
-const EVERY: u64 = 4;
-/// Rows read at a time.
-const ROWS: usize = 256;
+const EVERY: usize = 4;
 
 /// What is asked of the layers.
 #[derive(Clone, Debug)]
@@ -153,25 +150,21 @@ fn standardized([mut learn, mut measure]: [Vec<Vec<f64>>; 2]) -> [Vec<Vec<f64>>;
     [learn, measure]
 }
 
-/// Texts to learn from, and texts to measure on.
+/// Texts to learn from, and texts to measure on. Which ones are taken is by lot: files may be sorted by their labels.
 fn parts(options: &ProbeOptions) -> Result<(Vec<Labelled>, Vec<Labelled>)> {
-    let all = read(&options.train, options)?;
-    if let Some(valid) = &options.valid {
-        let share = |texts: Vec<Labelled>, of: usize| at_most(texts, options.most * of / EVERY as usize);
-        return Ok((share(all, EVERY as usize - 1), share(read(valid, options)?, 1)));
-    }
     let stream = Stream::new(options.seed).named("probe-parts");
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    stream.shuffle(&mut order);
-    let mut rank = vec![0; order.len()];
-    order.iter().enumerate().for_each(|(r, &i)| rank[i] = r as u64);
-    // Which texts are taken is by lot, too.
-    let mut all: Vec<(u64, Labelled)> = rank.into_iter().zip(all).collect();
-    all.sort_by_key(|(rank, _)| *rank);
-    let all = at_most(all.into_iter().map(|(_, text)| text).collect(), options.most);
+    let some = |path: &Path, most: usize| -> Result<Vec<Labelled>> {
+        let mut texts = read(path, options)?;
+        stream.shuffle(&mut texts);
+        Ok(at_most(texts, most))
+    };
+    if let Some(valid) = &options.valid {
+        let measured = options.most / EVERY;
+        return Ok((some(&options.train, options.most - measured)?, some(valid, measured)?));
+    }
     let (mut learn, mut measure) = (Vec::new(), Vec::new());
-    for (i, text) in all.into_iter().enumerate() {
-        if (i as u64).is_multiple_of(EVERY) { measure.push(text) } else { learn.push(text) }
+    for (i, text) in some(&options.train, options.most)?.into_iter().enumerate() {
+        if i.is_multiple_of(EVERY) { measure.push(text) } else { learn.push(text) }
     }
     Ok((learn, measure))
 }
@@ -193,22 +186,16 @@ fn read(path: &Path, options: &ProbeOptions) -> Result<Vec<Labelled>> {
         let tagged = Tagged::read(path, text, label)?;
         return Ok(tagged.sentences.into_iter().map(|s| joined(&s.tokens, s.tags)).collect());
     }
-    let label = label.unwrap_or("label");
-    let mut rows = TextRows::open(Some(path), text, Some(label))?;
-    let mut texts = Vec::new();
-    loop {
-        let batch = rows.next_batch(ROWS)?;
-        if batch.is_empty() {
-            return Ok(texts);
-        }
-        // What has no text or no label teaches nothing.
-        let whole = batch.into_iter().filter(|row| !row.text.trim().is_empty());
-        texts.extend(whole.filter_map(|row| {
-            let label = row.pair.filter(|label| !label.is_empty())?;
-            let whole = 0..row.text.len();
-            Some(Labelled { spans: vec![whole], labels: vec![label], text: row.text })
-        }));
-    }
+    let table = Table::read(path)?;
+    let label = label.map_or_else(|| table.guess_label(), |name| table.column(name))?;
+    let text = text.map_or_else(|| table.guess_text(Some(&label.name)), |name| table.column(name))?;
+    // What has no text or no label teaches nothing.
+    let whole = text.values.iter().zip(&label.values).filter_map(|(text, label)| {
+        let text = text.clone().filter(|text| !text.trim().is_empty())?;
+        let all = 0..text.len();
+        Some(Labelled { spans: vec![all], labels: vec![label.clone()?], text })
+    });
+    Ok(whole.collect())
 }
 
 /// Tokens with blanks between them, and where each stands.

@@ -169,7 +169,7 @@ pub fn senses(encoder: &Encoder, options: &SensesOptions) -> Result<Senses> {
 fn layer(layer: Option<usize>, vectors: Vec<&[f32]>, sentences: &[Sentence], options: &SensesOptions) -> LayerSenses {
     let similarities = Similarities::new(&vectors);
     let Groups { of: senses, count, silhouette, order } = groups(&similarities, options.senses);
-    let (points, shown) = map(options.map, &vectors, &similarities);
+    let (points, shown) = map(options.map, &vectors);
     let truth: Option<Vec<usize>> = sentences.iter().map(|s| s.label).collect();
     LayerSenses {
         layer,

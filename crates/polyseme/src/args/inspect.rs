@@ -64,7 +64,7 @@ Examples:
 
 /// Words of `polyseme inspect senses`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = SENSES_HELP, after_long_help = SENSES_HELP)]
+#[command(after_help = SENSES_HELP)]
 pub struct SensesArgs {
     /// Model folder
     #[arg(value_name = "MODEL")]

@@ -41,8 +41,8 @@ pub fn run(args: &EmbedArgs, context: &Context) -> anyhow::Result<()> {
     let width = encoder.model.config().hidden_size;
     let options = options(args);
     encoder.encode_to_embed(&[], &options)?; // what cannot be is said before a file is begun
-    let mut sink = open_sink(args, width, &options)?;
     let mut stream = TextStream::open(&args.file, args.text.as_deref(), None, "embed", context)?;
+    let mut sink = open_sink(args, width, &options)?;
     while let Some(rows) = stream.next_piece()? {
         let texts: Vec<&str> = rows.iter().map(|r| r.text.as_str()).collect();
         let truncated = embed(&encoder, &texts, args.tokens, &options, sink.as_mut())?;

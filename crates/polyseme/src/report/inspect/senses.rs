@@ -240,7 +240,7 @@ fn matrix(found: &Senses, layer: &LayerSenses, number: usize) -> (String, Heat) 
         }
     }
     out.push_str("</svg>");
-    (out, Heat { low, high, side, values: encoded(&bytes), order: layer.order.clone() })
+    (out, Heat { low, high: low + wide, side, values: encoded(&bytes), order: layer.order.clone() })
 }
 
 /// Silhouette and agreement over the layers.
