@@ -28,11 +28,11 @@ def vectors(c, _):
 
 
 class WithoutPooler:
-    """Opens an encoder alone. Two families have a pooler that a folder of sentence vectors has no use for."""
+    """Opens an encoder alone. Three families have a pooler that a folder of sentence vectors has no use for."""
 
     @staticmethod
     def from_pretrained(folder, output_loading_info):
-        has = transformers.AutoConfig.from_pretrained(folder).model_type in ("bert", "roberta")
+        has = transformers.AutoConfig.from_pretrained(folder).model_type in ("bert", "roberta", "albert")
         flags = {"add_pooling_layer": False} if has else {}
         return transformers.AutoModel.from_pretrained(folder, output_loading_info=output_loading_info, **flags)
 
