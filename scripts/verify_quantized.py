@@ -143,6 +143,7 @@ def main():
     for name, what, found, limit in rows:
         print(f"{'ok' if found <= limit else 'WRONG':6s}{name:55s} {what} {found:.2e} (at most {limit:.0e})")
     found = record.facts(given.binary, "torch", "transformers", "onnxruntime", "compressed-tensors")
+    found["command"] = "python scripts/verify_quantized.py target/release/polyseme WORKDIR"
     found["rows"] = [{"what": name, what: value, "limit": limit} for name, what, value, limit in rows]
     lines = ["# What is written in few bits, elsewhere", "", *record.header(found), ""]
     lines += record.table(["what", "measure", "found", "at most"], [[n, w, f"{v:.2e}", f"{m:.0e}"] for n, w, v, m in rows])

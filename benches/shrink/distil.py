@@ -5,18 +5,20 @@ much smaller and faster they are.
     cargo build --release
     python benches/shrink/distil.py --set 20news           # all that is not done yet, then the record
     python benches/shrink/distil.py --set r52 --ways tiny  # this way only; the record has all that is done
+    python benches/shrink/distil.py --set r52 --race       # their speed, on a quiet machine
     python benches/shrink/distil.py --quick                # does it work? one epoch of a hundred rows, of a teacher that saw them twelve times
 
 For each seed a teacher is fine-tuned; then each way goes from it. `half` keeps every other layer and learns the task from
 the whole. `tiny` leaves out the pieces that the training texts never use, keeps two layers, half of their heads and a
-quarter of their feed-forward units, learns from the whole, also from copies of the rows with words exchanged, and is
-written in 8 bits. Test rows choose nothing. Time is that of `polyseme eval` on the same rows, in turns.
+half of their feed-forward units, learns from the whole, also from copies of the rows with words exchanged, and is
+written in 8 bits. Test rows choose nothing.
 """
 
 import json
+import math
 import statistics
 
-from parts import Parts, arguments, raced, settled, teacher
+from parts import Parts, arguments, race, settled, teacher, told, weights
 import record  # found by what parts.py adds to the path
 
 # Promises that each way is held to: share of the metric, times smaller on disk, times faster.
@@ -47,10 +49,10 @@ def tiny(parts, whole, seed, out):
     fewer, small = parts.fresh(f"fewer-{given.set}-{seed}"), parts.fresh(f"small-{given.set}-{seed}")
     _, first = parts.place.ours("shrink", "vocab", whole, "--corpus", texts(parts), "--out", fewer, "--json", "--quiet")
     learning = parts.learning(seed, given.tiny_epochs, given.tiny_learning_rate)
-    more = ["--augment", given.augment] if parts.task == "classify" and given.augment else []
-    narrow = ["--keep-layers", "0,5", "--keep-heads", 0.5, "--keep-units", 0.25]
+    more = ["--augment", given.augment] if given.augment else []
+    narrow = ["--keep-layers", "0,5", "--keep-heads", 0.5, "--keep-units", 0.5]
     said, second = parts.place.ours("shrink", "distil", fewer, *narrow, "--preset", given.preset, *more, "--out", small, *learning)
-    _, third = parts.place.ours("shrink", "quantize", small, "--out", out, "--json", "--quiet")
+    _, third = parts.place.ours("shrink", "quantize", small, "--out", out, "--no-timing", "--json", "--quiet")
     parts.fresh(fewer.name)
     parts.fresh(small.name)
     return json.loads(said), [first, second, third]
@@ -65,46 +67,51 @@ def shrunk(parts, way, seed):
     whole, _ = teacher(parts, seed)
 
     def make():
-        out = parts.fresh(f"{way}-{given.set}-{seed}")
+        out = parts.fresh(parts.made(way, seed).name)
         outcome, runs = WAYS[way](parts, whole, seed, out)
         test, _ = parts.tested(out)
-        seconds = raced(parts, {"whole": whole, "smaller": out})
-        sizes = {name: (folder / "model.safetensors").stat().st_size for name, folder in (("whole", whole), ("smaller", out))}
-        if not given.keep_models:
-            parts.fresh(out.name)
-        best = outcome["results"][0]
-        return {"test": test, "epoch": best["epoch"], "bytes": sizes, "seconds": seconds, "runs": runs}
+        parameters = {name: encoder_parameters(folder) for name, folder in (("whole", whole), ("smaller", out))}
+        return {"test": test, "epoch": outcome["results"][0]["epoch"], "bytes": {"whole": weights(whole), "smaller": weights(out)},
+                "encoder_parameters": parameters, "runs": runs}
 
-    keys = ["preset", "repeat", *(("epochs", "learning_rate") if way == "half" else ("tiny_epochs", "tiny_learning_rate", "augment"))]
-    return parts.part(way, seed, {key: getattr(given, key) for key in keys} | {"longest": parts.longest}, make)
+    keys = ["preset", *(("epochs", "learning_rate") if way == "half" else ("tiny_epochs", "tiny_learning_rate", "augment"))]
+    return parts.part(way, seed, {key: getattr(given, key) for key in keys}, make)
+
+
+def encoder_parameters(folder):
+    """Numbers in the layers, by the file's own table of shapes (embeddings and head left out)."""
+    with open(folder / "model.safetensors", "rb") as file:
+        table = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    kept = (t for name, t in table.items() if ".layer." in name and name.rsplit(".", 1)[-1] in ("weight", "bias"))
+    return sum(math.prod(t["shape"]) for t in kept)
 
 
 def write(parts):
     """The record of all that is done."""
     given = parts.given
-    wholes = parts.done("teacher", range(100))
+    wholes = parts.done("teacher")
     lines, facts = [], {"teacher": wholes}
     for way, (share, smaller, faster) in PROMISES.items():
-        found = parts.done(way, range(100))
+        found = parts.done(way)
         if not found:
             continue
-        rows, kept, times, sizes = [], [], [], []
+        rows, kept, sizes = [], [], []
         for seed, part in found.items():
             before, after = wholes[seed]["test"][parts.measure], part["test"][parts.measure]
             kept.append(after / before)
-            times.append(statistics.median(a / b for a, b in zip(part["seconds"]["whole"], part["seconds"]["smaller"])))
             sizes.append(part["bytes"]["whole"] / part["bytes"]["smaller"])
-            rows.append([seed, f"{100 * before:.2f}", f"{100 * after:.2f}", f"{100 * kept[-1]:.1f} %", f"{sizes[-1]:.2f}", f"{times[-1]:.2f}"])
-        wanted = f"at least {100 * share:.0f} % kept" + (f", {smaller} times smaller" if smaller else "") + f", {faster} times faster"
+            fewer = 1 - part["encoder_parameters"]["smaller"] / part["encoder_parameters"]["whole"]
+            rows.append([seed, f"{100 * before:.2f}", f"{100 * after:.2f}", f"{100 * kept[-1]:.1f} %", f"{sizes[-1]:.2f}", f"{100 * fewer:.1f} %"])
+        wanted = f"at least {100 * share:.0f} % kept" + (f", {smaller} times smaller" if smaller else ", 40 % fewer") + f", {faster} times faster"
         lines += ["", f"## {way}", "", *record.table(
-            ["seed", f"test {parts.measure} × 100, whole", "smaller", "kept", "times smaller on disk", "times faster"], rows),
-            "", f"Medians over {len(rows)} seed(s): {100 * statistics.median(kept):.1f} % kept, {statistics.median(sizes):.2f} times smaller, "
-            f"{statistics.median(times):.2f} times faster; wanted: {wanted}."]
+            ["seed", f"test {parts.measure} × 100, whole", "smaller", "kept", "times smaller on disk", "fewer in the encoder"], rows),
+            "", f"Medians over {len(rows)} seed(s): {100 * statistics.median(kept):.1f} % kept, {statistics.median(sizes):.2f} times smaller; "
+            f"{told(parts, way)}. Wanted: {wanted}."]
         facts[way] = found
+        facts[f"race-{way}"] = parts.done(f"race-{way}")
     facts |= record.facts(parts.place.binary) | {"threads": given.threads, "trial": given.quick, "set": given.set, "sizes": parts.sizes}
     head = [f"# Smaller models that learn from a whole one: {given.set}", "", *record.header(facts), "",
-            f"{parts.sizes['train']} rows to learn from, {parts.sizes['valid']} that choose the epoch, {parts.sizes['test']} to test. Times are of "
-            f"`eval` on the test rows, starts included, medians of the ratios of {given.repeat} turns, {given.threads} threads."]
+            f"{parts.sizes['train']} rows to learn from, {parts.sizes['valid']} that choose the epoch, {parts.sizes['test']} to test."]
     record.write(record.run_folder(f"distil-{given.set}", given.record), facts, head + lines)
 
 
@@ -112,21 +119,19 @@ def main():
     p = arguments(__doc__, "distil", "20news")
     p.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     p.add_argument("--preset", default="hinton")
-    p.add_argument("--teacher-epochs", type=int, default=3)
     p.add_argument("--epochs", type=int, default=4)
     p.add_argument("--learning-rate", type=float, default=2e-4)
     p.add_argument("--tiny-epochs", type=int, default=6)
     p.add_argument("--tiny-learning-rate", type=float, default=4e-4)
-    p.add_argument("--augment", type=int, default=2, help="copies of each row with words exchanged, where labels are learned")
-    p.add_argument("--repeat", type=int, default=3, help="turns of the race")
-    p.add_argument("--keep-models", action="store_true", help="leave smaller models in the work folder, too")
+    p.add_argument("--augment", type=int, default=2, help="copies of each row with words exchanged")
     given = settled(p.parse_args(), "distil")
     if given.quick:
-        # A teacher that knows nothing would be refused.
-        given.teacher_epochs, given.epochs, given.tiny_epochs = 12, 1, 1
+        given.epochs, given.tiny_epochs = 1, 1
     parts = Parts(given)
-    for seed in given.seeds:
-        for way in given.ways:
+    for way in given.ways:
+        if given.race:
+            race(parts, way)
+        for seed in () if given.race else given.seeds:
             shrunk(parts, way, seed)
     write(parts)
 

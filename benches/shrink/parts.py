@@ -1,4 +1,4 @@
-"""What the measurements of shrinking share: rows to learn from, parts that are kept, medians over paired seeds."""
+"""What the measurements of shrinking share: sets, teachers, parts that are kept, races, medians over paired seeds."""
 
 import argparse
 import json
@@ -13,16 +13,10 @@ sys.path[:0] = [str(ROOT / "scripts"), str(HERE.parent / "peers"), str(HERE.pare
 import record
 import sets
 from place import Place
+from run import RECIPES
 
-TEXTS = ("--text", "text", "--label", "label")
-
-# Task, words that name the columns, what is measured, and the longest input of each set.
-SETS = {
-    "20news": ("classify", TEXTS, "accuracy", 96),
-    "r8": ("classify", TEXTS, "accuracy", 96),
-    "r52": ("classify", TEXTS, "accuracy", 96),
-    "stsb": ("regress", ("--text", "one", "--pair", "two", "--label", "score"), "spearman", 96),
-}
+# R52 is learned as R8 is.
+SETS = {name: RECIPES[of] for name, of in (("20news", "20news"), ("r8", "r8"), ("r52", "r8"), ("stsb", "stsb"))}
 
 
 class Parts:
@@ -32,20 +26,21 @@ class Parts:
         self.given = given
         self.place = Place(given)
         self.place.shared = given.shared.resolve()
-        self.results = self.place.work / "results"
-        self.results.mkdir(parents=True, exist_ok=True)
-        self.task, self.columns, self.measure, self.longest = SETS[given.set]
+        self.results = given.results or self.place.work / "results"
+        self.recipe = SETS[given.set]
+        self.measure = self.recipe.measure[0]
         self.files, self.sizes = sets.files(self.place, given.set, given.quick)
 
-    def learning(self, seed, epochs, learning_rate):
+    def learning(self, seed, epochs, learning_rate=None):
         """The words that every arm is given alike."""
-        return ["--train", self.files["train"], "--valid", self.files["valid"], *self.columns, "--max-length", self.longest,
-                "--epochs", epochs, "--patience", 0, "--learning-rate", learning_rate, "--seed", seed, "--json", "--quiet"]
+        return ["--train", self.files["train"], "--valid", self.files["valid"], *self.recipe.columns, "--max-length", self.recipe.max_length,
+                "--epochs", epochs, "--patience", 0, "--learning-rate", learning_rate or self.recipe.learning_rate, "--seed", seed,
+                "--json", "--quiet"]
 
     def part(self, arm, seed, settings, make):
         """The result of an arm and a seed: kept if it was made with these settings and rows, else made."""
-        settings = json.loads(json.dumps(settings | {"sha256": self.sizes["sha256"]}, default=str))
-        path = self.results / f"{self.given.set}-{arm}-{seed}.json"
+        settings = json.loads(json.dumps(settings | {"sha256": self.sizes["sha256"], "longest": self.recipe.max_length}, default=str))
+        path = self.path(arm, seed)
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
             if kept["settings"] == settings:
@@ -54,11 +49,18 @@ class Parts:
         found = make()
         found = {"set": self.given.set, "arm": arm, "seed": seed, "settings": settings, **found}
         found |= {"commit": record.output_of("git", "rev-parse", "--short=12", "HEAD"), "threads": self.given.threads}
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         temporary.rename(path)
-        print(f"  {self.given.set} {arm:10} seed {seed}: {self.measure} {found['test'][self.measure]:.4f}", file=sys.stderr, flush=True)
+        shown = f"{self.measure} {found['test'][self.measure]:.4f}" if "test" in found else "raced"
+        print(f"  {self.given.set} {arm:10} seed {seed}: {shown}", file=sys.stderr, flush=True)
         return found
+
+    def path(self, arm, seed):
+        """Where a part is kept: a teacher is the same for all measurements."""
+        folder = self.given.teachers / "results" if arm == "teacher" else self.results
+        return folder / f"{self.given.set}-{arm}-{seed}.json"
 
     def fresh(self, name):
         """A folder that is not there."""
@@ -68,39 +70,87 @@ class Parts:
 
     def tested(self, model):
         """The metrics of a model on the test rows, on which nothing was chosen."""
-        said, run = self.place.ours("eval", model, "--data", self.files["test"], *self.columns, "--max-length", self.longest, "--json", "--quiet")
+        said, run = self.place.ours("eval", model, "--data", self.files["test"], *self.recipe.columns, "--max-length", self.recipe.max_length,
+                                    "--json", "--quiet")
         found = json.loads(said)
         return {key: value for key, value in found.items() if isinstance(value, (int, float))}, run
 
-    def done(self, arm, seeds):
+    def done(self, arm, seeds=range(100)):
         """The results of an arm that are there, by seed."""
-        paths = {seed: self.results / f"{self.given.set}-{arm}-{seed}.json" for seed in seeds}
+        paths = {seed: self.path(arm, seed) for seed in seeds}
         return {seed: json.loads(path.read_text(encoding="utf-8")) for seed, path in paths.items() if path.exists()}
+
+    def made(self, way, seed):
+        """The folder of what a way makes of a teacher."""
+        return self.place.work / f"{way}-{self.given.set}-{seed}"
 
 
 def teacher(parts, seed):
-    """The fine-tuned model, and its part."""
-    given, out = parts.given, parts.place.work / f"teacher-{parts.given.set}-{seed}"
+    """A fine-tuned all-MiniLM-L6-v2, and its part: one that `benches/tasks/run.py --keep-models` has left, else a new one of the
+    same recipe."""
+    given, name = parts.given, f"{parts.given.set}-{seed}"
+    kept, own = ROOT / f".data/tasks/tuned-{parts.given.set}-polyseme-{seed}", given.teachers / name
+    of_tasks = not given.quick and (kept / "model.safetensors").exists() and not own.exists()
+    out = kept if of_tasks else own
 
     def make():
-        parts.fresh(out.name)
-        learning = parts.learning(seed, given.teacher_epochs, given.learning_rate)
-        said, run = parts.place.ours("finetune", parts.place.minilm(), "--task", parts.task, "--out", out, *learning)
-        best = json.loads(said)["results"][0]
+        run = {}
+        if not of_tasks:
+            shutil.rmtree(own, ignore_errors=True)
+            own.parent.mkdir(parents=True, exist_ok=True)
+            learning = parts.learning(seed, given.teacher_epochs or parts.recipe.epochs)
+            words = ["--metric", parts.measure, "--batch-size", 32, "--set", "probe_first=false"]
+            _, run = parts.place.ours("finetune", parts.place.minilm(), "--task", parts.recipe.task, "--out", own, *learning, *words)
         test, _ = parts.tested(out)
-        return {"epoch": best["epoch"], "test": test, **run}
+        return {"test": test, **run}
 
-    settings = {"epochs": given.teacher_epochs, "learning_rate": given.learning_rate, "longest": parts.longest}
-    return out, parts.part("teacher", seed, settings, make)
+    return out, parts.part("teacher", seed, {"epochs": given.teacher_epochs or parts.recipe.epochs}, make)
 
 
-def raced(parts, models):
-    """Seconds of `eval` on the test rows, in turns."""
-    seconds = {name: [] for name in models}
-    for _ in range(parts.given.repeat):
-        for name, model in models.items():
-            seconds[name].append(parts.tested(model)[1]["wall_seconds"])
-    return seconds
+def race(parts, way):
+    """A teacher and what a way made of it, in turns: tokens a second of `bench`, and seconds of `eval` on the test rows, which
+    reads and cuts texts, too. One seed: what counts is the shape. For a quiet machine."""
+    seeds = sorted(seed for seed in parts.done(way) if parts.made(way, seed).exists())
+    if not seeds:
+        sys.exit(f"no model of {way} is there to race with")
+    seed = seeds[0]
+    models = {"whole": teacher(parts, seed)[0], "smaller": parts.made(way, seed)}
+
+    def make():
+        speeds, seconds = ({name: [] for name in models} for _ in range(2))
+        for _ in range(parts.given.repeat):
+            for name, model in models.items():
+                said, run = parts.place.ours("bench", model, "--batch", 32, "--seq-len", parts.recipe.max_length, "--json", "--quiet")
+                speeds[name].append(json.loads(said)["tokens_per_second"])
+                seconds[name].append(parts.tested(model)[1]["wall_seconds"])
+        return {"tokens_per_second": speeds, "eval_seconds": seconds, "command": run["command"]}
+
+    return parts.part(f"race-{way}", seed, {"repeat": parts.given.repeat}, make)
+
+
+def raced(parts, way):
+    """Times faster by a race: in a model's own time, and from start to end of `eval`; nothing where there was none."""
+    found = list(parts.done(f"race-{way}").values())
+    if not found:
+        return None
+    speed, seconds = found[0]["tokens_per_second"], found[0]["eval_seconds"]
+    middle = statistics.median
+    return middle(speed["smaller"]) / middle(speed["whole"]), middle(seconds["whole"]) / middle(seconds["smaller"])
+
+
+def told(parts, way):
+    """The same in words."""
+    found = raced(parts, way)
+    if not found:
+        return "times not measured yet (--race)"
+    said = next(iter(parts.done(f"race-{way}").values()))
+    return (f"{found[0]:.2f} times faster (`bench`, 32 texts of {parts.recipe.max_length} tokens; {found[1]:.2f} times by `eval` on the test rows, start, "
+            f"reading and cutting included; ratios of medians of {len(said['eval_seconds']['whole'])} turns, {said['threads']} threads)")
+
+
+def weights(folder):
+    """Bytes of a model's weights."""
+    return (folder / "model.safetensors").stat().st_size
 
 
 def paired(better, worse):
@@ -120,11 +170,15 @@ def arguments(doc, work, chosen):
     p.add_argument("--set", choices=list(SETS), default=chosen, help="rows")
     p.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3, 4, 5], help="seeds to run; none: only the record")
     p.add_argument("--quick", action="store_true", help="does it work? seed 1, one epoch, a hundred rows, a record in the work folder")
+    p.add_argument("--race", action="store_true", help="learn nothing, but measure times, on a quiet machine")
+    p.add_argument("--repeat", type=int, default=5, help="turns of a race")
+    p.add_argument("--teacher-epochs", type=int, help="instead of those of benches/tasks/run.py")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/stsb-en-*.csv")
     p.add_argument("--binary", type=Path, default=ROOT / "target/release/polyseme")
     p.add_argument("--data", type=Path, default=ROOT / ".data")
     p.add_argument("--work", type=Path, help=f"instead of .data/shrink/{work}")
+    p.add_argument("--results", type=Path, help="folder of finished parts instead of results in the work folder: of a record, to go on with it")
     p.add_argument("--record", help=f"folder for the record instead of benches/runs/<date>-{work}")
     p.set_defaults(python=Path(sys.executable))
     return p
@@ -133,7 +187,11 @@ def arguments(doc, work, chosen):
 def settled(given, work):
     """The words with the work folder; of a trial one seed, and the record beside its parts."""
     given.work = given.work or ROOT / ".data/shrink" / work / ("quick" if given.quick else "")
+    given.teachers = ROOT / ".data/shrink/teachers"
     if given.quick:
+        given.teachers = given.work / "teachers"
+        # A teacher that knows nothing would be refused.
+        given.teacher_epochs = 12
         given.seeds = given.seeds[:1]
         given.record = given.record or given.work / "record"
     if not given.binary.exists():

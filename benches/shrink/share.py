@@ -1,6 +1,6 @@
 """A fine-tuned all-MiniLM-L6-v2 as an ALBERT: its layers share their weights, its embeddings are narrow. What is lost, what is won.
 
-    scripts/fetch-data.sh minilm 20news
+    scripts/fetch-data.sh minilm
     cargo build --release
     python benches/shrink/share.py                     # all that is not done yet, then the record
     python benches/shrink/share.py --set r52           # other rows
@@ -15,7 +15,7 @@ work folder and skipped.
 import json
 import statistics
 
-from parts import Parts, arguments, settled, teacher
+from parts import Parts, arguments, settled, teacher, weights
 import record  # found by what parts.py adds to the path
 
 WANTED = 0.7
@@ -27,7 +27,7 @@ def shared(parts, seed):
     whole, _ = teacher(parts, seed)
 
     def make():
-        out = parts.fresh(f"shared-{given.set}-{seed}")
+        out = parts.fresh(parts.made("shared", seed).name)
         how = ["--groups", given.groups, "--embedding-size", given.embedding_size, "--preset", given.preset]
         if given.layers:
             how += ["--layers", given.layers]
@@ -35,14 +35,11 @@ def shared(parts, seed):
         said, run = parts.place.ours("shrink", "share", whole, "--out", out, *how, *learning)
         outcome = json.loads(said)
         test, _ = parts.tested(out)
-        sizes = {name: (folder / "model.safetensors").stat().st_size for name, folder in (("whole", whole), ("shared", out))}
-        if not given.keep_models:
-            parts.fresh(out.name)
         counts = {what: outcome[what] for what in ("layers", "embeddings", "parameters")}
-        return {"test": test, "valid": outcome["score"], "bytes": sizes, **counts, **run}
+        return {"test": test, "valid": outcome["score"], "bytes": {"whole": weights(whole), "shared": weights(out)}, **counts, **run}
 
     keys = ("groups", "embedding_size", "layers", "preset", "epochs", "learning_rate")
-    return parts.part("shared", seed, {key: getattr(given, key) for key in keys} | {"longest": parts.longest}, make)
+    return parts.part("shared", seed, {key: getattr(given, key) for key in keys}, make)
 
 
 def gone(both):
@@ -53,7 +50,7 @@ def gone(both):
 def write(parts):
     """The record of all that is done."""
     given = parts.given
-    wholes, smaller = (parts.done(arm, range(100)) for arm in ("teacher", "shared"))
+    wholes, smaller = (parts.done(arm) for arm in ("teacher", "shared"))
     rows, kept = [], []
     for seed, found in smaller.items():
         before, after = wholes[seed]["test"][parts.measure], found["test"][parts.measure]
@@ -76,19 +73,16 @@ def write(parts):
 
 
 def main():
-    p = arguments(__doc__, "share", "20news")
+    p = arguments(__doc__, "share", "stsb")
     p.add_argument("--groups", type=int, default=1)
     p.add_argument("--embedding-size", type=int, default=128)
     p.add_argument("--layers", help="of each group the layer whose weights all take; else their mean")
     p.add_argument("--preset", default="tinybert")
-    p.add_argument("--teacher-epochs", type=int, default=3)
     p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--learning-rate", type=float, default=2e-4)
-    p.add_argument("--keep-models", action="store_true", help="leave shared models in the work folder, too")
     given = settled(p.parse_args(), "share")
     if given.quick:
-        # A teacher that knows nothing would be refused.
-        given.teacher_epochs, given.epochs = 12, 1
+        given.epochs = 1
     parts = Parts(given)
     for seed in given.seeds:
         shared(parts, seed)

@@ -1,6 +1,6 @@
 """90 % zeros by movement beside 90 % by magnitude: the same epochs, rates and seeds from all-MiniLM-L6-v2.
 
-    scripts/fetch-data.sh minilm r52
+    scripts/fetch-data.sh minilm
     cargo build --release
     python benches/shrink/sparse.py                       # all that is not done yet, then the record
     python benches/shrink/sparse.py --seeds 1 2           # these seeds; the record has all that is done
@@ -34,8 +34,8 @@ def words(parts, arm, seed, more=()):
     learning = [*parts.learning(seed, given.epochs, given.learning_rate), "--batch-size", given.batch_size, *more]
     model = parts.place.minilm()
     if ARMS[arm] is None:
-        return ["finetune", model, "--task", parts.task, *learning]
-    return ["shrink", "prune", model, "--task", parts.task, "--preset", "none", *ARMS[arm], *learning]
+        return ["finetune", model, "--task", parts.recipe.task, *learning]
+    return ["shrink", "prune", model, "--task", parts.recipe.task, "--preset", "none", *ARMS[arm], *learning]
 
 
 def learned(parts, arm, seed, more=()):
@@ -58,7 +58,7 @@ def part(parts, arm, seed):
 
     given = parts.given
     keys = ("epochs", "learning_rate", "batch_size")
-    return parts.part(arm, seed, {key: getattr(given, key) for key in keys} | {"words": ARMS[arm], "longest": parts.longest}, make)
+    return parts.part(arm, seed, {key: getattr(given, key) for key in keys} | {"words": ARMS[arm]}, make)
 
 
 def tried(parts):
@@ -71,8 +71,8 @@ def tried(parts):
 
 def write(parts):
     """The record of all that is done."""
-    given, every = parts.given, range(100)
-    found = {arm: parts.done(arm, every) for arm in ARMS}
+    given = parts.given
+    found = {arm: parts.done(arm) for arm in ARMS}
     values = {arm: {seed: part["test"][parts.measure] for seed, part in done.items()} for arm, done in found.items()}
     compared = paired(values["movement"], values["magnitude"])
     facts = record.facts(parts.place.binary) | {"threads": given.threads, "trial": given.quick, "set": given.set, "sizes": parts.sizes}
@@ -95,7 +95,7 @@ def write(parts):
 
 
 def main():
-    p = arguments(__doc__, "sparse", "r52")
+    p = arguments(__doc__, "sparse", "stsb")
     p.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--batch-size", type=int, default=16)

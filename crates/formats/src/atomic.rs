@@ -90,6 +90,11 @@ impl Pending {
         self.temp.as_file_mut()
     }
 
+    /// Where it lies until it is committed.
+    pub fn written(&self) -> &Path {
+        self.temp.path()
+    }
+
     /// Its final name.
     pub fn path(&self) -> &Path {
         &self.path

@@ -87,6 +87,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// The graph beside an index.
+    #[error("{}: {what}", path.display())]
+    Graph {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A folder with other things in it.
     #[error("{} holds {found}: it is no folder for an index", path.display())]
     NotAnIndex {
@@ -182,6 +190,7 @@ impl Error {
             Self::OneLabel { .. } => Some("name the column of the labels with --label".into()),
             Self::NoIndex { .. } => Some("make one with `polyseme embed MODEL FILE --out FOLDER`".into()),
             Self::DamagedIndex { .. } => Some("make it anew with `polyseme embed MODEL FILE --out FOLDER`".into()),
+            Self::Graph { .. } => Some("search without it, by --exact, or make the index anew".into()),
             Self::NotAnIndex { .. } => Some("name a folder that is empty or not there".into()),
             Self::OtherWeights { made_by, .. } => {
                 Some(format!("name the model that made it with --model (it was {})", made_by.display()))

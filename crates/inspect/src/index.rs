@@ -1,8 +1,9 @@
 //! A folder of vectors with what each stands for, as `polyseme embed --out FOLDER` writes it, and what is near in it.
 //!
-//! `vectors.npy` (f32, a row each), `entries.jsonl` (a line each) and, written last, `index.json`. Search is exact: every
-//! vector is looked at.
+//! `vectors.npy` (f32, a row each), `entries.jsonl` (a line each), of more than [`EXACT`] vectors `graph.usearch` and, written
+//! last, `index.json`. Without a graph, or if asked to, search is exact: every vector is looked at.
 
+use crate::graph::Graph;
 use crate::{Error, Result};
 use polyseme_formats::atomic::{self, Pending};
 use polyseme_formats::mapped::Mapped;
@@ -16,6 +17,9 @@ use xxhash_rust::xxh3::Xxh3;
 const HEAD: &str = "index.json";
 const VECTORS: &str = "vectors.npy";
 const ENTRIES: &str = "entries.jsonl";
+const GRAPH: &str = "graph.usearch";
+/// Vectors beyond which an index gets a graph, in which not every one is looked at.
+pub const EXACT: usize = 1_000_000;
 /// Length of the header of `vectors.npy`, which is always written anew at the end.
 pub const NPY_HEADER: usize = 128;
 /// Rows that a thread looks at in one go.
@@ -36,6 +40,9 @@ pub struct Head {
     pub dimensions: usize,
     /// Vectors.
     pub count: usize,
+    /// Whether a graph stands beside them.
+    #[serde(default)]
+    pub graph: bool,
 }
 
 /// What a vector stands for.
@@ -100,7 +107,7 @@ impl Writer {
         let io = |e| polyseme_formats::Error::io("create", folder, e);
         std::fs::create_dir_all(folder).map_err(io)?;
         let made = Made(folder.to_owned());
-        let ours = [HEAD, VECTORS, ENTRIES];
+        let ours = [HEAD, VECTORS, ENTRIES, GRAPH];
         for entry in std::fs::read_dir(folder).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
             if !ours.iter().any(|own| name.to_string_lossy() == **own) && !name.to_string_lossy().starts_with('.') {
@@ -142,11 +149,26 @@ impl Writer {
         let entries = self.entries.into_inner().map_err(|e| io(e.into_error()))?.0;
         vectors.file_mut().seek(SeekFrom::Start(0)).map_err(io)?;
         vectors.file_mut().write_all(&npy_header(self.head.count, self.head.dimensions)).map_err(io)?;
+        let mut head = self.head;
+        head.graph |= head.count > EXACT;
+        let graph = if head.graph {
+            let graph = Pending::create(&folder.join(GRAPH))?;
+            let file = Mapped::open(vectors.written())?;
+            let rows = file[NPY_HEADER..].chunks_exact(4 * head.dimensions).map(|row| floats(row).collect());
+            Graph::build(graph.written(), head.dimensions, head.count, rows)?;
+            Some(graph)
+        } else {
+            None
+        };
         // From here on the old one is none any more, if there was one.
         _ = std::fs::remove_file(folder.join(HEAD));
         vectors.commit()?;
         entries.commit()?;
-        let text = serde_json::to_vec_pretty(&self.head).expect("plain data");
+        match graph {
+            Some(graph) => graph.commit()?,
+            None => _ = std::fs::remove_file(folder.join(GRAPH)),
+        }
+        let text = serde_json::to_vec_pretty(&head).expect("plain data");
         Ok(atomic::write(&folder.join(HEAD), |out| out.write_all(&text))?)
     }
 }
@@ -197,6 +219,7 @@ pub struct Index {
     path: PathBuf,
     vectors: Mapped,
     entries: Mapped,
+    graph: Option<Graph>,
     /// Where each entry begins, and the end.
     lines: Vec<usize>,
 }
@@ -234,7 +257,8 @@ impl Index {
             let (count, found) = (head.count, lines.len() - 1);
             return Err(damaged(format!("{ENTRIES} has {found} lines, not {count}")));
         }
-        Ok(Self { head, path: folder.to_owned(), vectors, entries, lines })
+        let graph = head.graph.then(|| Graph::open(&folder.join(GRAPH), head.dimensions, head.count)).transpose()?;
+        Ok(Self { head, path: folder.to_owned(), vectors, entries, graph, lines })
     }
 
     /// Opens the model that made it, or another folder with the same weights.
@@ -289,15 +313,35 @@ impl Index {
         &self.vectors[NPY_HEADER + from * width..NPY_HEADER + to * width]
     }
 
-    /// The entries nearest to a vector by cosine, the nearest first; equal ones in their order. Panics on a vector of
-    /// another length.
+    /// Looks at every vector from now on, also where there is a graph.
+    pub fn exactly(&mut self) {
+        self.graph = None;
+    }
+
+    /// The entries nearest to a vector by cosine, the nearest first; equal ones in their order. With a graph one of them may
+    /// be missing. Panics on a vector of another length.
     ///
     /// # Errors
-    /// An entry that is damaged.
+    /// An entry or a graph that is damaged.
     pub fn nearest(&self, to: &[f32], top: usize, skip: Option<usize>) -> Result<Vec<Hit>> {
         assert_eq!(to.len(), self.head.dimensions, "numbers of a vector");
+        let mut found = match &self.graph {
+            None => self.among_all(to, top, skip),
+            Some(graph) => {
+                let length = norm(to.iter().copied());
+                let rows = graph.near(&self.path.join(GRAPH), to, top + 1)?;
+                let rows = rows.into_iter().filter(|row| Some(*row) != skip && *row < self.len());
+                rows.map(|row| (cosine(self.bytes(row, row + 1), to, length), row)).collect()
+            }
+        };
+        found.sort_by(better);
+        found.truncate(top);
+        found.into_iter().map(|(score, row)| Ok(Hit { row, score, entry: self.entry(row)? })).collect()
+    }
+
+    /// The best of all, in no order, and perhaps some more.
+    fn among_all(&self, to: &[f32], top: usize, skip: Option<usize>) -> Vec<(f32, usize)> {
         let length = norm(to.iter().copied());
-        let better = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         let parts: Vec<usize> = (0..self.len()).step_by(ROWS).collect();
         let best = |first: &usize| {
             let end = (first + ROWS).min(self.len());
@@ -305,11 +349,7 @@ impl Index {
             let mut found: Vec<(f32, usize)> = rows
                 .enumerate()
                 .filter(|(i, _)| Some(first + i) != skip)
-                .map(|(i, row)| {
-                    let (dot, square) = products(row, to);
-                    let lengths = length * square.sqrt();
-                    (if lengths > 0.0 { dot / lengths } else { 0.0 }, first + i)
-                })
+                .map(|(i, row)| (cosine(row, to, length), first + i))
                 .collect();
             if found.len() > top {
                 found.select_nth_unstable_by(top, better);
@@ -317,11 +357,20 @@ impl Index {
             }
             found
         };
-        let mut found: Vec<(f32, usize)> = parts.par_iter().flat_map_iter(best).collect();
-        found.sort_by(better);
-        found.truncate(top);
-        found.into_iter().map(|(score, row)| Ok(Hit { row, score, entry: self.entry(row)? })).collect()
+        parts.par_iter().flat_map_iter(best).collect()
     }
+}
+
+/// The greater score first, then the smaller row.
+fn better(a: &(f32, usize), b: &(f32, usize)) -> std::cmp::Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
+/// Cosine of a row with a vector of a length.
+fn cosine(row: &[u8], to: &[f32], length: f32) -> f32 {
+    let (dot, square) = products(row, to);
+    let lengths = length * square.sqrt();
+    if lengths > 0.0 { dot / lengths } else { 0.0 }
 }
 
 fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
@@ -356,7 +405,7 @@ mod tests {
 
     fn head(dimensions: usize) -> Head {
         let (model, weights) = ("m".into(), "0".into());
-        Head { model, weights, words: false, options: EmbedOptions::default(), dimensions, count: 0 }
+        Head { model, weights, words: false, options: EmbedOptions::default(), dimensions, count: 0, graph: false }
     }
 
     fn entry(i: usize) -> Entry {
@@ -407,6 +456,50 @@ mod tests {
         writer.push(&entry(1), &[3.0, 4.0]).unwrap();
         drop(writer);
         assert_eq!(Index::open(&folder).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_graph_finds_nearly_all_that_looking_at_all_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let (width, count, top) = (24, 5_000, 10);
+        let vector = |i: usize| polyseme_tensor::Stream::new(i as u64).normals(width, 1.0);
+        let write = || {
+            let mut writer = Writer::create(folder.path(), Head { graph: true, ..head(width) }).unwrap();
+            (0..count).for_each(|i| writer.push(&entry(i), &vector(i)).unwrap());
+            writer.finish().unwrap();
+            std::fs::read(folder.path().join(GRAPH)).unwrap()
+        };
+        assert!(write() == write(), "the same vectors give the same graph");
+        let (mut index, mut found) = (Index::open(folder.path()).unwrap(), Vec::new());
+        assert!(index.head.graph);
+        for i in 0..40 {
+            found.push(index.nearest(&vector(count + i), top, None).unwrap());
+            assert_eq!(index.nearest(&vector(i), 1, None).unwrap()[0].row, i, "a vector of the index finds itself");
+            assert!(index.nearest(&vector(i), top, Some(i)).unwrap().iter().all(|hit| hit.row != i));
+        }
+        index.exactly();
+        let mut common = 0;
+        for (i, found) in found.iter().enumerate() {
+            let exact = index.nearest(&vector(count + i), top, None).unwrap();
+            common += found.iter().filter(|hit| exact.contains(hit)).count();
+        }
+        assert!(common as f64 >= 0.95 * (40 * top) as f64, "{common} of {}", 40 * top);
+    }
+
+    #[test]
+    fn a_damaged_graph_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(folder.path(), Head { graph: true, ..head(4) }).unwrap();
+        (0..50).for_each(|i| writer.push(&entry(i), &[i as f32, 1.0, 2.0, 3.0]).unwrap());
+        writer.finish().unwrap();
+        let graph = folder.path().join(GRAPH);
+        let whole = std::fs::read(&graph).unwrap();
+        for damaged in [&whole[..whole.len() / 2], &whole[..10], &[], &[7; 1_000]] {
+            std::fs::write(&graph, damaged).unwrap();
+            assert!(matches!(Index::open(folder.path()), Err(Error::Graph { .. })));
+        }
+        std::fs::remove_file(&graph).unwrap();
+        assert!(matches!(Index::open(folder.path()), Err(Error::Graph { .. })));
     }
 
     #[test]

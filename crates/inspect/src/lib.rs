@@ -7,6 +7,7 @@ pub mod attention;
 pub mod cluster;
 mod error;
 pub mod facts;
+mod graph;
 pub mod index;
 pub mod landscape;
 pub mod map;

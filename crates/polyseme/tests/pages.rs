@@ -248,6 +248,10 @@ fn an_index_is_searched_and_drawn() {
     let found = json(dir, &["search", "index", &first, "--top", "3"]);
     let hits = found["hits"].as_array().unwrap();
     assert!(hits.len() == 3 && hits[0]["text"] == *first && hits[0]["score"].as_f64() > Some(0.9999), "{hits:?}");
+    ok(dir, &["embed", "encoder", "train.csv", "--out", "graph", "--approximate", "--quiet"]);
+    for more in [&[][..], &["--exact"]] {
+        assert_eq!(json(dir, &[&["search", "graph", &first, "--top", "3"], more].concat())["hits"], found["hits"]);
+    }
     let wrong = support::fails(dir, 1, &["search", "index", "ship", "--model", "classifier"]);
     assert!(wrong.contains("whose weights are not those of classifier") && wrong.contains("--model"), "{wrong}");
     let wrong = support::fails(dir, 1, &["inspect", "neighbours", "index", "--row", "61"]);

@@ -123,6 +123,9 @@ pub struct EmbedArgs {
     /// JSON lines on stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Give a folder for search a graph in which not every vector is looked at [default: beyond a million]
+    #[arg(long, requires = "out")]
+    pub approximate: bool,
     /// How token vectors become one: auto is what the model folder says, else mean
     #[arg(long, value_enum, value_name = "NAME", default_value_t = PoolingArg::Auto)]
     pub pooling: PoolingArg,

@@ -15,7 +15,10 @@ struct Found<'a> {
 
 /// Looks for the nearest.
 pub fn run(args: &SearchArgs, context: &Context) -> anyhow::Result<()> {
-    let index = Index::open(&args.index)?;
+    let mut index = Index::open(&args.index)?;
+    if args.exact {
+        index.exactly();
+    }
     let encoder = model(&index, args.model.as_deref(), context)?;
     let vector = encoder.embed(&[&args.query], &index.head.options)?.remove(0);
     let hits = index.nearest(&vector, args.top, None)?;

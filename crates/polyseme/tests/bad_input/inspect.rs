@@ -80,6 +80,13 @@ pub const CASES: &[Case] = &[
         says: &["no/p.html"],
     },
     Case {
+        name: "a graph of vectors in a file",
+        make: with_texts,
+        run: &["embed", "m", "texts.txt", "--out", "v.npy", "--approximate"],
+        exit: 1,
+        says: &["--approximate", "--out v.npy", "folder"],
+    },
+    Case {
         name: "attention in a layer that is not there",
         make: with_texts,
         run: &["inspect", "attention", "m", "the sun", "--layer", "0", "--out", "p.html"],

@@ -19,6 +19,7 @@ impl Folder {
             options: options.clone(),
             dimensions: width,
             count: 0,
+            graph: args.approximate,
         };
         Ok(Self(Writer::create(path, head)?))
     }

@@ -86,6 +86,14 @@ fn options(args: &EmbedArgs) -> EmbedOptions {
 fn open_sink(args: &EmbedArgs, width: usize, options: &EmbedOptions) -> anyhow::Result<Box<dyn Sink>> {
     let Some(out) = &args.out else { return Ok(Box::new(jsonl::JsonLines::stdout())) };
     let extension = out.extension().map(|e| e.to_string_lossy().to_lowercase());
+    if args.approximate && extension.is_some() {
+        return Err(Error::Contradiction {
+            first: "--approximate".into(),
+            second: format!("--out {}", out.display()),
+            why: "only a folder to search in has a graph; name one without an ending".into(),
+        }
+        .into());
+    }
     Ok(match extension.as_deref() {
         Some("npy") if args.tokens => {
             return Err(Error::Contradiction {

@@ -10,7 +10,8 @@ use polyseme_inspect::neighbours::{Of, neighbours};
 /// Looks for the nearest and draws the map.
 pub fn run(args: &NeighboursArgs, context: &Context) -> anyhow::Result<()> {
     let outs = Outs::new(&args.out)?;
-    let index = Index::open(&args.index)?;
+    let mut index = Index::open(&args.index)?;
+    index.exactly();
     let of = match &args.query {
         Some(query) => {
             let encoder = search::model(&index, args.model.as_deref(), context)?;
