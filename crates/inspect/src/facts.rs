@@ -167,13 +167,15 @@ fn multiply_adds(look: &Look) -> usize {
         ParamGroup::Layer(last) => {
             (0..config.num_hidden_layers).filter(|&l| config.own_layer(l) == config.own_layer(last)).count()
         }
-        // A table is looked up; a map behind it is not.
         ParamGroup::Embeddings => 1,
         ParamGroup::Head => 0,
     };
-    let tables = ["word_embeddings", "position_embeddings", "token_type_embeddings", "tok_embeddings"];
-    let is_table = |held: &&Held| !tables.iter().any(|table| held.info.name.contains(table));
-    let matrices = look.parameters.iter().filter(|held| held.info.shape.len() == 2).filter(is_table);
+    // A table is looked up; a map behind it, from narrow embeddings to the layers, is not.
+    let narrow = config.embedding_size != config.hidden_size;
+    let is_map = |info: &ParamInfo| {
+        info.group != ParamGroup::Embeddings || narrow && info.elements() == config.embedding_size * config.hidden_size
+    };
+    let matrices = look.parameters.iter().filter(|held| held.info.shape.len() == 2 && is_map(&held.info));
     let maps: usize = matrices.map(|held| held.info.elements() * uses(held.info.group)).sum();
     let attention = |layer: usize| {
         let seen = config.variant.window(layer).map_or(LENGTH, |w| (2 * w + 1).min(LENGTH));

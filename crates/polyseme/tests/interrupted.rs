@@ -4,10 +4,7 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use support::{Dice, bytes, command, encoder_and_rows, kill, newest, ok, write};
+use support::{Dice, bytes, encoder_and_rows, interrupt, kill, newest, ok, write};
 
 #[test]
 fn a_killed_finetuning_goes_on_to_the_same_bytes() {
@@ -72,23 +69,6 @@ fn killed_folds_of_stages_and_two_passes_go_on_to_the_same_bytes() {
     }
     let page = String::from_utf8(bytes(dir, "killed/run/report.html")).unwrap();
     assert!(page.contains("learned from all rows") && page.contains("each on a fold"), "the report says whose numbers");
-}
-
-/// Runs the program, presses Ctrl-C once it tells that a stage has begun, and gives back all that it
-/// said after it was pressed, and its exit code.
-fn interrupt(dir: &Path, words: &[&str], stage: &str) -> (String, Option<i32>) {
-    let mut child = command(dir, words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with(stage) {
-        line.clear();
-        assert!(said.read_line(&mut line).unwrap() > 0, "{words:?} ended before {stage:?}");
-    }
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let mut rest = String::new();
-    said.read_to_string(&mut rest).unwrap();
-    (rest, child.wait().unwrap().code())
 }
 
 /// Text in which most words are new: much to do for a tokenizer.

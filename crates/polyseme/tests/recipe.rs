@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::Value;
 use std::path::Path;
-use support::{bytes, encoder_and_rows, json, kill, labelled, newest, ok, write};
+use support::{bytes, encoder_and_rows, interrupt, json, kill, labelled, newest, ok, write};
 
 /// How what is made smaller learns again.
 const LEARNS: &str =
@@ -194,4 +194,20 @@ fn what_cannot_be_made_is_told_and_the_rest_goes_on() {
     assert!(why.contains("layers is [1]"), "{why}");
     assert!(candidates[1]["failed"].is_null() && candidates[3]["failed"].is_null(), "{outcome}");
     check(dir, &outcome);
+}
+
+#[test]
+fn ctrl_c_leaves_the_best_model_so_far() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    classifier(dir, "max_loss = 0.5", &[CUT]);
+    // Longer than anyone waits.
+    let text = String::from_utf8(bytes(dir, "recipe.toml")).unwrap();
+    write(dir, "recipe.toml", &text.replace("epochs = 12", "epochs = 100000"));
+    let (said, code) = interrupt(dir, &recipe("small"), "fine-tune");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("small holds the best model so far, candidate 0"), "{said}");
+    assert!(said.contains("hint: go on with `polyseme shrink recipe --out small --resume`"), "{said}");
+    let measured = |model| json(dir, &["eval", model, "--data", "test.csv", "--quiet"]);
+    assert_eq!(measured("small"), measured("classifier"));
 }

@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -134,6 +135,23 @@ pub fn kill(dir: &Path, words: &[&str], milliseconds: u64, moment: impl Fn() -> 
     std::thread::sleep(Duration::from_millis(milliseconds));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Runs the program, presses Ctrl-C once it tells that a stage has begun, and gives back all that it
+/// said after it was pressed, and its exit code.
+pub fn interrupt(dir: &Path, words: &[&str], stage: &str) -> (String, Option<i32>) {
+    let mut child = command(dir, words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with(stage) {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "{words:?} ended before {stage:?}");
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    (rest, child.wait().unwrap().code())
 }
 
 /// Writes an encoder of a few steps, and rows to learn from and to validate on.
