@@ -6,187 +6,18 @@
 //! Layers hold numbers into this list, not tensors. So a tied parameter stands once, and freezing,
 //! taking values out and collecting gradients are loops over one list.
 
-use crate::EncoderConfig;
+mod spec;
+mod view;
+
+pub(crate) use spec::{Builder, Init, LinearIds, NormIds, ParamId, Spec, kaiming};
+pub use spec::{ParamGroup, ParamInfo};
+pub(crate) use view::View;
+
 use crate::quantized::Precision;
-use polyseme_tensor::ops::{FewBits, LayerCache, Linear, Matrix, Norm};
+use polyseme_tensor::ops::{FewBits, LayerCache};
 use polyseme_tensor::{Device, Gradients, Mode, Quantized, Stream, Tensor, TensorData, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Where a parameter stands, for freezing and decay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParamGroup {
-    /// Embeddings and their norm and projection.
-    Embeddings,
-    /// Encoder layer, from 0.
-    Layer(usize),
-    /// Pooler and task head.
-    Head,
-}
-
-/// What is known of a parameter without its values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParamInfo {
-    /// Its Hugging Face name.
-    pub name: String,
-    /// Dimensions.
-    pub shape: Vec<usize>,
-    /// Where it stands.
-    pub group: ParamGroup,
-    /// Whether weight decay applies (not to norms and biases).
-    pub decay: bool,
-    /// Whether it is trained.
-    pub trainable: bool,
-}
-
-impl ParamInfo {
-    /// Number of elements.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-/// Where a parameter stands in the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ParamId(usize);
-
-/// Numbers of a linear map's weight and bias, if it has one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LinearIds {
-    pub weight: ParamId,
-    pub bias: Option<ParamId>,
-}
-
-/// Numbers of a norm's weight and bias, if it has one, and its epsilon.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NormIds {
-    pub weight: ParamId,
-    pub bias: Option<ParamId>,
-    pub epsilon: f64,
-}
-
-impl LinearIds {
-    /// Both that there are.
-    pub fn both(self) -> impl Iterator<Item = ParamId> {
-        [self.weight].into_iter().chain(self.bias)
-    }
-}
-
-impl NormIds {
-    /// Both that there are.
-    pub fn both(self) -> impl Iterator<Item = ParamId> {
-        [self.weight].into_iter().chain(self.bias)
-    }
-}
-
-/// How a new parameter begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Init {
-    /// Normal with the configuration's deviation.
-    Normal,
-    /// The same, and one row of zeros (padding).
-    NormalButRow(usize),
-    Zeros,
-    Ones,
-}
-
-/// A parameter before it has a value.
-#[derive(Clone, Debug)]
-pub(crate) struct Spec {
-    pub info: ParamInfo,
-    pub init: Init,
-    /// Name without the encoder's prefix, when the prefix may be left out in a file.
-    pub bare: Option<String>,
-    /// Further names under which the value is written (RoBERTa's and BERT's second bias).
-    pub also: Vec<String>,
-}
-
-impl Spec {
-    /// A new value. The stream is named by the bare name, so that an encoder begins the same with
-    /// any head.
-    pub fn initial(&self, stream: Stream, deviation: f64) -> Vec<f32> {
-        let elements = self.info.elements();
-        let stream = stream.named(self.bare.as_ref().unwrap_or(&self.info.name));
-        match self.init {
-            Init::Zeros => vec![0.0; elements],
-            Init::Ones => vec![1.0; elements],
-            Init::Normal => stream.normals(elements, deviation),
-            Init::NormalButRow(row) => {
-                let mut values = stream.normals(elements, deviation);
-                let width = elements / self.info.shape[0];
-                values[row * width..(row + 1) * width].fill(0.0);
-                values
-            }
-        }
-    }
-}
-
-/// Collects the parameters of a model, in order.
-pub(crate) struct Builder {
-    /// What a name inside the encoder begins with, with its dot; empty for an encoder alone.
-    pub prefix: String,
-    pub specs: Vec<Spec>,
-}
-
-impl Builder {
-    pub fn new(prefix: String) -> Self {
-        Self { prefix, specs: Vec::new() }
-    }
-
-    /// An embedding table. `(rows, width)`
-    pub fn table(&mut self, name: &str, [rows, width]: [usize; 2], zero_row: Option<usize>) -> ParamId {
-        let init = zero_row.map_or(Init::Normal, Init::NormalButRow);
-        self.add(format!("{name}.weight"), vec![rows, width], ParamGroup::Embeddings, init, true)
-    }
-
-    /// A linear map. Weight `(out, in)`, bias `(out)` if it has one.
-    pub fn linear(&mut self, name: &str, [out, input]: [usize; 2], group: ParamGroup, bias: bool) -> LinearIds {
-        LinearIds {
-            weight: self.add(format!("{name}.weight"), vec![out, input], group, Init::Normal, true),
-            bias: bias.then(|| self.bias(&format!("{name}.bias"), out, group)),
-        }
-    }
-
-    /// A layer norm. Weight `(width)`, bias `(width)` if norms of this encoder have one.
-    pub fn norm(&mut self, name: &str, width: usize, config: &EncoderConfig, group: ParamGroup) -> NormIds {
-        NormIds {
-            weight: self.add(format!("{name}.weight"), vec![width], group, Init::Ones, false),
-            bias: config.variant.norm_bias.then(|| self.bias(&format!("{name}.bias"), width, group)),
-            epsilon: config.layer_norm_eps,
-        }
-    }
-
-    /// A bias by its whole name. `(width)`
-    pub fn bias(&mut self, name: &str, width: usize, group: ParamGroup) -> ParamId {
-        self.add(name.to_owned(), vec![width], group, Init::Zeros, false)
-    }
-
-    /// A factor by its whole name. `(width)`
-    pub fn ones(&mut self, name: &str, width: usize, group: ParamGroup) -> ParamId {
-        self.add(name.to_owned(), vec![width], group, Init::Ones, false)
-    }
-
-    /// A matrix by its whole name. `(rows, width)`
-    pub fn matrix(&mut self, name: &str, [rows, width]: [usize; 2], group: ParamGroup) -> ParamId {
-        self.add(name.to_owned(), vec![rows, width], group, Init::Normal, true)
-    }
-
-    /// Writes a parameter under a further name.
-    pub fn also(&mut self, id: ParamId, name: &str) {
-        self.specs[id.0].also.push(name.to_owned());
-    }
-
-    /// Adds a parameter; a name that begins with `~` stands inside the encoder.
-    fn add(&mut self, name: String, shape: Vec<usize>, group: ParamGroup, init: Init, decay: bool) -> ParamId {
-        let (name, bare) = match name.strip_prefix('~') {
-            Some(bare) => (format!("{}{bare}", self.prefix), Some(bare.to_owned())),
-            None => (name, None),
-        };
-        let info = ParamInfo { name, shape, group, decay, trainable: true };
-        self.specs.push(Spec { info, init, bare, also: Vec::new() });
-        ParamId(self.specs.len() - 1)
-    }
-}
 
 /// A parameter with its value, which is out while the optimizer has it.
 struct Param {
@@ -504,13 +335,6 @@ impl Params {
     }
 }
 
-/// The reference's values of a map's weight before it has learned: Kaiming's uniform ones with a = √5, at most
-/// 1/√input.
-pub(crate) fn kaiming(stream: Stream, elements: usize, input: usize) -> Vec<f32> {
-    let most = 1.0 / (input as f32).sqrt();
-    (0..elements).map(|k| most * (2.0 * stream.uniform(k as u64) - 1.0)).collect()
-}
-
 /// Said when values are asked for that cannot be trained.
 const FEW: &str = "a matrix in few bits is not trained";
 
@@ -520,68 +344,4 @@ const PUT_BACK: &str = "values that were taken are put back before the model is 
 fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let count = values.len();
     Tensor::from_data(TensorData::new(values, [count]), &device.clone().without_autodiff())
-}
-
-/// Parameters in their shapes, with gradients recorded in training only.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    params: &'a Params,
-    record: bool,
-}
-
-impl<'a> View<'a> {
-    /// What a layer keeps between forward passes; nothing while its weights change at every step.
-    pub fn layer_cache(&self, index: usize) -> Option<&'a LayerCache> {
-        self.params.caches.get(index).filter(|_| !self.record)
-    }
-
-    /// Whether a layer keeps its input only.
-    pub fn gradient_checkpointing(&self) -> bool {
-        self.params.gradient_checkpointing
-    }
-
-    pub fn vector(&self, id: ParamId) -> Tensor<1> {
-        match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
-            Value::Vector(value) if self.record => value.clone(),
-            Value::Vector(value) => value.clone().inner(),
-            Value::Matrix(_) | Value::Few(_) => unreachable!("a vector was declared"),
-        }
-    }
-
-    /// A matrix, with its change if it has one.
-    pub fn matrix(&self, id: ParamId) -> Tensor<2> {
-        match self.params.changes.get(&id.0) {
-            None => self.as_it_is(id),
-            Some(change) => {
-                let change = self.as_it_is(change.up).matmul(self.as_it_is(change.down)) * change.scale;
-                self.as_it_is(id) + change
-            }
-        }
-    }
-
-    fn as_it_is(&self, id: ParamId) -> Tensor<2> {
-        match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
-            Value::Matrix(value) if self.record => value.clone(),
-            Value::Matrix(value) => value.clone().inner(),
-            Value::Few(few) => few.whole(&self.params.device),
-            Value::Vector(_) => unreachable!("a matrix was declared"),
-        }
-    }
-
-    /// A matrix as maps and lookups use it: in few bits where it is.
-    pub fn map(&self, id: ParamId) -> Matrix {
-        match self.params.few(id).filter(|_| !self.params.changes.contains_key(&id.0)) {
-            Some(few) => Matrix::Few(few.clone()),
-            None if self.params.learning.contains(&id.0) => Matrix::Learning(self.matrix(id)),
-            None => self.matrix(id).into(),
-        }
-    }
-
-    pub fn linear(&self, ids: LinearIds) -> Linear {
-        Linear { weight: self.map(ids.weight), bias: ids.bias.map(|id| self.vector(id)) }
-    }
-
-    pub fn norm(&self, ids: NormIds) -> Norm {
-        Norm { weight: self.vector(ids.weight), bias: ids.bias.map(|id| self.vector(id)), epsilon: ids.epsilon }
-    }
 }

@@ -1,114 +1,12 @@
-//! Masked language modelling: say which tokens are hidden; and, where asked, which words the
-//! document has.
+//! The optimizer steps of a pre-training run, from the documents.
 
-use super::document_words::DocumentWords;
-use super::order::Order;
-use super::{Objective, StepData};
-use crate::distil::Language;
-use crate::error::Result;
-use crate::masking::{self, Vocabulary};
-use crate::pretrain::{DataSettings, Length, MaskingSettings};
-use crate::sampler::{Documents, Piece, Position, Sampler};
-use polyseme_models::{HeadKind, Model};
-use polyseme_tensor::ops::cross_entropy;
-use polyseme_tensor::packed::int_tensor;
-use polyseme_tensor::{Mode, PackedBatch, Sequence, Stream, Tensor};
-use std::collections::BTreeMap;
+use super::super::StepData;
+use super::{Masker, MlmBatch};
+use crate::pretrain::{DataSettings, Length};
+use crate::sampler::{Documents, Position, Sampler};
+use polyseme_tensor::Stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-
-/// Validation looks at no more held-out tokens than this. Some 10,000 of them are masked, so that
-/// the standard error of the mean loss is about 0.03, and less between two points of one run,
-/// which see the same masks.
-pub const VALID_TOKENS: usize = 65_536;
-
-/// Sequences with some tokens hidden.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MlmBatch {
-    /// What the model sees.
-    pub sequences: Vec<Sequence>,
-    /// Where it is asked: `(sequence, position)`; the first position several times, for words of
-    /// the document.
-    pub places: Vec<(usize, usize)>,
-    /// The true ids there.
-    pub labels: Vec<u32>,
-    /// Sequences of two parts, and whether these stand in their order (0) or not (1).
-    pub orders: Vec<(usize, u32)>,
-    /// What the order of one sequence weighs beside one hidden token, so that both losses of a step are means.
-    pub order_weight: f32,
-    /// Tokens in all sequences.
-    pub tokens: usize,
-}
-
-/// How pieces become masked sequences.
-pub struct Masker {
-    /// The vocabulary.
-    pub vocabulary: Vocabulary,
-    /// Shares.
-    pub how: MaskingSettings,
-    /// Words of the document asked of the first token; never in validation.
-    pub words: Option<DocumentWords>,
-    /// Where texts are parted to be asked for the order of their parts.
-    pub order: Option<Order>,
-    /// Begin token.
-    pub cls: u32,
-    /// End token.
-    pub sep: u32,
-}
-
-impl Masker {
-    /// Special tokens around a piece and, if it is parted, between its parts.
-    pub fn specials(&self) -> usize {
-        if self.order.is_some() { 3 } else { 2 }
-    }
-
-    /// A piece between begin and end tokens, perhaps in two parts, and their order.
-    fn set(&self, documents: &impl Documents, piece: Piece, stream: Stream) -> (Sequence, Option<u32>) {
-        let mut text = Vec::with_capacity(piece.to - piece.from);
-        documents.read(piece.document, piece.from, piece.to, &mut text);
-        let parted = self.order.as_ref().and_then(|order| order.part(&text, &self.vocabulary, stream));
-        let (first, second) = match parted {
-            None => (&text[..], &text[..0]),
-            Some(parted) => {
-                let (a, b) = text.split_at(parted.at);
-                if parted.swapped { (b, a) } else { (a, b) }
-            }
-        };
-        let mut ids = Vec::with_capacity(text.len() + self.specials());
-        ids.push(self.cls);
-        ids.extend_from_slice(first);
-        ids.push(self.sep);
-        let mut type_ids = vec![0; ids.len()];
-        if parted.is_some() {
-            ids.extend_from_slice(second);
-            ids.push(self.sep);
-            type_ids.resize(ids.len(), 1);
-        }
-        (Sequence { ids, type_ids }, parted.map(|parted| u32::from(parted.swapped)))
-    }
-
-    /// Wraps a piece in begin and end tokens, hides some tokens and adds it to a batch.
-    /// The same stream gives the same masks.
-    pub fn add(&self, documents: &impl Documents, piece: Piece, stream: Stream, batch: &mut MlmBatch) {
-        // Named by document and place, not by position in the epoch: a piece keeps its masks
-        // wherever the order of an epoch puts it.
-        let stream = stream.at(piece.document as u64).at(piece.from as u64);
-        let (mut sequence, order) = self.set(documents, piece, stream);
-        let masked = masking::mask(&mut sequence.ids, &self.vocabulary, &self.how, stream);
-        let i = batch.sequences.len();
-        batch.orders.extend(order.map(|order| (i, order)));
-        batch.places.extend(masked.positions.iter().map(|&t| (i, t)));
-        batch.labels.extend(masked.labels);
-        if let Some(words) = &self.words {
-            let words = words.draw(documents, piece, stream);
-            batch.places.extend(words.iter().map(|_| (i, 0)));
-            batch.labels.extend(words);
-        }
-        batch.tokens += sequence.ids.len();
-        batch.sequences.push(sequence);
-    }
-}
 
 /// When a run passes from short to long sequences and when its data end.
 #[derive(Clone, Debug)]
@@ -253,106 +151,6 @@ impl<D: Documents> Iterator for Steps<'_, D> {
     }
 }
 
-/// The objective with its fixed validation batches.
-pub struct Mlm {
-    valid: Vec<MlmBatch>,
-    /// Who teaches, if anybody does.
-    teacher: Option<Language>,
-}
-
-impl Mlm {
-    /// Cuts held-out documents into sequences and masks them once and for all: first pieces of all
-    /// documents first, then second ones, … until [`VALID_TOKENS`].
-    pub fn new(
-        documents: &impl Documents,
-        held_out: &[usize],
-        masker: &Masker,
-        seq_len: usize,
-        tokens_per_batch: usize,
-        masks: Stream,
-    ) -> Self {
-        let len = seq_len - masker.specials();
-        let mut pieces: Vec<Piece> = Vec::new();
-        let mut tokens = 0;
-        for round in 0.. {
-            let mut any = false;
-            for &document in held_out {
-                let from = round * len;
-                let to = (from + len).min(documents.length(document));
-                if from < to && tokens + (to - from) <= VALID_TOKENS {
-                    any = true;
-                    tokens += to - from;
-                    pieces.push(Piece { document, from, to });
-                }
-            }
-            if !any {
-                break;
-            }
-        }
-        // Equal lengths side by side: attention runs over them without a loop.
-        pieces.sort_by_key(|p| (p.to - p.from, p.document, p.from));
-        let mut valid = vec![MlmBatch::default()];
-        for piece in pieces {
-            let batch = valid.last_mut().expect("never empty");
-            if batch.tokens > 0 && batch.tokens + piece.to - piece.from + masker.specials() > tokens_per_batch {
-                valid.push(MlmBatch::default());
-            }
-            masker.add(documents, piece, masks, valid.last_mut().expect("never empty"));
-        }
-        valid.retain(|b| !b.places.is_empty());
-        Self { valid, teacher: None }
-    }
-
-    /// Measures a model on some batches.
-    fn measured(&self, model: &Model, batches: &[MlmBatch]) -> BTreeMap<String, f64> {
-        let (mut loss, mut right, mut targets) = (0.0, None, 0.0);
-        let (mut order, mut in_order, mut orders) = (0.0, 0.0, 0.0);
-        for batch in batches {
-            let (packed, rows) = pack(batch);
-            let mean = match &self.teacher {
-                Some(teacher) if model.head() == HeadKind::None => {
-                    teacher.loss(model, &packed, &rows, &batch.labels, Mode::Eval)
-                }
-                _ if !batch.orders.is_empty() => {
-                    let (mean, correct, said) = with_orders(model, batch, &packed, &rows, Mode::Eval);
-                    right = Some(right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
-                    let logits: Vec<f32> = said.clone().into_data().iter::<f32>().collect();
-                    let said_right = |(pair, &(_, order)): (&[f32], &(usize, u32))| (pair[1] > pair[0]) == (order == 1);
-                    in_order += logits.chunks(2).zip(&batch.orders).filter(|pair| said_right(*pair)).count() as f64;
-                    orders += batch.orders.len() as f64;
-                    order += f64::from(order_loss(said, batch).into_scalar::<f32>()) * batch.orders.len() as f64;
-                    mean
-                }
-                _ => {
-                    let (mean, correct) = model.masked_lm_loss(&packed, &rows, &batch.labels, Mode::Eval);
-                    right = Some(right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
-                    mean
-                }
-            };
-            loss += f64::from(mean.into_scalar::<f32>()) * batch.labels.len() as f64;
-            targets += batch.labels.len() as f64;
-        }
-        let measures = [("loss", Some(loss)), ("accuracy", right)];
-        let mut found: BTreeMap<String, f64> =
-            measures.into_iter().filter_map(|(name, sum)| Some((name.to_owned(), sum? / targets))).collect();
-        if orders > 0.0 {
-            found.insert("order_loss".into(), order / orders);
-            found.insert("order_accuracy".into(), in_order / orders);
-        }
-        found
-    }
-
-    /// With a teacher, whose words and insides are learned besides, or in place of what is true.
-    pub fn taught(self, teacher: Option<Language>) -> Self {
-        Self { teacher, ..self }
-    }
-
-    /// Masked tokens it validates on.
-    pub fn targets(&self) -> usize {
-        self.valid.iter().map(|b| b.places.len()).sum()
-    }
-}
-
 /// Lets the mean over the orders of all batches weigh as much as that over all hidden tokens.
 fn weigh_orders(batches: &mut [MlmBatch]) {
     let sum = |count: fn(&MlmBatch) -> usize| batches.iter().map(count).sum::<usize>() as f32;
@@ -360,96 +158,12 @@ fn weigh_orders(batches: &mut [MlmBatch]) {
     batches.iter_mut().for_each(|batch| batch.order_weight = weight);
 }
 
-/// The mean loss over hidden tokens, the number right of them, and what the model says of the orders of a batch that has
-/// some. `(1)`, `(1)`, `(orders, 2)`
-fn with_orders(
-    model: &Model,
-    batch: &MlmBatch,
-    packed: &PackedBatch,
-    rows: &[usize],
-    mode: Mode,
-) -> (Tensor<1>, Tensor<1>, Tensor<2>) {
-    let sequences: Vec<usize> = batch.orders.iter().map(|&(i, _)| i).collect();
-    let (states, said) = model.states_and_orders(packed, rows, &sequences, mode);
-    let (mean, right) = model.masked_lm_loss_of(states, &batch.labels, mode);
-    (mean, right, said)
-}
-
-/// The mean loss over orders. said: `(orders, 2)`
-fn order_loss(said: Tensor<2>, batch: &MlmBatch) -> Tensor<1> {
-    let orders: Vec<u32> = batch.orders.iter().map(|&(_, order)| order).collect();
-    let wanted = int_tensor(&orders, &said.device());
-    cross_entropy(said, wanted)
-}
-
-/// A batch with the packed rows of the hidden tokens.
-fn pack(batch: &MlmBatch) -> (PackedBatch, Vec<usize>) {
-    let packed = PackedBatch::new(&batch.sequences);
-    let rows = batch.places.iter().map(|&(i, t)| packed.row(i, t)).collect();
-    (packed, rows)
-}
-
-impl Objective for Mlm {
-    type Batch = MlmBatch;
-
-    fn loss(&self, model: &Model, batch: &MlmBatch, mode: Mode) -> Tensor<1> {
-        let (packed, rows) = pack(batch);
-        if !batch.orders.is_empty() {
-            let (mean, _, said) = with_orders(model, batch, &packed, &rows, mode);
-            let weight = batch.order_weight * batch.orders.len() as f32;
-            return mean * batch.labels.len() as f32 + order_loss(said, batch) * weight;
-        }
-        let mean = match &self.teacher {
-            Some(teacher) => teacher.loss(model, &packed, &rows, &batch.labels, mode),
-            None => model.masked_lm_loss(&packed, &rows, &batch.labels, mode).0,
-        };
-        mean * batch.labels.len() as f32
-    }
-
-    /// The loss and the share of tokens predicted right; of a model that predicts none, how far it is from its teacher.
-    fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
-        Ok(self.measured(model, &self.valid))
-    }
-
-    fn validation_seconds(&self, model: &Model) -> Result<f64> {
-        let middle = &self.valid[self.valid.len() / 2];
-        let mut seconds = 0.0;
-        // The first pass warms caches; the second is measured.
-        for _ in 0..2 {
-            let begun = Instant::now();
-            self.measured(model, std::slice::from_ref(middle));
-            seconds = begun.elapsed().as_secs_f64();
-        }
-        let tokens: usize = self.valid.iter().map(|b| b.tokens).sum();
-        Ok(seconds * tokens as f64 / middle.tokens as f64)
-    }
-}
-
-/// How often each maskable token stands in the documents that are learned from. Beyond 100 million
-/// tokens every n-th document is counted.
-pub fn unigram_counts(documents: &impl Documents, held_out: &[usize], vocabulary: &Vocabulary) -> Vec<u64> {
-    let total: usize = (0..documents.count()).map(|i| documents.length(i)).sum();
-    let every = total.div_ceil(100_000_000).max(1);
-    let mut counts = vec![0_u64; vocabulary.len()];
-    let mut ids = Vec::new();
-    for i in (0..documents.count()).step_by(every).filter(|i| held_out.binary_search(i).is_err()) {
-        ids.clear();
-        documents.read(i, 0, documents.length(i), &mut ids);
-        ids.iter().filter(|&&id| !vocabulary.is_special(id)).for_each(|&id| counts[id as usize] += 1);
-    }
-    counts
-}
-
-/// Entropy in nats of the distribution that was counted: the loss of a model that knows how
-/// frequent each token is, and nothing of context.
-pub fn unigram_entropy(counts: &[u64]) -> f64 {
-    let n = counts.iter().sum::<u64>() as f64;
-    counts.iter().filter(|&&c| c > 0).map(|&c| c as f64 / n).map(|p| -p * p.ln()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::masking::Vocabulary;
+    use crate::objective::order::Order;
+    use crate::pretrain::MaskingSettings;
 
     fn documents() -> Vec<Vec<u32>> {
         (0..40_u64).map(|d| (0..20 + (d * 37) % 90).map(|t| 5 + Stream::new(d).below(t, 95) as u32).collect()).collect()
@@ -607,14 +321,5 @@ mod tests {
             }
         }
         assert!(parted > 40 && (parted / 4..3 * parted / 4).contains(&swapped), "{swapped} of {parted}");
-    }
-
-    #[test]
-    fn unigram_entropy_is_that_of_the_formula() {
-        // Of four ordinary tokens one is `5` three times: 0.75 and 0.25.
-        let docs = vec![vec![5, 5, 1, 6], vec![5, 2], vec![9, 9, 9]];
-        let found = unigram_entropy(&unigram_counts(&docs, &[2], &masker().vocabulary));
-        let expected = -(0.75_f64 * 0.75_f64.ln() + 0.25_f64 * 0.25_f64.ln());
-        assert!((found - expected).abs() < 1e-12);
     }
 }
