@@ -8,9 +8,9 @@ use usearch::{IndexOptions, MetricKind, ScalarKind};
 /// Neighbours of a vector in each layer of the graph but the lowest, which has twice as many.
 const LINKS: usize = 16;
 /// Vectors looked at while the graph is built, for each.
-const BUILD: usize = 128;
+const BUILD: usize = 64;
 /// Vectors looked at while it is searched, at least, and for each one wanted.
-const SEARCH: (usize, usize) = (200, 12);
+const SEARCH: (usize, usize) = (400, 20);
 
 /// A graph.
 pub(crate) struct Graph(usearch::Index);
