@@ -27,7 +27,7 @@ from place import Refused, short
 
 COUNTS = (8, 16, 64)
 ROWS = 1_000
-LENGTH = ("--max-length", 128)
+LENGTH = ("--max-length", 64)
 WAYS = {
     "everything": (),
     "R-Drop": ("--r-drop", 1),
@@ -53,8 +53,9 @@ def write(path, rows):
 class Little:
     def __init__(self, given):
         self.table, self.given = Table(given), given
-        self.folder = self.table.place.work / "little"
-        self.folder.mkdir(exist_ok=True)
+        self.work = self.table.place.work / "little"
+        self.results = given.results or self.work / "results"
+        self.results.mkdir(parents=True, exist_ok=True)
 
     def files(self, name, count, seed):
         """Rows to learn from, `count` of each class, and the thousand that measure."""
@@ -67,14 +68,17 @@ class Little:
         rng.shuffle(drawn)
         test = read(files["test"])
         test = random.Random(f"{name} test").sample(test, min(ROWS, len(test)))
-        return write(self.folder / "train.csv", drawn), write(self.folder / "test.csv", test)
+        # A folder a seed: processes of several seeds may run beside each other.
+        folder = self.work / str(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        return write(folder / "train.csv", drawn), write(folder / "test.csv", test)
 
     def part(self, name, count, way, seed):
-        path = self.folder / f"{name}-{count}-{list(WAYS).index(way)}-{seed}.json"
+        path = self.results / f"{name}-{count}-{list(WAYS).index(way)}-{seed}.json"
         if path.exists():
             return
         train, test = self.files(name, count, seed)
-        out = self.folder / "tuned"
+        out = self.work / str(seed) / "tuned"
         shutil.rmtree(out, ignore_errors=True)
         place = self.table.place
         _, run = place.ours("finetune", place.minilm(), "--task", "classify", "--train", train, "--out", out, *TEXTS, *LENGTH,
@@ -98,7 +102,7 @@ class Little:
 
     def parts(self):
         order = {way: i for i, way in enumerate(WAYS)}
-        found = [json.loads(p.read_text(encoding="utf-8")) for p in self.folder.glob("*-*-*.json")]
+        found = [json.loads(p.read_text(encoding="utf-8")) for p in self.results.glob("*-*-*.json")]
         return sorted(found, key=lambda p: (list(NAMES).index(p["set"]), p["labels"], order[p["way"]], p["seed"]))
 
 
@@ -157,7 +161,7 @@ def lines(found, groups):
     if found["trial"]:
         text += ["**A trial of two labels a class. The numbers mean nothing.**", ""]
     text += ["Accuracy in percent on a thousand test rows, median of the seeds (lowest – highest); bold the best median of a line.",
-             "Labels are of each class. Settings are the shipped ones, texts of at most 128 tokens.", "", "![accuracy](plot.svg)", ""]
+             "Labels are of each class. Settings are the shipped ones, texts of at most 64 tokens.", "", "![accuracy](plot.svg)", ""]
     cells = []
     for name, count in dict.fromkeys(key[:2] for key in groups):
         medians = {way: statistics.median(groups[name, count, way]) for way in WAYS if (name, count, way) in groups}
@@ -187,7 +191,7 @@ def main():
     parts = little.parts()
     groups = grouped(parts)
     found = record.facts(given.binary) | {"threads": given.threads, "trial": given.quick, "parts": parts}
-    folder = record.run_folder("little-data", given.record or (little.folder / "record" if given.quick else None))
+    folder = record.run_folder("little-data", given.record or (little.work / "record" if given.quick else None))
     (folder / "plot.svg").write_text(plot(groups), encoding="utf-8")
     text = [line.replace(short([given.binary]), "polyseme") for line in lines(found, groups)]
     record.write(folder, found, text)
