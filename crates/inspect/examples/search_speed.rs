@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p polyseme-inspect --example search_speed -- FOLDER [VECTORS [DIMENSIONS [graph]]]`
 //!
-//! A graph is made of more than a million vectors, or with the word `graph`. Vectors lie around ten thousand points, as texts of one subject do. FOLDER is kept; a second run searches only.
+//! A graph is made of more than a million vectors, or with the word `graph`. Vectors lie around ten thousand points, as texts
+//! of one subject do. FOLDER is kept; a second run searches only.
 
 use polyseme_infer::EmbedOptions;
 use polyseme_inspect::Result;

@@ -318,7 +318,7 @@ impl Index {
         self.graph = None;
     }
 
-    /// The entries nearest to a vector by cosine, the nearest first; equal ones in their order. With a graph one of them may
+    /// The entries nearest to a vector by cosine, the nearest first; equal ones in their order. With a graph some of them may
     /// be missing. Panics on a vector of another length.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 const HELP: &str = "\
 The model that made the index makes the query's vector; every vector of the index is compared with it, by cosine. An index
-of more than a million vectors has a graph (HNSW), which may miss one; --exact looks at all.
+of more than a million vectors has a graph (HNSW), which may miss some; --exact looks at all.
 
 Examples:
   polyseme embed encoder texts.txt --out index
