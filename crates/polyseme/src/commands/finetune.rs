@@ -59,9 +59,8 @@ fn summary(o: &FinetuneOutcome, settings: &FinetuneSettings) -> String {
         .results
         .iter()
         .map(|r| {
-            let kept = if r.fold.is_none() && r.seed == o.chosen && o.results.len() > 1 { " (kept)" } else { "" };
-            let kept = if r.valid.stuck().is_some() { format!("{kept} (stuck)") } else { kept.to_owned() };
-            let first = [format!("{}{kept}", r.fold.unwrap_or(r.seed)), r.epoch.to_string()];
+            let kept = r.fold.is_none() && r.seed == o.chosen && o.results.len() > 1;
+            let first = [r.marked(kept), r.epoch.to_string()];
             let value = |name: &&str| format!("{:.4}", r.valid.get(name).unwrap_or(f64::NAN));
             first.into_iter().chain(metrics.iter().map(value)).collect()
         })

@@ -93,9 +93,7 @@ fn seeds(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneOutcome
         .results
         .iter()
         .map(|r| {
-            let kept = if r.seed == outcome.chosen { " (kept)" } else { "" };
-            let kept = if r.valid.stuck().is_some() { format!("{kept} (stuck)") } else { kept.to_owned() };
-            let mut row = vec![Cell::Text(format!("{}{kept}", r.seed))];
+            let mut row = vec![Cell::Text(r.marked(r.seed == outcome.chosen))];
             row.extend(names.iter().map(|name| Cell::Number(score(name, value(r, name)))));
             row.push(Cell::Number(r.epoch.to_string()));
             row

@@ -38,7 +38,7 @@ pub fn facts(settings: &FinetuneSettings, outcome: &FinetuneOutcome, found: &Cro
 pub fn section(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneOutcome) {
     let names = metrics_of(&settings.task);
     let row = |r: &polyseme_train::finetune::SeedResult| {
-        let mut row = vec![Cell::Text(r.fold.unwrap_or(0).to_string())];
+        let mut row = vec![Cell::Text(r.marked(false))];
         row.extend(names.iter().map(|name| Cell::Number(score(name, r.valid.get(name).unwrap_or(f64::NAN)))));
         row.push(Cell::Number(r.valid.measured_on().0.to_string()));
         row.push(Cell::Number(r.epoch.to_string()));
@@ -53,5 +53,8 @@ pub fn section(page: &mut Page, settings: &FinetuneSettings, outcome: &FinetuneO
     columns.extend([on.as_str(), "Best epoch"]);
     let text = "Each row of the training file is in one fold, and was measured by a run that did not learn from it, at \
                 the best epoch of its fold. The model kept learned from all rows and was not measured itself.";
-    page.section("Folds", text, &table("Each fold", &columns, &rows));
+    let stuck = outcome.results.iter().any(|r| r.valid.stuck().is_some());
+    let text =
+        format!("{text}{}", if stuck { " A fold that is stuck gives the same answer to every row." } else { "" });
+    page.section("Folds", &text, &table("Each fold", &columns, &rows));
 }

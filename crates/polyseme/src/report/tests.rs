@@ -331,6 +331,11 @@ fn finetune_page_of_folds() {
     (settings.seeds, settings.folds, settings.valid) = (1, 5, None);
     let mut outcome = finetune_outcome();
     outcome.results.iter_mut().zip(1..).for_each(|(result, fold)| (result.seed, result.fold) = (1, Some(fold)));
+    let Metrics::Classify(stuck) = &mut outcome.results[1].valid else { panic!("classes") };
+    stuck
+        .confusion
+        .iter_mut()
+        .for_each(|row| *row = (0..row.len()).map(|c| u64::from(c == 0) * row.iter().sum::<u64>()).collect());
     let (mean, deviation, note) = (0.604, 0.0158, "the model learned from all rows".into());
     outcome.cross_validation = Some(CrossValidation { folds: 5, mean, deviation, epochs: 7, note });
     let page = finetune(&rows(300), &settings, &outcome, None, &made());
@@ -339,6 +344,8 @@ fn finetune_page_of_folds() {
     for part in ["learned from all rows, for 7 epochs", "60.4", "Fold", "the one in the middle", "epochs on all rows"] {
         assert!(page.contains(part), "{part}");
     }
+    assert_eq!(page.matches("(stuck)").count(), 1);
+    assert!(page.contains("2 (stuck)"));
     assert!(!page.contains("seed 1,") && !page.contains("of the validation rows rightly"));
 }
 

@@ -361,6 +361,15 @@ pub struct SeedResult {
     pub valid: Metrics,
 }
 
+impl SeedResult {
+    /// The fold, or else the seed, and what is to be known of it: "4 (kept)", "5 (stuck)".
+    pub fn marked(&self, kept: bool) -> String {
+        let kept = if kept { " (kept)" } else { "" };
+        let stuck = if self.valid.stuck().is_some() { " (stuck)" } else { "" };
+        format!("{}{kept}{stuck}", self.fold.unwrap_or(self.seed))
+    }
+}
+
 /// What came out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinetuneOutcome {
