@@ -25,7 +25,9 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 0.166_666_67;
     let p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
-    let scale = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    // n stands in the lowest bits of `shifted`: a cast to a whole number would not become vector code, since it
+    // saturates.
+    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     let y = y * scale;
     if x < -87.336_54 { 0.0 } else { y }
 }

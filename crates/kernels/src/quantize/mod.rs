@@ -6,6 +6,8 @@
 //! that was found beforehand (static). Sums are 32-bit integers, which are exact, and all that follows is plain
 //! arithmetic in one order: every processor gives the same bits.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod pack;
 mod product;
 mod rows;

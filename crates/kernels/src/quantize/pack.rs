@@ -1,6 +1,7 @@
 //! The right operand, laid out as tiles read it.
 
 use super::rows::STEPS;
+use super::tile::Unit;
 use super::weights::{Input, Quantized};
 use crate::parallel;
 
@@ -34,7 +35,7 @@ impl Panels {
         let (len, k) = (matrix.rows(), matrix.columns());
         assert!(matrix.bits() == 8 && matrix.group() == k, "8 bits with a scale for each output");
         assert!(k <= 1 << 16, "sums of {k} products in 32 bits");
-        let (groups, room) = (k.div_ceil(STEPS), len.next_multiple_of(WIDE));
+        let (groups, room) = (groups(k), len.next_multiple_of(WIDE));
         let mut lines = vec![Line([0; 64]); groups * WIDE * STEPS / 64 * (room / WIDE)];
         let per_panel = (groups * WIDE * STEPS / 64).max(1);
         let panels: Vec<_> = lines.chunks_mut(per_panel).enumerate().collect();
@@ -56,7 +57,7 @@ impl Panels {
 
     /// Groups of steps.
     pub(super) fn groups(&self) -> usize {
-        self.k.div_ceil(STEPS)
+        groups(self.k)
     }
 
     /// A panel's numbers `(groups, WIDE, STEPS)`.
@@ -66,4 +67,9 @@ impl Panels {
         // SAFETY: a line is 64 numbers and nothing else, and lines lie one after the other.
         unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * 64) }
     }
+}
+
+/// Groups of steps of an inner size, filled up to what this processor takes at once.
+fn groups(k: usize) -> usize {
+    k.next_multiple_of(Unit::of_this_processor().deep()) / STEPS
 }

@@ -62,7 +62,7 @@ pub fn multiply(threads: usize, c: &mut [f32], stride: usize, into: Into<'_>, x:
     if m == 0 {
         return;
     }
-    let unit = Unit::of_this_processor();
+    let unit = Unit::for_rows(m);
     let panels = n.div_ceil(WIDE);
     if threads <= 1 || panels < 2 {
         return tile::block(unit, c, stride, bias, x, w, 0..panels);

@@ -1,9 +1,13 @@
 //! The left operand: rows rounded to 8 bits.
 
+use super::tile::Unit;
 use super::weights::Input;
 use crate::pool::Buffer;
 use crate::product::Mat;
 use crate::simd::simd_fn;
+
+/// Rows are filled up to as many as a register of AMX holds; the last ones hold anything.
+const TOGETHER: usize = 16;
 
 /// Steps of the inner size that one instruction multiplies and adds up.
 pub(super) const STEPS: usize = 4;
@@ -22,13 +26,17 @@ impl Rows8 {
     /// Rounds rows `(m, k)`. Panics where an input is to stay whole, or columns do not lie side by side.
     pub fn new(x: Mat<'_>, input: Input) -> Self {
         let (m, k) = x.size();
-        let mut stride = k.next_multiple_of(STEPS);
+        let mut stride = k.next_multiple_of(Unit::of_this_processor().deep());
         if stride.is_multiple_of(2048) {
             // Rows so far apart displace each other in the nearest cache.
             stride += 64;
         }
-        let mut rows =
-            Self { numbers: Buffer::new((m * stride).div_ceil(4)), stride, scales: vec![0.0; m], zeros: vec![0; m] };
+        let mut rows = Self {
+            numbers: Buffer::new((m.next_multiple_of(TOGETHER) * stride).div_ceil(4)),
+            stride,
+            scales: vec![0.0; m],
+            zeros: vec![0; m],
+        };
         let bytes = rows.numbers.bytes_mut();
         for (i, to) in bytes.chunks_exact_mut(stride.max(1)).take(m).enumerate() {
             let row = x.row(i);
@@ -156,13 +164,13 @@ mod tests {
     fn rows_are_rounded_by_their_own_range() {
         let x = [0.5f32, -1.0, 2.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0, 1.0, 2.0, 2.5, 1.0];
         let rows = Rows8::new(Mat::new(&x, 3, 5), Input::Dynamic);
-        assert_eq!((rows.stride, rows.len()), (8, 3));
+        assert_eq!((rows.stride % STEPS, rows.len()), (0, 3));
         for (i, row) in x.chunks(5).enumerate() {
             for (j, &v) in row.iter().enumerate() {
-                let number = i32::from(rows.bytes()[i * 8 + j]) - rows.zeros[i];
+                let number = i32::from(rows.bytes()[i * rows.stride + j]) - rows.zeros[i];
                 assert!((number as f32 * rows.scales[i] - v).abs() <= 0.501 * rows.scales[i], "row {i}: {v}");
             }
-            assert_eq!(rows.bytes()[i * 8 + 5..i * 8 + 8], [0; 3]);
+            assert!(rows.bytes()[i * rows.stride..(i + 1) * rows.stride][5..].iter().all(|&b| b == 0));
         }
         assert_eq!(rows.zeros[2], 0, "a row without negative values begins at 0");
     }

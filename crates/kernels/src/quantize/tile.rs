@@ -1,16 +1,24 @@
 //! The innermost loops: a tile of sums held in registers while the inner size runs.
 //!
-//! A tile is some rows by the outputs of a panel. The instruction that does most is VNNI's: it multiplies four bytes
-//! of each lane by four bytes of a row, and adds the four products to a 32-bit sum. AVX2 has no such that would not
-//! saturate: there bytes are widened to 16 bits first.
+//! A tile is some rows by the outputs of a panel. AMX has registers for whole tiles (`amx.rs`). Elsewhere the instruction
+//! that does most is VNNI's: it multiplies four bytes of each lane by four bytes of a row, and adds the four products to
+//! a 32-bit sum. AVX2 has no such that would not saturate: there bytes are widened to 16 bits first.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::pack::{Panels, WIDE};
 use super::rows::{Rows8, STEPS};
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::finish512;
+
 /// What multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
+    /// Tiles of AMX.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     /// VNNI on registers of 64 bytes.
     #[cfg(target_arch = "x86_64")]
     Vnni512,
@@ -31,7 +39,7 @@ impl Unit {
         {
             use crate::simd::{Level, level};
             if level() == Level::V4 && is_x86_feature_detected!("avx512vnni") {
-                return Self::Vnni512;
+                return if amx::available() { Self::Amx } else { Self::Vnni512 };
             }
             if is_x86_feature_detected!("avx2") {
                 let vnni = is_x86_feature_detected!("avxvnni");
@@ -39,6 +47,24 @@ impl Unit {
             }
         }
         Self::Portable
+    }
+
+    /// The best for so many rows.
+    pub fn for_rows(rows: usize) -> Self {
+        match Self::of_this_processor() {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx if rows < amx::LEAST => Self::Vnni512,
+            unit => unit,
+        }
+    }
+
+    /// Bytes of the inner size that it takes at once: what operands are filled up to, with zeros.
+    pub fn deep(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => amx::DEEP,
+            _ => STEPS,
+        }
     }
 
     /// All that this processor has.
@@ -53,8 +79,10 @@ impl Unit {
                     all.push(Self::Vnni256);
                 }
             }
-            if Self::of_this_processor() == Self::Vnni512 {
-                all.push(Self::Vnni512);
+            match Self::of_this_processor() {
+                Self::Amx => all.extend([Self::Vnni512, Self::Amx]),
+                Self::Vnni512 => all.push(Self::Vnni512),
+                _ => {}
             }
         }
         all
@@ -62,7 +90,7 @@ impl Unit {
 }
 
 /// Sums of a tile's rows.
-type Sums<const M: usize> = [[i32; WIDE]; M];
+pub(super) type Sums<const M: usize> = [[i32; WIDE]; M];
 
 /// Some panels of a product. `c`: begins with the first panel's first column, as the bias does.
 pub(super) fn block(
@@ -79,6 +107,9 @@ pub(super) fn block(
     match unit {
         // SAFETY: whoever names a unit found it on this processor.
         #[cfg(target_arch = "x86_64")]
+        Unit::Amx => unsafe { amx::amx(block) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
         Unit::Vnni512 => unsafe { x86::vnni512(block) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
@@ -90,21 +121,21 @@ pub(super) fn block(
     }
 }
 
-struct Block<'a> {
+pub(super) struct Block<'a> {
     c: &'a mut [f32],
     stride: usize,
     bias: Option<&'a [f32]>,
-    x: &'a Rows8,
-    w: &'a Panels,
-    panels: Range<usize>,
+    pub x: &'a Rows8,
+    pub w: &'a Panels,
+    pub panels: Range<usize>,
 }
 
 /// Where a tile is written to.
-struct Tile<'b, 'a> {
-    block: &'b mut Block<'a>,
+pub(super) struct Tile<'b, 'a> {
+    pub block: &'b mut Block<'a>,
     /// Its first row.
-    row: usize,
-    panel: usize,
+    pub row: usize,
+    pub panel: usize,
 }
 
 /// Every tile of a block: `$whole::<M>(first number of the first row, from row to row, the panel, the tile)`.
@@ -232,11 +263,25 @@ mod x86 {
                 }
             }
         }
+        // SAFETY: AVX-512 is there.
+        unsafe { finish512(tile, M, |i, j| sums[i][j]) };
+    }
+
+    /// As [`Tile::finish`], from two vectors of sums for each of some rows.
+    ///
+    /// # Safety
+    /// AVX-512.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    pub unsafe fn finish512(tile: Tile<'_, '_>, rows: usize, sums: impl Fn(usize, usize) -> __m512i) {
         let Tile { block, row, panel } = tile;
         let (at, columns) = (panel * WIDE, block.columns(panel));
         let from = columns.start - block.panels.start * WIDE;
         let to = &mut block.c[row * block.stride + from..];
-        assert!(to.len() >= (M - 1) * block.stride + columns.len(), "a row of the result for each of the left operand");
+        assert!(
+            to.len() >= (rows - 1) * block.stride + columns.len(),
+            "a row of the result for each of the left operand"
+        );
         let (scales, totals) = (&block.w.scales[at..at + WIDE], &block.w.sums[at..at + WIDE]);
         let bias = block.bias.map(|bias| &bias[from..from + columns.len()]);
         for j in 0..2 {
@@ -248,9 +293,9 @@ mod x86 {
                 let scale = _mm512_loadu_ps(scales.as_ptr().add(16 * j));
                 let total = _mm512_loadu_si512(totals.as_ptr().add(16 * j).cast());
                 let bias = bias.map(|bias| _mm512_maskz_loadu_ps(mask, bias.as_ptr().wrapping_add(16 * j)));
-                for (i, sums) in sums.iter().enumerate() {
+                for i in 0..rows {
                     let zero = _mm512_mullo_epi32(_mm512_set1_epi32(block.x.zeros[row + i]), total);
-                    let value = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[j], zero));
+                    let value = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums(i, j), zero));
                     let both = _mm512_mul_ps(_mm512_set1_ps(block.x.scales[row + i]), scale);
                     let mut value = _mm512_mul_ps(value, both);
                     if let Some(bias) = bias {
