@@ -224,14 +224,18 @@ pub(crate) fn reduce2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 
     for (i, (&a, &b)) in ra.iter().zip(rb).enumerate() {
         acc[i] += f(a, b);
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            acc[i] += acc[i + width];
-        }
-        width /= 2;
-    }
-    acc[0]
+    fold(acc, |a, b| a + b)
+}
+
+/// All lanes by halves: what stands 16 apart, then 8, 4, 2 and 1. No lane is named by a number that the compiler does
+/// not know, so they stay in registers.
+#[inline(always)]
+fn fold(lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let sixteen: [f32; 16] = std::array::from_fn(|i| f(lanes[i], lanes[i + 16]));
+    let eight: [f32; 8] = std::array::from_fn(|i| f(sixteen[i], sixteen[i + 8]));
+    let four: [f32; 4] = std::array::from_fn(|i| f(eight[i], eight[i + 4]));
+    let two: [f32; 2] = std::array::from_fn(|i| f(four[i], four[i + 2]));
+    f(two[0], two[1])
 }
 
 /// Largest value of a row; -inf for an empty one.
@@ -248,7 +252,7 @@ pub(crate) fn max_of(a: &[f32]) -> f32 {
     for (i, &a) in rest.iter().enumerate() {
         acc[i] = if a > acc[i] { a } else { acc[i] };
     }
-    acc.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    fold(acc, |a, b| if a > b { a } else { b })
 }
 
 #[cfg(test)]
