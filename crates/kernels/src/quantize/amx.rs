@@ -63,42 +63,27 @@ fn system_gives_them() -> bool {
     false
 }
 
-/// What each register holds, as `ldtilecfg` reads it: all are whole.
+/// What each of the eight registers holds, as `ldtilecfg` reads it, with room for eight more.
 #[repr(C, align(64))]
 struct Shapes {
     palette: u8,
     start: u8,
     nothing: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
+    row_bytes: [u16; 8],
+    no_row_bytes: [u16; 8],
+    rows: [u8; 8],
+    no_rows: [u8; 8],
 }
 
+/// All are whole.
 static SHAPES: Shapes = Shapes {
     palette: 1,
     start: 0,
     nothing: [0; 14],
-    row_bytes: [
-        DEEP as u16,
-        DEEP as u16,
-        DEEP as u16,
-        DEEP as u16,
-        DEEP as u16,
-        DEEP as u16,
-        DEEP as u16,
-        DEEP as u16,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ],
-    rows: [
-        SIDE as u8, SIDE as u8, SIDE as u8, SIDE as u8, SIDE as u8, SIDE as u8, SIDE as u8, SIDE as u8, 0, 0, 0, 0, 0,
-        0, 0, 0,
-    ],
+    row_bytes: [DEEP as u16; 8],
+    no_row_bytes: [0; 8],
+    rows: [SIDE as u8; 8],
+    no_rows: [0; 8],
 };
 
 /// A tile's sums, each row of 32 beside the next.
