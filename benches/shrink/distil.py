@@ -70,7 +70,8 @@ def shrunk(parts, way, seed):
         out = parts.fresh(parts.made(way, seed).name)
         outcome, runs = WAYS[way](parts, whole, seed, out)
         test, _ = parts.tested(out)
-        parameters = {name: encoder_parameters(folder) for name, folder in (("whole", whole), ("smaller", out))}
+        # In few bits a file's shapes are those of packed numbers.
+        parameters = {name: encoder_parameters(folder) for name, folder in (("whole", whole), ("smaller", out))} if way == "half" else None
         return {"test": test, "epoch": outcome["results"][0]["epoch"], "bytes": {"whole": weights(whole), "smaller": weights(out)},
                 "encoder_parameters": parameters, "runs": runs}
 
@@ -100,8 +101,9 @@ def write(parts):
             before, after = wholes[seed]["test"][parts.measure], part["test"][parts.measure]
             kept.append(after / before)
             sizes.append(part["bytes"]["whole"] / part["bytes"]["smaller"])
-            fewer = 1 - part["encoder_parameters"]["smaller"] / part["encoder_parameters"]["whole"]
-            rows.append([seed, f"{100 * before:.2f}", f"{100 * after:.2f}", f"{100 * kept[-1]:.1f} %", f"{sizes[-1]:.2f}", f"{100 * fewer:.1f} %"])
+            counts = part["encoder_parameters"]
+            fewer = f"{100 * (1 - counts['smaller'] / counts['whole']):.1f} %" if counts else "–"
+            rows.append([seed, f"{100 * before:.2f}", f"{100 * after:.2f}", f"{100 * kept[-1]:.1f} %", f"{sizes[-1]:.2f}", fewer])
         wanted = f"at least {100 * share:.0f} % kept" + (f", {smaller} times smaller" if smaller else ", 40 % fewer") + f", {faster} times faster"
         lines += ["", f"## {way}", "", *record.table(
             ["seed", f"test {parts.measure} × 100, whole", "smaller", "kept", "times smaller on disk", "fewer in the encoder"], rows),
