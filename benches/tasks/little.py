@@ -27,7 +27,7 @@ from place import Refused, short
 
 COUNTS = (8, 16, 64)
 ROWS = 1_000
-LENGTH = ("--max-length", 64)
+LENGTH = ("--max-length", 32)
 WAYS = {
     "everything": (),
     "R-Drop": ("--r-drop", 1),
@@ -161,7 +161,7 @@ def lines(found, groups):
     if found["trial"]:
         text += ["**A trial of two labels a class. The numbers mean nothing.**", ""]
     text += ["Accuracy in percent on a thousand test rows, median of the seeds (lowest – highest); bold the best median of a line.",
-             "Labels are of each class. Settings are the shipped ones, texts of at most 64 tokens.", "", "![accuracy](plot.svg)", ""]
+             "Labels are of each class. Settings are the shipped ones, texts of at most 32 tokens.", "", "![accuracy](plot.svg)", ""]
     cells = []
     for name, count in dict.fromkeys(key[:2] for key in groups):
         medians = {way: statistics.median(groups[name, count, way]) for way in WAYS if (name, count, way) in groups}
