@@ -6,8 +6,9 @@
 
 From each model two are made. `rounded` is `shrink quantize` with nothing said but the validation rows. `learned` is one
 more epoch of `finetune --quantize int8` on the task's own training rows (of a table 2,000 of them, drawn by the seed), at a
-tenth of the task's rate; the epoch is the last one, there is nothing to choose. Test rows are measured once for each of the three. Timing is left out of the
-choice of forms, so that the models are the same on a busy machine; speed is measured by `int8.py`.
+tenth of the task's rate; the epoch is the last one, there is nothing to choose. Test rows are measured once for each of
+the three. Timing is left out of the choice of forms, so that the models are the same on a busy machine; speed is measured
+by `int8.py`.
 """
 
 import csv

@@ -48,20 +48,24 @@ def measured(table, way, flags):
     """A way's seconds an epoch, peak memory and accuracy on the test; kept once they are there."""
     number = list(WAYS).index(way)
     kept = (table.given.results or table.place.work / "cheap") / f"{number}.json"
+    epochs_asked = EPOCHS_OF_FEATURES if way == FEATURES else EPOCHS
     if kept.exists():
-        return json.loads(kept.read_text(encoding="utf-8"))
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        if (found["longest"], len(found["epochs"])) != (LONGEST, epochs_asked):
+            raise Refused(f"{record.relative(kept)} was made with other settings; remove it")
+        return found
     files, _ = sets.files(table.place, "20news", table.given.quick)
     out = table.place.work / f"cheap-{number}"
     shutil.rmtree(out, ignore_errors=True)
     length = ("--max-length", LONGEST)
     said, run = table.place.ours(
         "finetune", table.place.minilm(), "--task", "classify", "--train", files["train"], "--valid", files["valid"], "--out", out,
-        *TEXTS, *length, "--epochs", EPOCHS_OF_FEATURES if way == FEATURES else EPOCHS, "--patience", 0, "--seed", 1, *flags, "--json", "--quiet")
+        *TEXTS, *length, "--epochs", epochs_asked, "--patience", 0, "--seed", 1, *flags, "--json", "--quiet")
     epochs = epochs_of(out)
     trained, _ = table.place.ours("eval", out, "--data", files["test"], *TEXTS, *length, "--json", "--quiet")
     shutil.rmtree(out)
     later = statistics.median(epochs[1:])
-    found = {"way": way, "epoch_seconds": later, "epochs": epochs, "before_seconds": run["wall_seconds"] - sum(epochs[1:]),
+    found = {"way": way, "longest": LONGEST, "epoch_seconds": later, "epochs": epochs, "before_seconds": run["wall_seconds"] - sum(epochs[1:]),
              "rate": json.loads(said)["learning_rate"], "accuracy": json.loads(trained)["accuracy"], **run}
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -27,7 +27,7 @@ from place import Refused, short
 
 COUNTS = (8, 16, 64)
 ROWS = 1_000
-LENGTH = ("--max-length", 32)
+LONGEST = 32
 WAYS = {
     "everything": (),
     "R-Drop": ("--r-drop", 1),
@@ -76,17 +76,19 @@ class Little:
     def part(self, name, count, way, seed):
         path = self.results / f"{name}-{count}-{list(WAYS).index(way)}-{seed}.json"
         if path.exists():
+            if json.loads(path.read_text(encoding="utf-8"))["longest"] != LONGEST:
+                raise Refused(f"{record.relative(path)} was made of longer or shorter texts; remove it")
             return
         train, test = self.files(name, count, seed)
         out = self.work / str(seed) / "tuned"
         shutil.rmtree(out, ignore_errors=True)
         place = self.table.place
-        _, run = place.ours("finetune", place.minilm(), "--task", "classify", "--train", train, "--out", out, *TEXTS, *LENGTH,
+        _, run = place.ours("finetune", place.minilm(), "--task", "classify", "--train", train, "--out", out, *TEXTS, "--max-length", LONGEST,
                             "--seed", seed, *WAYS[way], "--json", "--quiet")
-        said, _ = place.ours("eval", out, "--data", test, *TEXTS, *LENGTH, "--json", "--quiet")
+        said, _ = place.ours("eval", out, "--data", test, *TEXTS, "--max-length", LONGEST, "--json", "--quiet")
         shutil.rmtree(out)
         accuracy = json.loads(said)["accuracy"]
-        found = {"set": name, "labels": count, "way": way, "seed": seed, "accuracy": accuracy, **run}
+        found = {"set": name, "labels": count, "way": way, "seed": seed, "longest": LONGEST, "accuracy": accuracy, **run}
         found["commit"] = record.output_of("git", "rev-parse", "--short=12", "HEAD")
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
@@ -161,7 +163,7 @@ def lines(found, groups):
     if found["trial"]:
         text += ["**A trial of two labels a class. The numbers mean nothing.**", ""]
     text += ["Accuracy in percent on a thousand test rows, median of the seeds (lowest – highest); bold the best median of a line.",
-             "Labels are of each class. Settings are the shipped ones, texts of at most 32 tokens.", "", "![accuracy](plot.svg)", ""]
+             f"Labels are of each class. Settings are the shipped ones, texts of at most {LONGEST} tokens.", "", "![accuracy](plot.svg)", ""]
     cells = []
     for name, count in dict.fromkeys(key[:2] for key in groups):
         medians = {way: statistics.median(groups[name, count, way]) for way in WAYS if (name, count, way) in groups}

@@ -20,7 +20,8 @@ const TALL: usize = 2 * SIDE;
 /// Bytes of a row of a register: the steps of the inner size that one instruction takes.
 pub(super) const DEEP: usize = 64;
 
-/// Fewer rows than these are for VNNI: a register is multiplied whole, however few of its rows are there.
+/// Fewer rows than these are for VNNI: a register is multiplied whole, however few of its rows are there. Measured: with
+/// three both take as long, with eight AMX takes two thirds (1536 x 384).
 pub(super) const LEAST: usize = 4;
 
 /// Whether the processor has the registers and the system lets this process use them.
@@ -34,7 +35,8 @@ fn processor_has_them() -> bool {
     const TILE: u32 = 1 << 24;
     const INT8: u32 = 1 << 25;
     const STATE: u64 = 0b11 << 17;
-    /// SAFETY: the caller found `xsave`.
+    /// # Safety
+    /// The caller found `xsave`.
     #[target_feature(enable = "xsave")]
     unsafe fn saved() -> u64 {
         // SAFETY: register 0 is there where `xsave` is.
