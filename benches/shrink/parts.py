@@ -35,11 +35,14 @@ class Parts:
         """The words that every arm is given alike."""
         return ["--train", self.files["train"], "--valid", self.files["valid"], *self.recipe.columns, "--max-length", self.recipe.max_length,
                 "--epochs", epochs, "--patience", 0, "--learning-rate", learning_rate or self.recipe.learning_rate, "--seed", seed,
-                "--json", "--quiet"]
+                *(["--bf16"] if self.given.bf16 else []), "--json", "--quiet"]
 
     def part(self, arm, seed, settings, make):
         """The result of an arm and a seed: kept if it was made with these settings and rows, else made."""
-        settings = json.loads(json.dumps(settings | {"sha256": self.sizes["sha256"], "longest": self.recipe.max_length}, default=str))
+        settings = settings | {"sha256": self.sizes["sha256"], "longest": self.recipe.max_length}
+        # A model of `benches/tasks/run.py` learned in its own way.
+        settings |= {"bf16": self.given.bf16} if arm != "teacher" else {}
+        settings = json.loads(json.dumps(settings, default=str))
         path = self.path(arm, seed)
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
@@ -173,6 +176,7 @@ def arguments(doc, work, chosen):
     p.add_argument("--race", action="store_true", help="learn nothing, but measure times, on a quiet machine")
     p.add_argument("--repeat", type=int, default=5, help="turns of a race")
     p.add_argument("--teacher-epochs", type=int, help="instead of those of benches/tasks/run.py")
+    p.add_argument("--bf16", action="store_true", help="let all that learns multiply in bfloat16")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/stsb-en-*.csv")
     p.add_argument("--binary", type=Path, default=ROOT / "target/release/polyseme")

@@ -1,10 +1,11 @@
-//! How fast one layer runs forward and backward, beside what its products alone would take.
+//! How fast one layer runs forward and backward, in f32 and in bfloat16.
 //!
 //! `cargo run --release -p polyseme-kernels --example layer_speed [hidden] [heads] [tokens] [length]`
 
 use polyseme_kernels::Activation;
 use polyseme_kernels::dropout::Dropout;
 use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, Needs, Rows, backward, forward};
+use polyseme_kernels::product::Precision;
 use std::time::Instant;
 
 fn main() {
@@ -19,7 +20,9 @@ fn main() {
     let starts: Vec<usize> = (0..=tokens / length).map(|i| i * length).collect();
     let tokens = *starts.last().expect("a sequence");
     let x: Vec<f32> = (0..tokens * h).map(|i| ((i * 104_729 % 1000) as f32 - 500.0) * 2e-3).collect();
-    for p in [0.0, 0.1] {
+    for (p, precision) in [(0.0, Precision::F32), (0.1, Precision::F32), (0.0, Precision::Bf16), (0.1, Precision::Bf16)]
+    {
+        let shape = LayerShape { precision, ..shape };
         let d = |key| Dropout { key, p };
         let dropout = LayerDropout { probabilities: d(1), attention: d(2), output: d(3) };
         let (mut ahead, mut back) = (f64::MAX, f64::MAX);
@@ -34,7 +37,7 @@ fn main() {
         }
         let flops = 2.0 * tokens as f64 * (12 * h * h + 2 * length * h) as f64;
         println!(
-            "dropout {p}: forward {:.2} ms ({:.0} GFLOP/s), backward {:.2} ms ({:.0} GFLOP/s), {:.0} tokens/s through the layer",
+            "{precision:?}, dropout {p}: forward {:.2} ms ({:.0} GFLOP/s), backward {:.2} ms ({:.0} GFLOP/s), {:.0} tokens/s through the layer",
             ahead * 1e3,
             flops / ahead / 1e9,
             back * 1e3,

@@ -1,9 +1,9 @@
-//! How fast the products of an encoder run on one thread, beside the same in 8
-//! bits (with the rounding of the left operand) and `gemm`.
+//! How fast the products of an encoder run on one thread, beside the same in bfloat16 and in 8
+//! bits (both with the rounding of the left operand) and `gemm`.
 //!
 //! `cargo run --release -p polyseme-kernels --example product_speed`
 
-use polyseme_kernels::product::{Into, Mat, Packed, multiply, product};
+use polyseme_kernels::product::{Into, Mat, Packed, Precision, multiply, product};
 use polyseme_kernels::quantize::{Input, Operand, Quantized};
 use std::time::Instant;
 
@@ -18,7 +18,10 @@ fn best(repeats: usize, mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    println!("{:>24} {:>10} {:>10} {:>10} {:>10}", "rows x columns x inner", "packed", "8 bits", "product", "gemm");
+    println!(
+        "{:>24} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "rows x columns x inner", "packed", "bf16", "8 bits", "product", "gemm"
+    );
     let value = |i: usize| ((i * 7919 % 1000) as f32 - 500.0) * 1e-3;
     for (m, n, k) in [
         (256, 768, 256),
@@ -42,9 +45,11 @@ fn main() {
         let mut c = vec![0.0; m * n];
         let repeats = (2_000_000_000 / (m * n * k)).clamp(5, 2000);
         let (x, w) = (Mat::new(&a, m, k), Mat::new(&b, n, k).t());
-        let right = Packed::right(w);
+        let right = Packed::right(w, Precision::F32);
         let flops = 2.0 * (m * n * k) as f64 * 1e-9;
         let packed = best(repeats, || multiply(&mut c, n, Into::Set, 1.0, x, &right));
+        let right = Packed::right(w, Precision::Bf16);
+        let half = best(repeats, || multiply(&mut c, n, Into::Set, 1.0, x, &right));
         let few = Quantized::new(&b, k, 8, None, Input::Dynamic);
         let few = best(repeats, || Operand::new(x).times(1, &mut c, n, Into::Set, few.right()));
         let none = best(repeats, || product(&mut c, n, Into::Set, 1.0, x, w));
@@ -73,9 +78,10 @@ fn main() {
             )
         });
         println!(
-            "{:>24} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
+            "{:>24} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
             format!("{m} x {n} x {k}"),
             flops / packed,
+            flops / half,
             flops / few,
             flops / none,
             flops / other

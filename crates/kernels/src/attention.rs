@@ -10,7 +10,7 @@ use crate::dropout::Dropout;
 use crate::layer::Rows;
 use crate::math::{max_of, reduce2};
 use crate::pool::Buffer;
-use crate::product::{self, Into, Mat, Packed, part};
+use crate::product::{self, Into, Mat, Packed, Precision, part};
 use crate::simd::simd_fn;
 use crate::{math, parallel};
 use std::ops::Range;
@@ -218,7 +218,7 @@ impl Attention<'_> {
     /// One head of one sequence.
     fn forward_head(&self, s: &Sequence, head: usize, inputs: (&[f32], &[f32]), kept: &mut [f32], out: Out<'_>) {
         let [q, k, v] = self.head(s, head, inputs);
-        let (keys, values) = (Packed::right(k.t()), Packed::right(v));
+        let (keys, values) = (packed(k.t()), packed(v));
         let mut kept = kept;
         for block in self.blocks(s) {
             let (m, l) = (block.rows.len(), block.keys.len());
@@ -301,7 +301,7 @@ impl Attention<'_> {
     ) {
         let [q, k, v] = self.head(s, head, inputs);
         let d = self.size();
-        let (keys, values, right_k) = (Packed::right(k.t()), Packed::right(v.t()), Packed::right(k));
+        let (keys, values, right_k) = (packed(k.t()), packed(v.t()), packed(k));
         let whole = s.keeps();
         if !whole {
             for row in dkey_value.chunks_mut(stride).take(s.l) {
@@ -392,4 +392,9 @@ simd_fn! {
             }
         }
     }
+}
+
+/// Keys, values or their gradients as a right operand.
+fn packed(b: Mat<'_>) -> Packed {
+    Packed::right(b, Precision::F32)
 }

@@ -8,6 +8,8 @@
 //! before it begins, and parts are reduced in their order.
 
 pub mod adamw;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 pub mod dropout;
 pub mod embed;

@@ -7,7 +7,7 @@
 
 use crate::math::{exp, max_of, reduce2};
 use crate::pool::Buffer;
-use crate::product::{Into, Mat, Packed, multiply};
+use crate::product::{Into, Mat, Packed, Precision, multiply};
 use crate::simd::simd_fn;
 use crate::{math, parallel};
 use std::ops::Range;
@@ -114,7 +114,7 @@ pub fn masked_loss(rows: &[f32], table: &[f32], bias: &[f32], labels: &[u32], wi
     }
     if with_gradients {
         // One packing for all threads and blocks.
-        let packed = Packed::right_by_all(Mat::new(rows, m, h));
+        let packed = Packed::right_by_all(Mat::new(rows, m, h), Precision::F32);
         let items = slices.into_iter().zip(&sums).collect();
         let parts = parallel::map(items, |(slice, (sums, _))| given.gradients(slice, sums, &log_sums, &packed));
         let of_rows = &mut gradients.as_mut().expect("asked for").rows;
@@ -155,7 +155,7 @@ impl Given<'_> {
                 true => rest.split_off_mut(..m * w).expect("room for all blocks"),
                 false => &mut rest[..m * w],
             };
-            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h).t());
+            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h).t(), Precision::F32);
             let bias = Into::Bias(&self.bias[words.clone()]);
             multiply(block, w, bias, 1.0, Mat::new(self.rows, m, h), &table);
             for ((row, &label), of_label) in block.chunks_exact_mut(w).zip(self.labels).zip(&mut of_labels) {
@@ -189,7 +189,7 @@ impl Given<'_> {
             let of_table = table_gradient.split_off_mut(..w * h).expect("a row for each word");
             multiply(of_table, h, Into::Set, 1.0, d.t(), packed);
             math::sum_rows(block, w, bias_gradient.split_off_mut(..w).expect("a value for each word"));
-            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h));
+            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h), Precision::F32);
             multiply(&mut of_rows, h, Into::Add, 1.0, d, &table);
         }
         of_rows

@@ -10,19 +10,28 @@ use std::sync::Mutex;
 
 static POOL: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::new(BTreeMap::new());
 
-/// A buffer of f32 with unspecified old values; returns to the pool when dropped.
+/// A buffer of f32 with unspecified old values; begins with a line of the cache, so that no vector lies in two; returns to
+/// the pool when dropped.
 #[derive(Debug, Default)]
 pub struct Buffer {
     values: Vec<f32>,
+    from: usize,
     len: usize,
 }
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+/// Values that may lie before the first line.
+const BEFORE: usize = LINE / size_of::<f32>() - 1;
 
 impl Buffer {
     /// A buffer of `len` values, whatever they are.
     pub fn new(len: usize) -> Self {
         let class = class_of(len);
-        let values = take(class).unwrap_or_else(|| vec![0.0; class]);
-        Self { values, len }
+        let values = take(class).unwrap_or_else(|| vec![0.0; class + BEFORE]);
+        let from = values.as_ptr().align_offset(LINE);
+        Self { values, from, len }
     }
 
     /// A buffer with a copy of these values.
@@ -55,13 +64,13 @@ impl Buffer {
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.values[..self.len]
+        &self.values[self.from..][..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[..self.len]
+        &mut self.values[self.from..][..self.len]
     }
 }
 
@@ -70,7 +79,7 @@ impl Drop for Buffer {
         let values = std::mem::take(&mut self.values);
         if !values.is_empty() {
             let mut pool = POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            pool.entry(values.len()).or_default().push(values);
+            pool.entry(values.len() - BEFORE).or_default().push(values);
         }
     }
 }

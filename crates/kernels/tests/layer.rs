@@ -4,6 +4,7 @@
 use polyseme_kernels::Activation;
 use polyseme_kernels::dropout::Dropout;
 use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, Needs, Rows, WEIGHTS, backward, count, forward};
+use polyseme_kernels::product::Precision;
 
 /// Deterministic values in [-1, 1) times `scale`.
 fn values(n: usize, seed: u64, scale: f32) -> Vec<f32> {
@@ -267,6 +268,7 @@ fn variants(count: u64, longest: usize) -> Vec<Case> {
                 rotary: rotary.then_some([10_000.0, 50.0][below(2)]),
                 window: (below(3) > 0).then(|| below(7)),
                 rounded: false,
+                precision: Precision::F32,
             };
             let form = Form { fused: below(2) == 0, biases: below(2) == 0, first_norm: !pre_norm || below(3) > 0 };
             let mut starts = vec![0];
@@ -345,6 +347,47 @@ fn backward_equals_finite_differences() {
                 sides[0][i][at] += step;
                 sides[1][i][at] -= step;
                 check(WEIGHTS[i], dw[i][at], objective(&sides[0], &widen(&x)), objective(&sides[1], &widen(&x)));
+            }
+        }
+    }
+}
+
+#[test]
+fn in_bfloat16_all_is_near_what_it_is_in_f32_and_the_same_bits_twice() {
+    let far = |got: &[f32], want: &[f32]| {
+        let (mut apart, mut size) = (0.0, 0.0);
+        for (a, b) in got.iter().zip(want) {
+            apart += f64::from(a - b).powi(2);
+            size += f64::from(*b).powi(2);
+        }
+        if size == 0.0 { apart } else { (apart / size).sqrt() }
+    };
+    let wide = LayerShape::bert(96, 3, 200, 1e-5, Activation::Gelu);
+    let wide: Case = (wide, BERT, vec![0, 70, 71, 403, 500], ALL, dropout(0.1));
+    for (s, form, starts, views, dropout) in berts().into_iter().chain(variants(20, 60)).chain([wide]) {
+        let w = weights(s, form);
+        let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
+        let x = values(starts[starts.len() - 1] * s.hidden, 5, 1.0);
+        let dy = values(x.len(), 6, 1.0);
+        let run = |precision: Precision| {
+            let s = LayerShape { precision, ..s };
+            let (y, saved) = forward(s, &slices, &x, rows((&starts, &views)), dropout, true);
+            let (dx, dw) = backward(s, &slices, &x, rows((&starts, &views)), dropout, &saved.unwrap(), &dy, Needs::ALL);
+            (y, dx, dw)
+        };
+        let (whole, half) = (run(Precision::F32), run(Precision::Bf16));
+        assert!(run(Precision::Bf16) == half, "{s:?}: the same bits twice");
+        let (y, dx) = (far(&half.0, &whole.0), far(&half.1, &whole.1));
+        assert!(half.0 != whole.0, "{s:?}: something is rounded");
+        assert!(y < 1e-2 && dx < 3e-2, "{s:?}: output {y:e}, gradient {dx:e} apart");
+        for (i, (half, whole)) in half.2.iter().zip(&whole.2).enumerate() {
+            let size = whole.iter().map(|v| v.abs()).fold(0.0, f32::max);
+            // The gradient of a key's bias is nothing but rounding: softmax does not see it.
+            if size > 1e-3 {
+                let apart = far(half, whole);
+                // Where a value changes its side, the slope of ReLU jumps.
+                let most = if s.activation == Activation::Relu { 0.1 } else { 0.05 };
+                assert!(apart < most, "{s:?}: gradient of {} {apart:e} apart", WEIGHTS[i]);
             }
         }
     }

@@ -247,7 +247,7 @@ impl Layer {
             pre_norm: config.variant.pre_norm,
         };
         let checkpoint = params.gradient_checkpointing();
-        let call = LayerCall { asked, cache: params.layer_cache(self.group), checkpoint };
+        let call = LayerCall { asked, cache: params.layer_cache(self.group), checkpoint, bf16: params.bf16() };
         encoder_layer(x, weights, batch, settings, mode, call)
     }
 }

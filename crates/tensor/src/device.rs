@@ -24,6 +24,11 @@ pub fn parse(name: &str) -> Result<Device> {
     devices.into_iter().nth(index).ok_or_else(|| Error::NoSuchIndex { name: name.into(), kind: kind.into(), found })
 }
 
+/// Whether a device is the processor itself, for which the kernels are.
+pub fn is_cpu(device: &Device) -> bool {
+    crate::fused::on_cpu(device)
+}
+
 /// What this program was built with, for messages.
 fn available() -> String {
     let mut names = vec!["`cpu`".to_owned()];

@@ -102,7 +102,7 @@ fn the_layer_rounds_as_its_twin_does() {
         let asked: Vec<usize> = (0..batch.tokens()).step_by(3).collect();
         let asked = (number % 2 == 1).then_some(&asked[..]);
         let cache = LayerCache::default();
-        let call = LayerCall { asked, cache: Some(&cache), checkpoint: false };
+        let call = LayerCall { asked, cache: Some(&cache), checkpoint: false, bf16: false };
         let [weights, whole] = layer(stream, modern, h, f, some);
         let run = |layer: fn(_, _, _, _, _, _) -> _, weights: &LayerWeights, call| -> Vec<f32> {
             values(&layer(x.clone(), weights.clone(), &batch, settings, Mode::Eval, call))
@@ -201,7 +201,7 @@ fn gradients_pass_straight_through_as_in_the_twin() {
         let batch = batch(&[9, 1, 30, 12]);
         let asked: Vec<usize> = (0..batch.tokens()).step_by(3).collect();
         let asked = (number == 2).then_some(&asked[..]);
-        let call = LayerCall { asked, cache: None, checkpoint: number == 1 };
+        let call = LayerCall { asked, cache: None, checkpoint: number == 1, bf16: false };
         let rows = asked.map_or(batch.tokens(), <[usize]>::len);
         let upstream: Tensor<2> = tensor(stream.named("upstream"), [rows, h], 1.0).autodiff();
         let run = |layer: fn(_, _, _, _, _, _) -> Tensor<2>, whole: bool| {

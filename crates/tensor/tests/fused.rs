@@ -158,7 +158,7 @@ fn the_layer_equals_its_twin_with_all_gradients() {
         // Every other case is asked for some rows only.
         let some: Vec<usize> = (0..batch.tokens()).filter(|row| row % 4 == 0).collect();
         let asked = (number % 2 == 1).then_some(&some[..]);
-        let call = LayerCall { asked, cache: None, checkpoint: case.checkpoint };
+        let call = LayerCall { asked, cache: None, checkpoint: case.checkpoint, bf16: false };
         let rows = asked.map_or(batch.tokens(), <[usize]>::len);
         let upstream = leaf(stream.named("upstream"), [rows, h], 1.0).detach();
         let run = |fused: bool| {

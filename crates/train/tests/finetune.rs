@@ -104,6 +104,37 @@ fn stopped_anywhere_and_resumed_ends_in_the_same_bytes() {
     }
 }
 
+#[test]
+fn in_bfloat16_it_learns_as_much_by_other_bytes_and_resumes_to_the_same() {
+    let bench = Bench::new();
+    let settings = |out: &str, bf16: bool, gradient_checkpointing: bool| {
+        let mut settings = FinetuneSettings { gradient_checkpointing, epochs: 8, ..bench.settings(out) };
+        settings.optimizer.bf16 = bf16;
+        settings
+    };
+    let whole = settings("whole", false, false);
+    let (in_f32, _) = run(&whole, false).unwrap();
+    let half = settings("half", true, false);
+    let (in_bf16, _) = run(&half, false).unwrap();
+    assert!(in_bf16.median >= 0.9, "{in_bf16:?}");
+    let model = |settings: &FinetuneSettings| bytes(settings.out.join("model.safetensors"));
+    assert!(model(&whole) != model(&half), "products are rounded");
+    let (a, b) = (&in_f32.results[0].valid, &in_bf16.results[0].valid);
+    let (a, b) = (a.classes().unwrap().loss, b.classes().unwrap().loss);
+    assert!((a - b).abs() < 0.05, "validation loss {a} and {b}");
+
+    let again = settings("again", true, true);
+    run(&again, false).unwrap();
+    assert!(model(&again) == model(&half), "layers that are computed again round in the same way");
+
+    let parts = settings("parts", true, false);
+    let stop = Stop::default();
+    let first = finetune(&parts, false, &device(), &mut Listener::stopping(7, &stop), &stop).unwrap();
+    assert!(first.interrupted);
+    run(&parts, true).unwrap();
+    assert!(model(&parts) == model(&half), "resumed");
+}
+
 /// The child of the next test: runs until it is killed.
 #[test]
 #[ignore = "run by another test, which kills it"]

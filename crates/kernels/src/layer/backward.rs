@@ -44,7 +44,8 @@ struct Prepared {
 impl Prepared {
     fn new(shape: LayerShape, w: &[&[f32]; COUNT], into_attention: bool) -> Self {
         let (h, a, f) = (shape.hidden, shape.attention, shape.inner);
-        let packed = |matrix, out: usize, inner: usize| Packed::right_by_all(Mat::new(matrix, out, inner));
+        let packed =
+            |matrix, out: usize, inner: usize| Packed::right_by_all(Mat::new(matrix, out, inner), shape.precision);
         Self {
             query_key_value: into_attention.then(|| query_key_value(w).map(|(matrix, _)| packed(matrix, a, h))),
             attention_output: packed(w[ATTENTION_OUT], h, a),
@@ -197,7 +198,7 @@ impl Layer<'_> {
 
     /// What a matrix's gradient is made of, if it is asked for.
     fn outer(&self, at: usize, dout: Mat<'_>, input: Mat<'_>) -> Option<Outer> {
-        self.needs.weights[at].then(|| Outer::new(dout, input))
+        self.needs.weights[at].then(|| Outer::new(dout, input, self.shape.precision))
     }
 
     /// Through a norm: `d` becomes the gradient of its input.
@@ -303,12 +304,13 @@ impl Layer<'_> {
         // The three are multiplied by the same input, but for rows that are not asked for.
         let first = rows.range(saved.sequences.clone()).start;
         let asked = pick(input, h, *rows, saved.sequences.clone(), first);
-        let packed = Arc::new(Packed::right(Mat::new(input, n, h)));
-        let asked = asked.map_or_else(|| packed.clone(), |asked| Arc::new(Packed::right(Mat::new(&asked, m, h))));
+        let packed = Arc::new(Packed::right(Mat::new(input, n, h), shape.precision));
+        let asked = asked
+            .map_or_else(|| packed.clone(), |asked| Arc::new(Packed::right(Mat::new(&asked, m, h), shape.precision)));
         let mut inputs = [asked, packed.clone(), packed].into_iter().enumerate();
         let [q, k, v] = parts.map(|dout| {
             let (i, input) = inputs.next().expect("an input for each");
-            self.needs.weights[matrix(i)].then(|| Outer::with(dout, input))
+            self.needs.weights[matrix(i)].then(|| Outer::with(dout, input, shape.precision))
         });
         [q, k, v, of_projection]
     }

@@ -8,7 +8,7 @@ use super::{LayerDropout, LayerShape, Rows};
 use crate::attention::Attention;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
-use crate::product::{self, Mat, Packed};
+use crate::product::{self, Mat, Packed, Precision};
 use crate::quantize::{Operand, Quantized, Right, Watch, round_rows};
 use crate::{math, norm, parallel};
 use std::ops::Range;
@@ -56,12 +56,12 @@ impl Prepared {
                 assert_eq!((matrix.rows(), matrix.columns()), (out, inner), "sizes of a matrix in few bits");
                 Map::Shared(matrix.clone())
             }
-            None => whole(w[at], out, inner),
+            None => whole(w[at], out, inner, shape.precision),
         };
         let joined = is_fused(w) && few[1].is_none();
         let query_key_value = match (joined, &few[0]) {
             (false, _) => std::array::from_fn(|i| map(QUERY + 2 * i, a, h)),
-            (true, None) => std::array::from_fn(|i| whole(third(w[QUERY], i), a, h)),
+            (true, None) => std::array::from_fn(|i| whole(third(w[QUERY], i), a, h, shape.precision)),
             (true, Some(matrix)) => {
                 assert_eq!((matrix.rows(), matrix.columns()), (3 * a, h), "sizes of a matrix in few bits");
                 std::array::from_fn(|i| Map::Shared(Arc::new(matrix.part(i * a..(i + 1) * a))))
@@ -96,8 +96,8 @@ impl Prepared {
 }
 
 /// Packs a matrix `(out, inner)`.
-fn whole(matrix: &[f32], out: usize, inner: usize) -> Map {
-    Map::Own(Right::Whole(Packed::right_by_all(Mat::new(matrix, out, inner).t())))
+fn whole(matrix: &[f32], out: usize, inner: usize, precision: Precision) -> Map {
+    Map::Own(Right::Whole(Packed::right_by_all(Mat::new(matrix, out, inner).t(), precision)))
 }
 
 /// What one chunk keeps for the backward pass.

@@ -4,7 +4,7 @@
 //! thread needs a copy of all gradients.
 
 use crate::parallel;
-use crate::product::{Mat, Packed, sum_of_products, tall};
+use crate::product::{Mat, Packed, Precision, sum_of_products};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ pub(super) struct Outer {
 
 impl Outer {
     /// `dout`: gradient of the product `(n, out)`; `input`: what the matrix was multiplied by `(n, in)`.
-    pub fn new(dout: Mat<'_>, input: Mat<'_>) -> Self {
-        Self::with(dout, Arc::new(Packed::right(input)))
+    pub fn new(dout: Mat<'_>, input: Mat<'_>, precision: Precision) -> Self {
+        Self::with(dout, Arc::new(Packed::right(input, precision)), precision)
     }
 
     /// The same with an input that is packed, which several matrices may share.
-    pub fn with(dout: Mat<'_>, input: Arc<Packed>) -> Self {
-        Self { dout: Packed::left(dout.t()), input }
+    pub fn with(dout: Mat<'_>, input: Arc<Packed>, precision: Precision) -> Self {
+        Self { dout: Packed::left(dout.t(), precision), input }
     }
 }
 
@@ -38,9 +38,10 @@ pub(super) fn of_matrices(matrices: &[Vec<Outer>]) -> Vec<Vec<f32>> {
     let mut tasks: Vec<Vec<Task<'_>>> = (0..threads).map(|_| Vec::new()).collect();
     for (chunks, gradient) in matrices.iter().zip(&mut gradients).filter(|(chunks, _)| !chunks.is_empty()) {
         let (out, inner) = size(chunks);
+        let tall = chunks[0].dout.step();
         let mut rest = &mut gradient[..];
-        for (task, panels) in tasks.iter_mut().zip(parallel::even(out.div_ceil(tall()), threads)) {
-            let rows = panels.start * tall()..out.min(panels.end * tall());
+        for (task, panels) in tasks.iter_mut().zip(parallel::even(out.div_ceil(tall), threads)) {
+            let rows = panels.start * tall..out.min(panels.end * tall);
             let part = rest.split_off_mut(..rows.len() * inner).expect("as many rows as the gradient has");
             task.push((rows, chunks, part));
         }

@@ -25,6 +25,7 @@ pub use weights::{COUNT, Few, WEIGHTS};
 use crate::Activation;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
+use crate::product::Precision;
 use crate::quantize::round_rows;
 
 /// Sizes and settings of a layer.
@@ -55,6 +56,9 @@ pub struct LayerShape {
     /// what products of 8 bits will do (Jacob et al. 2018; Zafrir et al. 2019). Gradients pass as if it were not.
     /// Whoever asks for it gives matrices that are rounded already.
     pub rounded: bool,
+    /// What is rounded, in the products with the matrices and in those of their gradients (Kalamkar et al. 2019). Norms, softmax,
+    /// the attention's own products and all sums are f32.
+    pub precision: Precision,
 }
 
 impl LayerShape {
@@ -72,6 +76,7 @@ impl LayerShape {
             rotary: None,
             window: None,
             rounded: false,
+            precision: Precision::F32,
         }
     }
 

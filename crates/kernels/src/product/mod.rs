@@ -5,9 +5,11 @@
 //! 2008; blocks are chosen for the products of an encoder: some hundred rows, and inner sizes that
 //! mostly need no cutting.
 
+mod bf16;
 mod pack;
 mod tile;
 
+pub use bf16::is_faster as bf16_is_faster;
 pub use pack::Packed;
 
 use crate::parallel;
@@ -63,6 +65,16 @@ impl<'a> Mat<'a> {
     }
 }
 
+/// What the values of a product are rounded to before they are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Nothing.
+    #[default]
+    F32,
+    /// bfloat16; sums are f32.
+    Bf16,
+}
+
 /// What becomes of the values a product is written over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Into<'a> {
@@ -81,7 +93,7 @@ const STEPS: usize = 512;
 /// Values of the left operand that stay in the second cache while all right panels pass.
 const LEFT: usize = 128 * 1024;
 
-/// Rows of a tile: work that is cut at multiples of it leaves no tile half full.
+/// Rows of a tile in f32: work that is cut at multiples of it leaves no tile half full.
 pub fn tall() -> usize {
     tile::sizes().map_or(1, |(tall, _)| tall)
 }
@@ -101,7 +113,7 @@ pub(crate) fn stride(columns: usize) -> usize {
 /// Panics if the sizes do not agree.
 pub fn product(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat<'_>, b: Mat<'_>) {
     assert_eq!(a.cols, b.rows, "inner sizes of a product");
-    multiply(c, stride, into, alpha, a, &Packed::right(b));
+    multiply(c, stride, into, alpha, a, &Packed::right(b, Precision::F32));
 }
 
 /// The same with a right operand that is packed.
@@ -110,7 +122,7 @@ pub fn multiply(c: &mut [f32], stride: usize, into: Into<'_>, alpha: f32, a: Mat
     part(c, stride, into, alpha, a, b, 0, 0..b.len());
 }
 
-/// Columns at whose multiples a part of a packed operand may begin.
+/// Columns at whose multiples a part of an operand that is packed in f32 may begin.
 pub(crate) fn wide() -> usize {
     tile::sizes().map_or(1, |(_, wide)| wide)
 }
@@ -118,9 +130,10 @@ pub(crate) fn wide() -> usize {
 /// The same, with the columns shared out to so many threads: for products too small to share out the
 /// rows. The values are those of [`multiply`].
 pub fn multiply_by(threads: usize, c: &mut [f32], stride: usize, into: Into<'_>, a: Mat<'_>, b: &Packed) {
-    let Some((_, wide)) = tile::sizes().filter(|_| threads > 1) else {
+    if threads <= 1 || wide() == 1 {
         return multiply(c, stride, into, 1.0, a, b);
-    };
+    }
+    let wide = b.step();
     let ranges = parallel::even(b.len().div_ceil(wide), threads);
     let ranges = ranges.into_iter().map(|panels| panels.start * wide..b.len().min(panels.end * wide)).collect();
     let parts = parallel::map(ranges, |range: Range<usize>| {
@@ -163,13 +176,17 @@ pub(crate) fn part(
     if m == 0 || n == 0 {
         return;
     }
+    if b.precision == Precision::Bf16 {
+        assert_eq!((from, k), (0, b.k), "all steps of an operand in bfloat16");
+        return bf16::part(c, stride, into, alpha, &Packed::left(a, Precision::Bf16), b, columns);
+    }
     let Some((tall, wide)) = tile::sizes() else {
         return portable(c, stride, into, alpha, a, b, from, columns);
     };
     assert!(columns.start.is_multiple_of(wide) && columns.end <= b.len(), "columns begin with a panel and are there");
     // Rows with their steps side by side are read as they lie, unless they are so far apart that all
     // of a tile fall into the same places of the nearest cache. Columns would be read in pieces.
-    let packed = (a.col != 1 || a.row.is_multiple_of(ALIASING) && m > tall).then(|| Packed::left(a));
+    let packed = (a.col != 1 || a.row.is_multiple_of(ALIASING) && m > tall).then(|| Packed::left(a, Precision::F32));
     // An empty sum is still written.
     let blocks = k.div_ceil(STEPS).max(1);
     for block in 0..blocks {
@@ -196,13 +213,16 @@ pub(crate) fn part(
     }
 }
 
-/// Rows `rows` of the sum of the products of packed operands; `c` is dense. A part of `c` stays in the
+/// Rows `rows` of the sum of the products of packed operands, all in one precision; `c` is dense. A part of `c` stays in the
 /// cache while all products pass over it.
 pub(crate) fn sum_of_products<'a>(
     c: &mut [f32],
     rows: Range<usize>,
     products: impl Iterator<Item = (&'a Packed, &'a Packed)> + Clone,
 ) {
+    if products.clone().next().is_some_and(|(a, _)| a.precision == Precision::Bf16) {
+        return bf16::sum_of_products(c, rows, products);
+    }
     let Some((tall, wide)) = tile::sizes() else {
         for (a, b) in products {
             let a = Mat::new(a.values(), a.len(), a.k).rows(rows.clone());
@@ -312,7 +332,7 @@ mod tests {
         let a: Vec<f32> = (0..m * k).map(|i| (i as f32 * 0.37).sin()).collect();
         let b: Vec<f32> = (0..n * k).map(|i| (i as f32 * 0.73).cos()).collect();
         let bias: Vec<f32> = (0..n).map(|i| i as f32).collect();
-        let packed = Packed::right(Mat::new(&b, n, k).t());
+        let packed = Packed::right(Mat::new(&b, n, k).t(), Precision::F32);
         for into in [Into::Set, Into::Bias(&bias), Into::Add] {
             let run = |threads| {
                 let mut c = vec![0.5; m * (n + 2)];

@@ -4,7 +4,7 @@
 //! tall), stored step by step of the inner dimension, and filled up with zeros. Whoever multiplies by
 //! the same matrix again keeps it packed.
 
-use super::{Mat, tile};
+use super::{Mat, Precision, bf16, tile};
 use crate::parallel;
 use crate::pool::Buffer;
 
@@ -18,6 +18,7 @@ pub struct Packed {
     pub(super) k: usize,
     /// Rows or columns of a panel; 0: not in panels but row-major `(len, k)`, for the portable product.
     width: usize,
+    pub(super) precision: Precision,
 }
 
 /// Which operand.
@@ -29,23 +30,31 @@ enum Side {
 
 impl Packed {
     /// The left operand `(rows, k)`.
-    pub(crate) fn left(a: Mat<'_>) -> Self {
-        let mut packed = Self::unfilled(a.rows, a.cols, Side::Left);
-        packed.fill(a, 1);
+    pub(crate) fn left(a: Mat<'_>, precision: Precision) -> Self {
+        let mut packed = Self::unfilled(a.rows, a.cols, Side::Left, precision);
+        match precision {
+            Precision::F32 => packed.fill(a, 1),
+            Precision::Bf16 => bf16::pack_left(a, &mut packed.values),
+        }
         packed
     }
 
     /// The right operand `(k, columns)`.
-    pub fn right(b: Mat<'_>) -> Self {
-        let mut packed = Self::unfilled(b.cols, b.rows, Side::Right);
-        packed.fill(b.t(), 1);
-        packed
+    pub fn right(b: Mat<'_>, precision: Precision) -> Self {
+        Self::right_by(b, precision, 1)
     }
 
     /// The same by all threads: for weights, which are packed once and used by all.
-    pub fn right_by_all(b: Mat<'_>) -> Self {
-        let mut packed = Self::unfilled(b.cols, b.rows, Side::Right);
-        packed.fill(b.t(), parallel::threads());
+    pub fn right_by_all(b: Mat<'_>, precision: Precision) -> Self {
+        Self::right_by(b, precision, parallel::threads())
+    }
+
+    fn right_by(b: Mat<'_>, precision: Precision, threads: usize) -> Self {
+        let mut packed = Self::unfilled(b.cols, b.rows, Side::Right, precision);
+        match precision {
+            Precision::F32 => packed.fill(b.t(), threads),
+            Precision::Bf16 => bf16::pack_right(b.t(), threads, &mut packed.values),
+        }
         packed
     }
 
@@ -55,10 +64,21 @@ impl Packed {
         self.len
     }
 
-    fn unfilled(len: usize, k: usize, side: Side) -> Self {
-        let width = tile::sizes().map_or(0, |(tall, wide)| if side == Side::Left { tall } else { wide });
-        let room = if width == 0 { len } else { len.next_multiple_of(width) };
-        Self { values: Buffer::new(room * k), len, k, width }
+    /// Rows or columns at whose multiples a part of it may begin.
+    pub(crate) fn step(&self) -> usize {
+        self.width.max(1)
+    }
+
+    fn unfilled(len: usize, k: usize, side: Side, precision: Precision) -> Self {
+        let (width, size) = match (precision, side) {
+            (Precision::Bf16, Side::Left) => (bf16::TALL, bf16::words_left(len, k)),
+            (Precision::Bf16, Side::Right) => (bf16::WIDE, bf16::words_right(len, k)),
+            (Precision::F32, side) => {
+                let width = tile::sizes().map_or(0, |(tall, wide)| if side == Side::Left { tall } else { wide });
+                (width, if width == 0 { len * k } else { len.next_multiple_of(width) * k })
+            }
+        };
+        Self { values: Buffer::new(size), len, k, width, precision }
     }
 
     pub(super) fn values(&self) -> &[f32] {
@@ -133,7 +153,7 @@ fn copy(data: &[f32], stride: usize, rows: usize, width: usize, k: usize, out: &
 }
 
 /// A panel whose rows lie `stride` apart, each with its steps side by side.
-fn turn(data: &[f32], stride: usize, rows: usize, width: usize, k: usize, out: &mut [f32]) {
+pub(super) fn turn(data: &[f32], stride: usize, rows: usize, width: usize, k: usize, out: &mut [f32]) {
     assert!(rows <= width && out.len() == k * width && data.len() >= (rows - 1) * stride + k);
     #[cfg(target_arch = "x86_64")]
     if matches!(crate::simd::level(), crate::simd::Level::V4 | crate::simd::Level::V3) {

@@ -85,6 +85,7 @@ pub fn multiply(threads: usize, c: &mut [f32], stride: usize, into: Into<'_>, x:
 mod tests {
     use super::super::Quantized;
     use super::*;
+    use crate::product::Precision;
 
     fn wave(n: usize, step: f32) -> Vec<f32> {
         (0..n).map(|i| (i as f32 * step).sin() * (1 + i % 3) as f32).collect()
@@ -154,7 +155,7 @@ mod tests {
         };
         let found = run(1, q.right());
         assert_eq!(found, run(3, q.right()));
-        let whole = run(1, &Right::Whole(Packed::right(Mat::new(&w, n, k).t())));
+        let whole = run(1, &Right::Whole(Packed::right(Mat::new(&w, n, k).t(), Precision::F32)));
         let (mut error, mut size) = (0.0, 0.0);
         for (a, b) in found.iter().zip(&whole) {
             error += (a - b).powi(2);

@@ -39,7 +39,7 @@ impl Unit {
         {
             use crate::simd::{Level, level};
             if level() == Level::V4 && is_x86_feature_detected!("avx512vnni") {
-                return if amx::available() { Self::Amx } else { Self::Vnni512 };
+                return if crate::amx::available().int8 { Self::Amx } else { Self::Vnni512 };
             }
             if is_x86_feature_detected!("avx2") {
                 let vnni = is_x86_feature_detected!("avxvnni");
@@ -62,7 +62,7 @@ impl Unit {
     pub fn deep(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx => amx::DEEP,
+            Self::Amx => crate::amx::DEEP,
             _ => STEPS,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::product::Right;
 use crate::parallel;
-use crate::product::{Mat, Packed};
+use crate::product::{Mat, Packed, Precision};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -164,7 +164,10 @@ impl Quantized {
             Input::Dynamic | Input::Static { .. } if self.bits == 8 && self.group == self.columns => {
                 Right::Few(super::pack::Panels::new(self))
             }
-            _ => Right::Whole(Packed::right_by_all(Mat::new(&self.values(), self.rows, self.columns).t())),
+            _ => Right::Whole(Packed::right_by_all(
+                Mat::new(&self.values(), self.rows, self.columns).t(),
+                Precision::F32,
+            )),
         })
     }
 }

@@ -120,6 +120,8 @@ pub(crate) struct Params {
     precision: Precision,
     /// Whether layers keep their input only, and are computed again in the backward pass.
     pub gradient_checkpointing: bool,
+    /// Whether products with the layers' matrices are rounded to bfloat16 while the model learns.
+    pub bf16: bool,
     /// Low-rank changes, by the number of the matrix they change.
     changes: BTreeMap<usize, Change>,
 }
@@ -144,6 +146,7 @@ impl Params {
             precision: Precision::F32,
             learning: BTreeSet::new(),
             gradient_checkpointing: false,
+            bf16: false,
             changes: BTreeMap::new(),
         };
         params.forget();

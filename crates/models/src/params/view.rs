@@ -22,6 +22,11 @@ impl<'a> View<'a> {
         self.params.gradient_checkpointing
     }
 
+    /// Whether products with the layers' matrices are rounded: only while the model learns.
+    pub fn bf16(&self) -> bool {
+        self.params.bf16 && self.record
+    }
+
     pub fn vector(&self, id: ParamId) -> Tensor<1> {
         match self.params.list[id.0].value.as_ref().expect(PUT_BACK) {
             Value::Vector(value) if self.record => value.clone(),

@@ -125,6 +125,10 @@ pub struct FinetuneArgs {
     /// From the head down, each layer learns at this multiple of the rate of the one above (0.9, say)
     #[arg(long, value_name = "F")]
     pub layer_decay: Option<f64>,
+    /// Round what is multiplied in the layers to bfloat16 while learning: faster where the processor has units for it
+    /// (AMX, AVX-512 BF16)
+    #[arg(long)]
+    pub bf16: bool,
     /// Longest input in tokens; longer ones are cut, or read in windows (tag, qa) [default: 256; 384 for qa]
     #[arg(long, value_name = "N")]
     pub max_length: Option<u64>,

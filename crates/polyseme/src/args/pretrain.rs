@@ -53,6 +53,10 @@ pub struct PretrainArgs {
     /// Peak learning rate
     #[arg(long, value_name = "F")]
     pub learning_rate: Option<f64>,
+    /// Round what is multiplied in the layers to bfloat16 while learning: faster where the processor has units for it
+    /// (AMX, AVX-512 BF16)
+    #[arg(long)]
+    pub bf16: bool,
     /// Column or key of the text in tables
     #[arg(long, value_name = "COL")]
     pub text: Option<String>,

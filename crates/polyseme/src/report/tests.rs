@@ -88,6 +88,7 @@ fn optimizer() -> OptimizerSettings {
         max_grad_norm: 1.0,
         schedule: Schedule::Linear,
         warmup: 0.06,
+        bf16: false,
     }
 }
 

@@ -47,6 +47,7 @@ pub fn resolve_general_distil(
         epochs: given.epochs.map(|n| n as f64),
         seq_len: given.max_length,
         learning_rate: given.learning_rate,
+        bf16: given.bf16,
         set: given.set.clone(),
         resume: given.resume,
         dry_run: given.dry_run,

@@ -121,6 +121,7 @@ fn overrides(args: &FinetuneArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--learning-rate", "optimizer.learning_rate", args.learning_rate)?,
         Override::given("--head-rate", "optimizer.head_rate", args.head_rate)?,
         Override::given("--layer-decay", "optimizer.layer_decay", args.layer_decay)?,
+        Override::given("--bf16", "optimizer.bf16", args.bf16.then_some(true))?,
         Override::given("--max-length", "max_length", args.max_length)?,
         Override::given("--quantize", "quantize", args.quantize.as_ref())?,
         Override::given("--seeds", "seeds", args.seeds)?,

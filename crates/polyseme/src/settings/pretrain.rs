@@ -86,6 +86,7 @@ fn overrides(args: &PretrainArgs, seed: Option<u64>) -> Result<Vec<Override>> {
         Override::given("--vocab-size", "tokenizer.vocab_size", args.vocab_size)?,
         Override::given("--seq-len", "data.seq_len", args.seq_len)?,
         Override::given("--learning-rate", "optimizer.learning_rate", args.learning_rate)?,
+        Override::given("--bf16", "optimizer.bf16", args.bf16.then_some(true))?,
         Override::given("--seed", "seed", seed)?,
     ]
     .into_iter()

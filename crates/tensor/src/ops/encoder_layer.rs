@@ -9,6 +9,7 @@ use crate::packed::row_tensor;
 use crate::{Mode, PackedBatch};
 use burn::tensor::Tensor;
 use polyseme_kernels::layer::{COUNT, Few, LayerDropout, LayerShape, Prepared, count};
+use polyseme_kernels::product::Precision;
 use polyseme_kernels::quantize::Watch;
 use std::sync::{Arc, OnceLock};
 
@@ -61,6 +62,8 @@ pub struct LayerCall<'a> {
     /// Keep nothing but the input for the backward pass, and compute the layer again there (Chen et al.
     /// 2016): a third more work for a tenth of the memory. The plain twin keeps everything.
     pub checkpoint: bool,
+    /// Round what is multiplied by the matrices to bfloat16 first, as [`Precision::Bf16`] does. The plain twin does not.
+    pub bf16: bool,
 }
 
 /// The layer, by our kernels on the CPU and by [`encoder_layer_plain`] elsewhere.
@@ -181,6 +184,7 @@ fn plan(
         rotary: attention.rotary.map(|base| base as f32),
         window: attention.window,
         rounded: matches!(weights.attention.output.weight, Matrix::Learning(_)),
+        precision: if call.bf16 { Precision::Bf16 } else { Precision::F32 },
     };
     let dropout = LayerDropout {
         probabilities: mode.named("attention").dropout(attention.attention_dropout),

@@ -62,6 +62,7 @@ pub(super) fn model(shared: &Shared, seed: u64) -> Result<(Model, bool)> {
         model.add_projection(teacher.model().config().hidden_size, init);
     }
     model.set_gradient_checkpointing(settings.gradient_checkpointing);
+    settings.optimizer.choose_precision(&mut model)?;
     if settings.quantizes() {
         model.learn_in_few();
     }
