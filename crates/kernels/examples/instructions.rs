@@ -7,7 +7,7 @@ use polyseme_kernels::adamw::{AdamW, step};
 use polyseme_kernels::dropout::Dropout;
 use polyseme_kernels::layer::{COUNT, LayerDropout, LayerShape, Needs, Rows, backward, forward};
 use polyseme_kernels::masked_loss::masked_loss;
-use polyseme_kernels::product::{Into, Mat, product};
+use polyseme_kernels::product::{Into, Mat, Precision, product};
 
 fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the first pool of this process");
@@ -23,7 +23,7 @@ fn main() {
         "short-sequences" => layer(&(0..=12).map(|i| 10 * i).collect::<Vec<_>>(), 64),
         "masked-loss" => {
             let labels: Vec<u32> = (0..32).collect();
-            masked_loss(&values(32 * 64), &values(2000 * 64), &values(2000), &labels, true);
+            masked_loss(&values(32 * 64), &values(2000 * 64), &values(2000), &labels, true, Precision::F32);
         }
         "adamw" => {
             let (mut p, g, mut m, mut v) = (values(100_000), values(100_000), values(100_000), vec![1.0; 100_000]);

@@ -67,19 +67,27 @@ struct Given<'a> {
     labels: &'a [u32],
     h: usize,
     with_gradients: bool,
+    precision: Precision,
 }
 
 /// Cross-entropy of `rows · tableᵀ + bias` against `labels`. `rows`: `(m, h)`, `table`:
-/// `(vocabulary, h)`, `bias`: `(vocabulary)`.
+/// `(vocabulary, h)`, `bias`: `(vocabulary)`. In `precision` are the products: logits and gradients.
 ///
 /// Panics if sizes do not agree or a label lies outside the vocabulary.
-pub fn masked_loss(rows: &[f32], table: &[f32], bias: &[f32], labels: &[u32], with_gradients: bool) -> MaskedLoss {
+pub fn masked_loss(
+    rows: &[f32],
+    table: &[f32],
+    bias: &[f32],
+    labels: &[u32],
+    with_gradients: bool,
+    precision: Precision,
+) -> MaskedLoss {
     let (m, vocabulary) = (labels.len(), bias.len());
     assert!(m > 0 && vocabulary > 0, "a loss needs rows and a vocabulary");
     let h = rows.len() / m;
     assert!(rows.len() == m * h && table.len() == vocabulary * h, "sizes of the masked loss");
     assert!(labels.iter().all(|&l| (l as usize) < vocabulary), "a label outside the vocabulary");
-    let given = Given { rows, table, bias, labels, h, with_gradients };
+    let given = Given { rows, table, bias, labels, h, with_gradients, precision };
 
     let mut gradients = with_gradients.then(|| Gradients {
         rows: vec![0.0; m * h],
@@ -114,7 +122,7 @@ pub fn masked_loss(rows: &[f32], table: &[f32], bias: &[f32], labels: &[u32], wi
     }
     if with_gradients {
         // One packing for all threads and blocks.
-        let packed = Packed::right_by_all(Mat::new(rows, m, h), Precision::F32);
+        let packed = Packed::right_by_all(Mat::new(rows, m, h), precision);
         let items = slices.into_iter().zip(&sums).collect();
         let parts = parallel::map(items, |(slice, (sums, _))| given.gradients(slice, sums, &log_sums, &packed));
         let of_rows = &mut gradients.as_mut().expect("asked for").rows;
@@ -155,7 +163,7 @@ impl Given<'_> {
                 true => rest.split_off_mut(..m * w).expect("room for all blocks"),
                 false => &mut rest[..m * w],
             };
-            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h).t(), Precision::F32);
+            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h).t(), self.precision);
             let bias = Into::Bias(&self.bias[words.clone()]);
             multiply(block, w, bias, 1.0, Mat::new(self.rows, m, h), &table);
             for ((row, &label), of_label) in block.chunks_exact_mut(w).zip(self.labels).zip(&mut of_labels) {
@@ -189,7 +197,7 @@ impl Given<'_> {
             let of_table = table_gradient.split_off_mut(..w * h).expect("a row for each word");
             multiply(of_table, h, Into::Set, 1.0, d.t(), packed);
             math::sum_rows(block, w, bias_gradient.split_off_mut(..w).expect("a value for each word"));
-            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h), Precision::F32);
+            let table = Packed::right(Mat::new(&self.table[words.start * h..words.end * h], w, h), self.precision);
             multiply(&mut of_rows, h, Into::Add, 1.0, d, &table);
         }
         of_rows
@@ -239,7 +247,7 @@ mod tests {
         for (m, v, h) in [(1, 1, 1), (3, 71, 5), (300, 19, 8)] {
             let (rows, table, bias) = (values(m * h, 1), values(v * h, 2), values(v, 3));
             let labels: Vec<u32> = (0..m).map(|i| (i * 7 % v) as u32).collect();
-            let got = masked_loss(&rows, &table, &bias, &labels, true);
+            let got = masked_loss(&rows, &table, &bias, &labels, true, Precision::F32);
             assert!((f64::from(got.loss) - loss64(&rows, &table, &bias, &labels)).abs() < 1e-5);
             let g = got.gradients.unwrap();
             let numeric = |which: usize, at: usize| {
@@ -261,15 +269,31 @@ mod tests {
                     );
                 }
             }
-            let without = masked_loss(&rows, &table, &bias, &labels, false);
+            let without = masked_loss(&rows, &table, &bias, &labels, false, Precision::F32);
             assert_eq!((without.loss, without.correct), (got.loss, got.correct));
+        }
+    }
+
+    #[test]
+    fn in_bfloat16_loss_and_gradients_are_near() {
+        let (m, v, h) = (70, 1000, 48);
+        let (rows, table, bias) = (values(m * h, 1), values(v * h, 2), values(v, 3));
+        let labels: Vec<u32> = (0..m).map(|i| (i * 7 % v) as u32).collect();
+        let [whole, half] =
+            [Precision::F32, Precision::Bf16].map(|p| masked_loss(&rows, &table, &bias, &labels, true, p));
+        assert!(half.loss != whole.loss && (half.loss - whole.loss).abs() < 1e-2, "{} and {}", half.loss, whole.loss);
+        let (half, whole) = (half.gradients.unwrap(), whole.gradients.unwrap());
+        for (half, whole) in [(half.rows, whole.rows), (half.table, whole.table), (half.bias, whole.bias)] {
+            let apart: f32 = half.iter().zip(&whole).map(|(a, b)| (a - b).powi(2)).sum();
+            let size: f32 = whole.iter().map(|v| v.powi(2)).sum();
+            assert!(apart < 1e-3 * size, "{apart} of {size}");
         }
     }
 
     #[test]
     fn counts_what_is_right() {
         let table = [1.0, 0.0, 0.0, 1.0];
-        let got = masked_loss(&[5.0, 0.0, 0.0, 5.0, 5.0, 0.0], &table, &[0.0, 0.0], &[0, 1, 1], false);
+        let got = masked_loss(&[5.0, 0.0, 0.0, 5.0, 5.0, 0.0], &table, &[0.0, 0.0], &[0, 1, 1], false, Precision::F32);
         assert_eq!(got.correct, 2);
     }
 }

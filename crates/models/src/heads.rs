@@ -78,7 +78,7 @@ impl MaskedLmHead {
 
     /// Mean cross-entropy and number right over rows. x: `(rows, hidden)`, labels: `(rows)`
     pub fn loss(&self, x: Tensor<2>, params: View<'_>, labels: &[u32]) -> (Tensor<1>, Tensor<1>) {
-        masked_lm_loss(self.transform(x, params), self.decoder(params), labels)
+        masked_lm_loss(self.transform(x, params), self.decoder(params), labels, params.bf16())
     }
 }
 

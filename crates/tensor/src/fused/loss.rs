@@ -9,6 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 use polyseme_kernels::masked_loss;
+use polyseme_kernels::product::Precision;
 use std::sync::Arc;
 
 /// The loss on the back ends that have it.
@@ -21,19 +22,31 @@ pub trait LossBackend: Backend {
         table: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         labels: Arc<[u32]>,
+        precision: Precision,
     ) -> FloatTensor<Self>;
 }
 
 impl LossBackend for Flex {
-    fn masked_loss(rows: FlexTensor, table: FlexTensor, bias: FlexTensor, labels: Arc<[u32]>) -> FlexTensor {
-        run(&[rows, table, bias], &labels, false).0
+    fn masked_loss(
+        rows: FlexTensor,
+        table: FlexTensor,
+        bias: FlexTensor,
+        labels: Arc<[u32]>,
+        precision: Precision,
+    ) -> FlexTensor {
+        run(&[rows, table, bias], &labels, precision, false).0
     }
 }
 
 /// The forward pass on primitives, with the gradients when asked for.
-fn run(inputs: &[FlexTensor; 3], labels: &[u32], with_gradients: bool) -> (FlexTensor, Option<masked_loss::Gradients>) {
+fn run(
+    inputs: &[FlexTensor; 3],
+    labels: &[u32],
+    precision: Precision,
+    with_gradients: bool,
+) -> (FlexTensor, Option<masked_loss::Gradients>) {
     let [rows, table, bias] = inputs.each_ref().map(values);
-    let result = masked_loss::masked_loss(&rows, &table, &bias, labels, with_gradients);
+    let result = masked_loss::masked_loss(&rows, &table, &bias, labels, with_gradients, precision);
     (tensor(vec![result.loss, result.correct as f32], [2]), result.gradients)
 }
 
@@ -66,12 +79,13 @@ impl<C: CheckpointStrategy> LossBackend for Autodiff<Flex, C> {
         table: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         labels: Arc<[u32]>,
+        precision: Precision,
     ) -> FloatTensor<Self> {
         let nodes = [rows.node(), table.node(), bias.node()];
         let inputs = [rows, table, bias].map(|t| t.into_primitive());
         match LossBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (loss, gradients) = run(&inputs, &labels, true);
+                let (loss, gradients) = run(&inputs, &labels, precision, true);
                 let gradients = gradients.expect("asked for");
                 let [rows, table, bias] = inputs.each_ref().map(|t| t.shape());
                 let state = [
@@ -81,7 +95,7 @@ impl<C: CheckpointStrategy> LossBackend for Autodiff<Flex, C> {
                 ];
                 prep.finish(state, loss)
             }
-            OpsKind::UnTracked(prep) => prep.finish(run(&inputs, &labels, false).0),
+            OpsKind::UnTracked(prep) => prep.finish(run(&inputs, &labels, precision, false).0),
         }
     }
 }
@@ -92,12 +106,14 @@ pub(crate) fn masked_loss(
     table: Tensor<2>,
     bias: Tensor<1>,
     labels: &[u32],
+    precision: Precision,
 ) -> (Tensor<1>, Tensor<1>) {
     let both = Tensor::<1>::from_dispatch(<Dispatch as LossBackend>::masked_loss(
         rows.into_dispatch(),
         table.into_dispatch(),
         bias.into_dispatch(),
         labels.into(),
+        precision,
     ));
     (both.clone().narrow(0, 0, 1), both.inner().narrow(0, 1, 1))
 }

@@ -150,6 +150,11 @@ fn in_order(weights: LayerWeights) -> (Vec<Option<Tensor<2>>>, Few, Vec<Option<T
     (matrices, few, vectors)
 }
 
+/// What products of the kernels round to.
+pub(super) fn precision(bf16: bool) -> Precision {
+    if bf16 { Precision::Bf16 } else { Precision::F32 }
+}
+
 /// How the kernel is to run, if it can: on the CPU, with one epsilon and an activation it has.
 fn plan(
     x: &Tensor<2>,
@@ -184,7 +189,7 @@ fn plan(
         rotary: attention.rotary.map(|base| base as f32),
         window: attention.window,
         rounded: matches!(weights.attention.output.weight, Matrix::Learning(_)),
-        precision: if call.bf16 { Precision::Bf16 } else { Precision::F32 },
+        precision: precision(call.bf16),
     };
     let dropout = LayerDropout {
         probabilities: mode.named("attention").dropout(attention.attention_dropout),
