@@ -51,18 +51,18 @@ DENSE = "transformers"
 BY_HAND = "PyTorch by hand"
 
 
-def mlm_row(about, shape, batch, dropout, usual, peers, bars):
+def mlm_row(about, shape, batch, dropout, usual, peers, bars, bf16=False):
     def ours(place, _):
         steps = str(place.counts(**usual).steps)
         rates = [f"model.config.{which}_dropout_prob={dropout}" for which in ("hidden", "attention_probs")]
         said, run = place.ours("bench", "--train", shape, "--batch", str(batch), "--seq-len", str(LENGTH),
                                "--vocab-size", str(SHAPES[shape]["vocabulary"]), "--set", rates[0], "--set", rates[1],
-                               "--steps", steps, "--json", "--quiet")
+                               "--set", f"optimizer.bf16={str(bf16).lower()}", "--steps", steps, "--json", "--quiet")
         return {**json.loads(said), **run}
 
     def peer(dense):
         return lambda place, _: place.peer("torch_peers.py", "mlm", shape=SHAPES[shape], batch=batch, length=LENGTH,
-                                           dropout=dropout, dense=dense, **vars(place.counts(**usual)))
+                                           dropout=dropout, dense=dense, bf16=bf16, **vars(place.counts(**usual)))
 
     contenders = {OURS: ours} | {name: peer(name == DENSE) for name in peers}
     return Row(about, "tokens_per_second", contenders, bars)
@@ -151,7 +151,7 @@ def shuffled(rows):
     return rows
 
 
-def finetune_row(about, name, task, rows_of, columns, usual, bar):
+def finetune_row(about, name, task, rows_of, columns, usual, bar, bf16=False):
     def prepare(place):
         count, rows = place.counts(**usual), rows_of(place)
         wanted = (count.warmup + count.steps + 1) * BATCH
@@ -166,16 +166,17 @@ def finetune_row(about, name, task, rows_of, columns, usual, bar):
         names = [word for flag, column in zip(("--text", "--pair"), columns) for word in (flag, column)]
         _, run = place.ours("finetune", place.minilm(), "--task", task, "--train", prepared["train"], "--valid",
                             prepared["valid"], "--out", out, *names, "--label", "label", "--epochs", "1", "--batch-size",
-                            str(BATCH), "--max-length", str(LONG), "--seed", "1", "--set", "probe_first=false", "--quiet")
+                            str(BATCH), "--max-length", str(LONG), "--seed", "1", "--set", "probe_first=false",
+                            *(["--bf16"] if bf16 else []), "--quiet")
         return {**logged_speed(out, place.counts(**usual).warmup), **run}
 
     def peer(sampling):
         return lambda place, prepared: place.peer(
             "torch_peers.py", "trainer", model=place.minilm(), task=task, train=prepared["train"], columns=columns, length=LONG,
-            batch=BATCH, sampling=sampling, scratch=place.work / "trainer", **vars(place.counts(**usual)))
+            batch=BATCH, sampling=sampling, bf16=bf16, scratch=place.work / "trainer", **vars(place.counts(**usual)))
 
     contenders = {OURS: ours, PADDED: peer("random"), GROUPED: peer("group_by_length")}
-    return Row(about, "tokens_per_second", contenders, [Bar(PADDED, bar)], prepare=prepare)
+    return Row(about, "tokens_per_second", contenders, [Bar(PADDED, bar)] if bar else [], prepare=prepare)
 
 
 # ---- vectors ----------------------------------------------------------------------------------
@@ -272,6 +273,10 @@ ROWS = {
     "mlm-base": mlm_row(
         "The same for BERT-base, 12 layers of 768, 4 × 128 random tokens, dropout 0.1",
         "base", 4, 0.1, BASE_STEPS, (BY_HAND,), [Bar(BY_HAND, 1.6)]),
+    "mlm-mini-bf16": mlm_row(
+        "The same as the first with products in bfloat16 on all sides", "mini", BATCH, 0.1, MINI_STEPS, (DENSE, BY_HAND), [], bf16=True),
+    "mlm-base-bf16": mlm_row(
+        "BERT-base with products in bfloat16 on both sides", "base", 4, 0.1, BASE_STEPS, (BY_HAND,), [], bf16=True),
     "mlm-documents": Row(
         "Pre-training, 4 layers of 256, 8,000 pieces, no dropout (the recipe's), on 20 Newsgroups cut at 128 tokens and not joined; "
         "`transformers` pads random batches of 32, by hand they are sorted by length. Ours takes as many tokens a step as they do",
@@ -280,6 +285,9 @@ ROWS = {
     "finetune-20news": finetune_row(
         "Fine-tuning all-MiniLM-L6-v2, 20 labels, texts of at most 256 tokens, batches of 32",
         "finetune-20news", "classify", news_rows, ["text"], {"steps": 20, "warmup": 3}, 2.5),
+    "finetune-20news-bf16": finetune_row(
+        "The same with products in bfloat16 on all sides",
+        "finetune-20news-bf16", "classify", news_rows, ["text"], {"steps": 20, "warmup": 3}, None, bf16=True),
     "finetune-stsb": finetune_row(
         "The same on short pairs of sentences, whose score is a number",
         "finetune-stsb", "regress", lambda place: shuffled(stsb_rows(place)), ["sentence1", "sentence2"], {"steps": 60, "warmup": 5}, 3.0),

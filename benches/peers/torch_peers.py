@@ -22,12 +22,13 @@ def adamw(torch, model):
     return torch.optim.AdamW(groups, lr=1e-4, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
 
-def stepper(torch, model, loss_of):
-    """An optimizer step on a batch, as every loop takes it."""
+def stepper(torch, model, loss_of, bf16=False):
+    """An optimizer step on a batch, as every loop takes it; products in bfloat16 where that is asked for."""
     optimizer = adamw(torch, model)
 
     def step(batch):
-        loss = loss_of(model, batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -90,7 +91,7 @@ def mlm(given):
         intermediate_size=s["inner"], hidden_dropout_prob=given.dropout, attention_probs_dropout_prob=given.dropout,
     )
     model = BertForMaskedLM(config).train()
-    step = stepper(torch, model, dense_loss if given.dense else masked_loss)
+    step = stepper(torch, model, dense_loss if given.dense else masked_loss, given.bf16)
     batches = list(random_batches(torch, given, s["vocabulary"]))
 
     def take(number):
@@ -205,7 +206,7 @@ def trainer(given):
     model = AutoModelForSequenceClassification.from_pretrained(given.model, num_labels=labels)
     arguments = TrainingArguments(
         output_dir=given.scratch, max_steps=given.warmup + given.steps, per_device_train_batch_size=given.batch, use_cpu=True,
-        train_sampling_strategy=given.sampling, learning_rate=5e-5, weight_decay=0.01, optim="adamw_torch_fused", seed=1,
+        train_sampling_strategy=given.sampling, bf16=given.bf16, learning_rate=5e-5, weight_decay=0.01, optim="adamw_torch_fused", seed=1,
         save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True, include_num_input_tokens_seen="non_padding",
     )
     collate = DataCollatorWithPadding(tokenizer)
