@@ -139,30 +139,55 @@ impl Sums {
     pub fn floats(&self) -> &[[f32; WIDE]; TALL] {
         &self.0
     }
+
+    /// Where a tile is to be stored in them.
+    pub fn place(&mut self) -> (*mut f32, usize) {
+        (self.0.as_mut_ptr().cast(), LINE)
+    }
 }
 
-/// Defines a tile's sums by an instruction that multiplies two registers.
+/// A row of zeros.
+#[repr(C, align(64))]
+struct Zeros([f32; WIDE]);
+
+static ZEROS: Zeros = Zeros([0.0; WIDE]);
+
+/// What a tile begins with, by where its rows are and how many bytes lie between them: nothing.
+pub(crate) fn from_nothing() -> (*const f32, usize) {
+    (ZEROS.0.as_ptr(), 0)
+}
+
+/// What is multiplied for a tile.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands {
+    /// The left operand's rows, and bytes from row to row.
+    pub left: (*const u8, usize),
+    /// The right operand's panel.
+    pub panel: *const u8,
+    /// Registers of the inner size.
+    pub steps: usize,
+}
+
+/// Defines a tile by an instruction that multiplies two registers.
 macro_rules! tile_by {
     ($(#[$meta:meta])* $name:ident, $dot:literal) => {
         $(#[$meta])*
         ///
+        /// With more than 16 `rows` it is 32 rows high, else 16. `from`: what it begins with; `to`: where it is stored, each
+        /// with the bytes from row to row.
+        ///
         /// # Safety
-        /// [`Registers`] are set up for such products; there are `rows`, filled up to 16 or 32, of `64 · steps` bytes, `apart`
-        /// bytes from row to row, and a panel as deep.
-        pub(crate) unsafe fn $name(
-            rows: usize,
-            left: *const u8,
-            apart: usize,
-            panel: *const u8,
-            steps: usize,
-            sums: &mut Sums,
-        ) {
+        /// [`Registers`] are set up; so many rows of `64 · steps` bytes are there, a panel as deep, and so many rows of 32 values
+        /// to begin with and to store to.
+        pub(crate) unsafe fn $name(rows: usize, given: Operands, from: (*const f32, usize), to: (*mut f32, usize)) {
+            let Operands { left: (left, apart), panel, steps } = given;
+            let ((begin, down), (end, out)) = (from, to);
             if rows <= SIDE {
                 // SAFETY: the caller's promise.
                 unsafe {
                     asm!(
-                        "tilezero tmm0",
-                        "tilezero tmm1",
+                        "tileloadd tmm0, [{begin} + {down}*1]",
+                        "tileloadd tmm1, [{begin} + {down}*1 + 64]",
                         "test {steps}, {steps}",
                         "jz 3f",
                         "2:",
@@ -176,27 +201,32 @@ macro_rules! tile_by {
                         "dec {steps}",
                         "jnz 2b",
                         "3:",
-                        "tilestored [{sums} + {line}*1], tmm0",
-                        "tilestored [{sums} + {line}*1 + 64], tmm1",
+                        "tilestored [{end} + {out}*1], tmm0",
+                        "tilestored [{end} + {out}*1 + 64], tmm1",
                         steps = inout(reg) steps => _,
                         panel = inout(reg) panel => _,
                         left = inout(reg) left => _,
                         apart = in(reg) apart,
                         line = in(reg) LINE,
-                        sums = in(reg) &raw mut sums.0,
+                        begin = in(reg) begin,
+                        down = in(reg) down,
+                        end = in(reg) end,
+                        out = in(reg) out,
                         out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
                         options(nostack),
                     );
                 }
                 return;
             }
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller's promise. Registers are few: the lower rows' places are counted from the upper ones'.
             unsafe {
                 asm!(
-                    "tilezero tmm0",
-                    "tilezero tmm1",
-                    "tilezero tmm2",
-                    "tilezero tmm3",
+                    "tileloadd tmm0, [{begin} + {down}*1]",
+                    "tileloadd tmm1, [{begin} + {down}*1 + 64]",
+                    "lea {begin}, [{begin} + {down}*8]",
+                    "lea {begin}, [{begin} + {down}*8]",
+                    "tileloadd tmm2, [{begin} + {down}*1]",
+                    "tileloadd tmm3, [{begin} + {down}*1 + 64]",
                     "test {steps}, {steps}",
                     "jz 3f",
                     "2:",
@@ -214,17 +244,22 @@ macro_rules! tile_by {
                     "dec {steps}",
                     "jnz 2b",
                     "3:",
-                    "tilestored [{sums} + {line}*1], tmm0",
-                    "tilestored [{sums} + {line}*1 + 64], tmm1",
-                    "tilestored [{sums} + {line}*1 + 2048], tmm2",
-                    "tilestored [{sums} + {line}*1 + 2112], tmm3",
+                    "tilestored [{end} + {out}*1], tmm0",
+                    "tilestored [{end} + {out}*1 + 64], tmm1",
+                    "lea {end}, [{end} + {out}*8]",
+                    "lea {end}, [{end} + {out}*8]",
+                    "tilestored [{end} + {out}*1], tmm2",
+                    "tilestored [{end} + {out}*1 + 64], tmm3",
                     steps = inout(reg) steps => _,
                     panel = inout(reg) panel => _,
                     upper = inout(reg) left => _,
                     lower = inout(reg) left.add(SIDE * apart) => _,
                     apart = in(reg) apart,
                     line = in(reg) LINE,
-                    sums = in(reg) &raw mut sums.0,
+                    begin = inout(reg) begin => _,
+                    down = in(reg) down,
+                    end = inout(reg) end => _,
+                    out = in(reg) out,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                     out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                     options(nostack),

@@ -2,7 +2,7 @@
 
 use super::rows::STEPS;
 use super::tile::{Block, Tile, finish512};
-use crate::amx::{self, DEEP, Registers, SIDE, Sums, TALL, WIDE};
+use crate::amx::{self, DEEP, Operands, Registers, SIDE, Sums, TALL, WIDE};
 use std::arch::x86_64::_mm512_load_si512;
 
 /// Fewer rows than these are for VNNI: a register is multiplied whole, however few of its rows are there. Measured: with
@@ -28,8 +28,9 @@ pub(super) unsafe fn amx(mut block: Block<'_>) {
             // SAFETY: registers are set up; rows up to the next sixteenth and the panel are in memory, by the sizes
             // asserted above.
             unsafe {
-                let left = left.as_ptr().add(row * apart);
-                amx::tile_of_bytes(rows, left, apart, numbers.as_ptr().cast(), deep / DEEP, &mut sums);
+                let left = (left.as_ptr().add(row * apart), apart);
+                let given = Operands { left, panel: numbers.as_ptr().cast(), steps: deep / DEEP };
+                amx::tile_of_bytes(rows, given, amx::from_nothing(), sums.place());
             }
             let tile = Tile { block: &mut block, row, panel };
             // SAFETY: AVX-512 is there; a row of sums is two lines of the cache, the first of which begins one.

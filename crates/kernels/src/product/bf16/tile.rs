@@ -98,6 +98,7 @@ impl Block<'_> {
             words.is_multiple_of(super::DEEP) && right.len() >= (n.div_ceil(WIDE) - 1) * next + words * WIDE,
             "whole panels"
         );
+        assert!(!matches!(self.into, Into::Bias(bias) if bias.len() != n), "a bias for each column");
         assert!(n <= self.stride && self.out.len() >= (m - 1) * self.stride + n, "product {m}x{n}");
         match unit {
             // SAFETY: whoever names a unit found it on this processor; the sizes were asserted.
@@ -171,8 +172,10 @@ simd_fn! {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::{DEEP, SIDE};
     use super::{Block, TALL, WIDE};
-    use crate::amx::{self, Registers, Sums};
+    use crate::amx::{self, Operands, Registers, Sums};
+    use crate::product::Into;
     use std::arch::x86_64::*;
 
     /// # Safety
@@ -184,15 +187,31 @@ mod x86 {
         // SAFETY: AMX is available.
         let _registers = unsafe { Registers::set_up() };
         for first in (0..n).step_by(WIDE) {
+            // Tiles that are whole begin with what they are added to, and are stored where they belong.
+            let whole_columns = first + WIDE <= n && block.alpha == 1.0;
             for row in (0..m).step_by(TALL) {
                 let rows = TALL.min(m - row);
-                // SAFETY: registers are set up; rows up to the next sixteenth and the panel are there.
+                let whole = whole_columns && rows.is_multiple_of(SIDE);
+                // SAFETY: registers are set up; rows up to the next sixteenth and the panel are there, and of a whole tile
+                // all of the result and of the bias.
                 unsafe {
-                    let left = left.as_ptr().add(row * apart).cast();
+                    let left = (left.as_ptr().add(row * apart).cast(), 4 * apart);
                     let panel = right.as_ptr().add(first / WIDE * next).cast();
-                    amx::tile_of_pairs(rows, left, 4 * apart, panel, words / super::super::DEEP, &mut sums);
+                    let given = Operands { left, panel, steps: words / DEEP };
+                    if !whole {
+                        amx::tile_of_pairs(rows, given, amx::from_nothing(), sums.place());
+                        block.finish((row, first), rows, sums.floats());
+                        continue;
+                    }
+                    let to = (block.out.as_mut_ptr().add(row * block.stride + first), 4 * block.stride);
+                    let from = match block.into {
+                        Into::Set => amx::from_nothing(),
+                        // The same row for all.
+                        Into::Bias(bias) => (bias.as_ptr().add(first), 0),
+                        Into::Add => (to.0.cast_const(), to.1),
+                    };
+                    amx::tile_of_pairs(rows, given, from, to);
                 }
-                block.finish((row, first), rows, sums.floats());
             }
         }
     }
