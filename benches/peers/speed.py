@@ -6,8 +6,8 @@
     python benches/peers/speed.py --only mlm-mini embed-stsb    # these rows; others of today's record stay
     python benches/peers/speed.py --rounds 1 --steps 4 --warmup 1 --texts 64 --calls 20 --starts 2 --record /tmp/x   # does it work
 
-Everything in f32, but for rows that say otherwise. Every contender is a process of its own; peak memory is what the system saw. The first
-call installs the peers (`requirements.txt`, 6 GB) into .data/peers/venv, unless --python names an
+Everything in f32, but for rows that say otherwise. Every contender is a process of its own; peak memory is what the
+system saw. The first call installs the peers (`requirements.txt`, 6 GB) into .data/peers/venv, unless --python names an
 interpreter that has them. `rows.py` says what is measured; the peers' own code is in `torch_peers.py`
 and `embed_peers.py`. Training counts real tokens, padding never, in the steps after a warm-up; embedding
 counts texts, from text to vector, without anybody's start.

@@ -389,9 +389,9 @@ impl Model {
         self.params.gradient_checkpointing = on;
     }
 
-    /// Chooses whether, while the model learns, what is multiplied in its layers and by its vocabulary is rounded to bfloat16, with sums in f32
-    /// ([`polyseme_tensor::bf16_is_faster`] says whether that pays here). Weights, gradients and whatever is asked of the model
-    /// otherwise are f32. Other devices than the CPU take no notice.
+    /// Chooses whether, while the model learns, what is multiplied in its layers and by its vocabulary is rounded to
+    /// bfloat16, with sums in f32. Weights, gradients and whatever is asked of the model otherwise are f32. Other devices
+    /// than the CPU take no notice.
     pub fn set_bf16(&mut self, on: bool) {
         self.params.bf16 = on;
     }

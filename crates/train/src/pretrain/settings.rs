@@ -142,8 +142,8 @@ pub struct OptimizerSettings {
     pub schedule: Schedule,
     /// Share of the run.
     pub warmup: f64,
-    /// Whether what is multiplied in the layers and by the vocabulary is rounded to bfloat16 first, with sums in f32: twice as fast and more where the
-    /// processor has units for it (AMX, AVX-512 BF16), on the CPU only. Weights, moments and validation stay f32.
+    /// Whether what is multiplied in the layers and by the vocabulary is rounded to bfloat16 first, with sums in f32: faster
+    /// where the processor has units for it (AMX, AVX-512 BF16), on the CPU only. Weights, moments and validation stay f32.
     pub bf16: bool,
 }
 
