@@ -123,7 +123,7 @@ def plot(groups):
     wide, high, left, top = 270, 240, 44, 40
     dashes = ["", "6 3", "2 3", "8 3 2 3", "1 2"]
     colors = ["#1f5fa8", "#b3541e", "#2f7d4f", "#7a4a9e", "#8a6d1b"]
-    width, height = left + len(names) * (wide + left), top + high + 70
+    width, height = left + len(names) * (wide + left), top + high + 80
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" role="img">',
            "<title>Test accuracy with few labels, by way of tuning</title>", f'<rect width="{width}" height="{height}" fill="#fff"/>']
     for panel, name in enumerate(names):
@@ -134,12 +134,12 @@ def plot(groups):
         x = lambda count: x0 + 20 + (wide - 40) * counts.index(count) / max(1, len(counts) - 1)
         y = lambda value: top + high * (top_value - value) / (top_value - low)
         out.append(f'<text x="{x0 + wide / 2}" y="22" text-anchor="middle" font-size="14">{html.escape(NAMES[name])}</text>')
-        for i in range(5):
-            value = low + (top_value - low) * i / 4
+        for value in (i / 10 for i in range(11) if low <= i / 10 <= top_value):
             out.append(f'<line x1="{x0}" x2="{x0 + wide}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>')
             out.append(f'<text x="{x0 - 5}" y="{y(value) + 4:.1f}" text-anchor="end">{100 * value:.0f}</text>')
         for count in counts:
             out.append(f'<text x="{x(count):.1f}" y="{top + high + 18}" text-anchor="middle">{count}</text>')
+        out.append(f'<text x="{x0 + wide / 2}" y="{top + high + 34}" text-anchor="middle" fill="#555">labels of each class</text>')
         for i, way in enumerate(WAYS):
             points = [(count, groups[name, count, way]) for count in counts if (name, count, way) in groups]
             if not points:
@@ -151,6 +151,7 @@ def plot(groups):
                 at = x(count) + shift
                 out.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y(min(values)):.1f}" y2="{y(max(values)):.1f}" stroke="{colors[i]}"/>')
                 out.append(f'<circle cx="{at:.1f}" cy="{y(statistics.median(values)):.1f}" r="3" fill="{colors[i]}"/>')
+    out.append(f'<text x="8" y="{top - 8}" fill="#555">accuracy, %</text>')
     for i, way in enumerate(WAYS):
         at = left + i * (width - left) / len(WAYS)
         out.append(f'<line x1="{at:.0f}" x2="{at + 26:.0f}" y1="{height - 18}" y2="{height - 18}" stroke="{colors[i]}" stroke-width="2" stroke-dasharray="{dashes[i]}"/>')

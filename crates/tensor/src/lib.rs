@@ -16,5 +16,6 @@ pub use burn::tensor::{Bool, Device, Gradients, Int, Tensor, TensorData};
 pub use error::{Error, Result};
 pub use packed::{PackedBatch, Sequence, View};
 pub use polyseme_kernels::limit::fma_limit;
+pub use polyseme_kernels::product::bf16_is_faster;
 pub use polyseme_kernels::quantize::{INPUTS, Input, Quantized, Watch};
 pub use random::{Mode, Stream};

@@ -9,6 +9,7 @@ mod bf16;
 mod pack;
 mod tile;
 
+pub use bf16::is_faster as bf16_is_faster;
 pub use pack::Packed;
 
 use crate::parallel;

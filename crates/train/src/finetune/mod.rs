@@ -134,6 +134,7 @@ pub fn finetune(
     if let Some(text) = settings.told_of_stages(&first) {
         observer.event(Event::Note(&text));
     }
+    settings.optimizer.tell_precision(observer);
     drop(first);
     let mut results = Vec::new();
     for (which, fold, seed) in ones(settings) {

@@ -136,6 +136,7 @@ pub(super) fn prepare(
     };
     model.set_gradient_checkpointing(settings.data.gradient_checkpointing);
     settings.optimizer.choose_precision(&mut model)?;
+    settings.optimizer.tell_precision(observer);
     let objective = taught(objective, &mut model, settings, &tokenizer, unigram_entropy, observer)?;
     let header = store.header();
     let fingerprint = format!("{} {} {} {}", header.tokenizer, header.corpus, header.documents, header.tokens);

@@ -2,9 +2,10 @@
 
 use crate::distil::DistilSettings;
 use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
 use crate::schedule::Schedule;
 use polyseme_models::{EncoderConfig, Family, HeadKind, Model, ParamGroup};
-use polyseme_tensor::device::is_cpu;
+use polyseme_tensor::{bf16_is_faster, device::is_cpu};
 use polyseme_text::train_tokenizer::TokenizerKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -316,6 +317,15 @@ impl OptimizerSettings {
         }
         model.set_bf16(self.bf16);
         Ok(())
+    }
+
+    /// Says so where the precision asked for saves nothing.
+    pub(crate) fn tell_precision(&self, observer: &mut dyn Observer) {
+        if self.bf16 && !bf16_is_faster() {
+            observer.event(Event::Note(
+                "this processor has no units for bfloat16: values are rounded, but learning is no faster",
+            ));
+        }
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -12,7 +12,7 @@ pub(super) use pack::{pack_left, pack_right};
 
 use super::{Into, LEFT, Packed, STEPS};
 use std::ops::Range;
-use tile::Block;
+use tile::{Block, Unit};
 
 /// Columns of a panel.
 pub(super) const WIDE: usize = 32;
@@ -39,6 +39,11 @@ pub(super) fn words_left(rows: usize, k: usize) -> usize {
 /// Words of a right operand.
 pub(super) fn words_right(columns: usize, k: usize) -> usize {
     columns.next_multiple_of(WIDE) * pairs(k)
+}
+
+/// Whether this processor has units that multiply bfloat16 faster than f32.
+pub fn is_faster() -> bool {
+    Unit::of_this_processor() != Unit::Portable
 }
 
 /// The nearest bfloat16, of two that are as near the even one, in the upper half of the bits; what is no number stays none.
@@ -117,7 +122,6 @@ pub(super) fn sum_of_products<'a>(
 #[cfg(test)]
 mod tests {
     use super::super::{Mat, Precision, multiply, multiply_by, product};
-    use super::tile::Unit;
     use super::*;
 
     #[test]
