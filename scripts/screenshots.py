@@ -60,7 +60,7 @@ def made(given):
         run("finetune", model, "--task", "classify", "--train", news, "--epochs", 3, "--max-length", 64, "--out", out, *more)
     inspect("landscape", model, tuned, "--scratch", scratch, "--data", few, "--max-length", 64)
     inspect("model", tuned, "--diff", model)
-    return {"senses": 1500, "attention": 1500, **({"fill": 620} if given.masked else {}), "neighbours": 1500, "probe": 900, "landscape": 1500, "model": 1100}
+    return {"senses": 1500, "attention": 1500, **({"fill": 790} if given.masked else {}), "neighbours": 1500, "probe": 900, "landscape": 1500, "model": 1100}
 
 
 def taken(given, name, height):
