@@ -13,6 +13,7 @@ knows no sentence, stands beside it. The pages of the words go to the work folde
 
 import argparse
 import csv
+import html
 import json
 import sys
 from pathlib import Path
@@ -60,7 +61,29 @@ def lines_of(model, found):
     text = ["", f"## {model.name}", "", *record.table(["", *found, "mean"], rows), "",
             f"Best: {name(layers[best])}, mean adjusted Rand index {means[best]:.3f} (wanted: {WANTED}); words alone {means[0]:.3f}. At the layer that "
             f"the command itself shows first, chosen by the silhouette: {chosen:.3f}."]
-    return text, {"means": means, "best": layers[best], "best_mean": means[best], "at_the_clearest": chosen}
+    return text, {"layers": layers, "means": means, "best": layers[best], "best_mean": means[best], "at_the_clearest": chosen}
+
+
+def curve(models):
+    """The mean index over the layers, a line a model: names of layers and means by model."""
+    longest = max((layers for layers, _ in models.values()), key=len)
+    left, top, step, high = 50, 46, 90, 200
+    width, height = left + step * (len(longest) - 1) + 60, top + high + 60
+    x, y = (lambda i: left + step * i), (lambda value: top + high * (1 - max(value, 0)))
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" role="img">',
+           "<title>How well groups of vectors agree with the senses, by layer</title>", f'<rect width="{width}" height="{height}" fill="#fff"/>',
+           '<text x="8" y="20" fill="#555">adjusted Rand index, mean of five words</text>']
+    for value in (0, 0.2, 0.4, 0.6, 0.8, 1):
+        out.append(f'<line x1="{left}" x2="{x(len(longest) - 1)}" y1="{y(value)}" y2="{y(value)}" stroke="#ddd"/>')
+        out.append(f'<text x="{left - 8}" y="{y(value) + 4}" text-anchor="end">{value:.1f}</text>')
+    out += [f'<text x="{x(i)}" y="{top + high + 20}" text-anchor="middle">{name(layer)}</text>' for i, layer in enumerate(longest)]
+    for (model, (_, means)), color, dash in zip(models.items(), ("#1f5fa8", "#b3541e", "#2f7d4f", "#7a4a9e"), ("", "6 3", "2 3", "8 3 2 3")):
+        points = " ".join(f"{x(i)},{y(value):.1f}" for i, value in enumerate(means))
+        out.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>')
+        out += [f'<circle cx="{x(i)}" cy="{y(value):.1f}" r="3" fill="{color}"/>' for i, value in enumerate(means)]
+    for i, (model, color) in enumerate(zip(models, ("#1f5fa8", "#b3541e", "#2f7d4f", "#7a4a9e"))):
+        out.append(f'<text x="{left + 200 * i}" y="{top + high + 48}" fill="{color}">{html.escape(model)}</text>')
+    return "\n".join([*out, "</svg>"]) + "\n"
 
 
 def main():
@@ -78,9 +101,13 @@ def main():
         text, summary = lines_of(model, found)
         body += text
         facts[model.name] = {"words": found, "summary": summary, "commands": commands}
+    folder = record.run_folder("senses", given.record)
+    drawn = {m.name: (facts[m.name]["summary"]["layers"], facts[m.name]["summary"]["means"]) for m in (given.model, *given.also_model)}
+    (folder / "curve.svg").write_text(curve(drawn), encoding="utf-8")
     lines = ["# Where the meaning of a word parts", "", *record.header(facts), "",
-             "Adjusted Rand index of the groups with the senses, five words in eight sentences each (`benches/inspect/senses.csv`).", *body]
-    record.write(record.run_folder("senses", given.record), facts, lines)
+             "Adjusted Rand index of the groups with the senses, five words in eight sentences each (`benches/inspect/senses.csv`).",
+             "", "![mean index by layer](curve.svg)", *body]
+    record.write(folder, facts, lines)
 
 
 if __name__ == "__main__":
