@@ -40,7 +40,8 @@ def texts(parts):
 def half(parts, whole, seed, out):
     given = parts.given
     learning = parts.learning(seed, given.epochs, given.learning_rate)
-    said, run = parts.place.ours("shrink", "distil", whole, "--preset", given.preset, "--out", out, *learning)
+    more = ["--augment", given.half_augment] if given.half_augment else []
+    said, run = parts.place.ours("shrink", "distil", whole, "--preset", given.preset, *more, "--out", out, *learning)
     return json.loads(said), [run]
 
 
@@ -75,7 +76,7 @@ def shrunk(parts, way, seed):
         return {"test": test, "epoch": outcome["results"][0]["epoch"], "bytes": {"whole": weights(whole), "smaller": weights(out)},
                 "encoder_parameters": parameters, "runs": runs}
 
-    keys = ["preset", *(("epochs", "learning_rate") if way == "half" else ("tiny_epochs", "tiny_learning_rate", "augment"))]
+    keys = ["preset", *(("epochs", "learning_rate", "half_augment") if way == "half" else ("tiny_epochs", "tiny_learning_rate", "augment"))]
     return parts.part(way, seed, {key: getattr(given, key) for key in keys}, make)
 
 
@@ -123,6 +124,7 @@ def main():
     p.add_argument("--preset", default="hinton")
     p.add_argument("--epochs", type=int, default=4)
     p.add_argument("--learning-rate", type=float, default=2e-4)
+    p.add_argument("--half-augment", type=int, default=0, help="copies of each row with words exchanged")
     p.add_argument("--tiny-epochs", type=int, default=6)
     p.add_argument("--tiny-learning-rate", type=float, default=4e-4)
     p.add_argument("--augment", type=int, default=2, help="copies of each row with words exchanged")
