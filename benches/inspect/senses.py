@@ -26,6 +26,7 @@ from place import process, short
 
 SENTENCES = Path(__file__).with_name("senses.csv")
 WANTED = 0.8
+LOOKS = [("#1f5fa8", ""), ("#b3541e", "6 3"), ("#2f7d4f", "2 3"), ("#7a4a9e", "8 3 2 3")]
 
 
 def words():
@@ -69,7 +70,7 @@ def curve(models):
     longest = max((layers for layers, _ in models.values()), key=len)
     left, top, step, high = 50, 46, 90, 200
     width, height = left + step * (len(longest) - 1) + 60, top + high + 60
-    x, y = (lambda i: left + step * i), (lambda value: top + high * (1 - max(value, 0)))
+    x, y = (lambda i: left + step * i), (lambda value: top + high * (1 - value))
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" role="img">',
            "<title>How well groups of vectors agree with the senses, by layer</title>", f'<rect width="{width}" height="{height}" fill="#fff"/>',
            '<text x="8" y="20" fill="#555">adjusted Rand index, mean of five words</text>']
@@ -77,11 +78,12 @@ def curve(models):
         out.append(f'<line x1="{left}" x2="{x(len(longest) - 1)}" y1="{y(value)}" y2="{y(value)}" stroke="#ddd"/>')
         out.append(f'<text x="{left - 8}" y="{y(value) + 4}" text-anchor="end">{value:.1f}</text>')
     out += [f'<text x="{x(i)}" y="{top + high + 20}" text-anchor="middle">{name(layer)}</text>' for i, layer in enumerate(longest)]
-    for (model, (_, means)), color, dash in zip(models.items(), ("#1f5fa8", "#b3541e", "#2f7d4f", "#7a4a9e"), ("", "6 3", "2 3", "8 3 2 3")):
-        points = " ".join(f"{x(i)},{y(value):.1f}" for i, value in enumerate(means))
-        out.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>')
-        out += [f'<circle cx="{x(i)}" cy="{y(value):.1f}" r="3" fill="{color}"/>' for i, value in enumerate(means)]
-    for i, (model, color) in enumerate(zip(models, ("#1f5fa8", "#b3541e", "#2f7d4f", "#7a4a9e"))):
+    for i, (model, (_, means)) in enumerate(models.items()):
+        color, dash = LOOKS[i % len(LOOKS)]
+        points = [(x(k), f"{y(value):.1f}") for k, value in enumerate(means)]
+        line = " ".join(f"{at},{value}" for at, value in points)
+        out.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>')
+        out += [f'<circle cx="{at}" cy="{value}" r="3" fill="{color}"/>' for at, value in points]
         out.append(f'<text x="{left + 200 * i}" y="{top + high + 48}" fill="{color}">{html.escape(model)}</text>')
     return "\n".join([*out, "</svg>"]) + "\n"
 

@@ -5,6 +5,7 @@ much smaller and faster they are.
     cargo build --release
     python benches/shrink/distil.py --set 20news           # all that is not done yet, then the record
     python benches/shrink/distil.py --set r52 --ways tiny  # this way only; the record has all that is done
+    python benches/shrink/distil.py --set stsb --ways half --augment 1   # few rows: with copies whose words are exchanged
     python benches/shrink/distil.py --set r52 --race       # their speed, on a quiet machine
     python benches/shrink/distil.py --quick                # does it work? one epoch of a hundred rows, of a teacher that saw them twelve times
 
@@ -40,7 +41,7 @@ def texts(parts):
 def half(parts, whole, seed, out):
     given = parts.given
     learning = parts.learning(seed, given.epochs, given.learning_rate)
-    more = ["--augment", given.half_augment] if given.half_augment else []
+    more = ["--augment", given.augment] if given.augment else []
     said, run = parts.place.ours("shrink", "distil", whole, "--preset", given.preset, *more, "--out", out, *learning)
     return json.loads(said), [run]
 
@@ -50,7 +51,7 @@ def tiny(parts, whole, seed, out):
     fewer, small = parts.fresh(f"fewer-{given.set}-{seed}"), parts.fresh(f"small-{given.set}-{seed}")
     _, first = parts.place.ours("shrink", "vocab", whole, "--corpus", texts(parts), "--out", fewer, "--json", "--quiet")
     learning = parts.learning(seed, given.tiny_epochs, given.tiny_learning_rate)
-    more = ["--augment", given.augment] if given.augment else []
+    more = ["--augment", given.tiny_augment] if given.tiny_augment else []
     narrow = ["--keep-layers", "0,5", "--keep-heads", 0.5, "--keep-units", 0.5]
     said, second = parts.place.ours("shrink", "distil", fewer, *narrow, "--preset", given.preset, *more, "--out", small, *learning)
     _, third = parts.place.ours("shrink", "quantize", small, "--out", out, "--no-timing", "--json", "--quiet")
@@ -76,7 +77,7 @@ def shrunk(parts, way, seed):
         return {"test": test, "epoch": outcome["results"][0]["epoch"], "bytes": {"whole": weights(whole), "smaller": weights(out)},
                 "encoder_parameters": parameters, "runs": runs}
 
-    keys = ["preset", *(("epochs", "learning_rate", "half_augment") if way == "half" else ("tiny_epochs", "tiny_learning_rate", "augment"))]
+    keys = ["preset", *(("epochs", "learning_rate", "augment") if way == "half" else ("tiny_epochs", "tiny_learning_rate", "tiny_augment"))]
     return parts.part(way, seed, {key: getattr(given, key) for key in keys}, make)
 
 
@@ -124,10 +125,10 @@ def main():
     p.add_argument("--preset", default="hinton")
     p.add_argument("--epochs", type=int, default=4)
     p.add_argument("--learning-rate", type=float, default=2e-4)
-    p.add_argument("--half-augment", type=int, default=0, help="copies of each row with words exchanged")
+    p.add_argument("--augment", type=int, default=0, help="copies of each row with words exchanged")
     p.add_argument("--tiny-epochs", type=int, default=6)
     p.add_argument("--tiny-learning-rate", type=float, default=4e-4)
-    p.add_argument("--augment", type=int, default=2, help="copies of each row with words exchanged")
+    p.add_argument("--tiny-augment", type=int, default=2, help="likewise, for tiny")
     given = settled(p.parse_args(), "distil")
     if given.quick:
         given.epochs, given.tiny_epochs = 1, 1

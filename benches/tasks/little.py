@@ -7,7 +7,8 @@
     python benches/tasks/little.py --quick                      # does it work? two labels a class
 
 A seed draws its own rows; all ways learn from the same ones, with the settings `finetune` has for whoever says nothing
-but the way. A thousand rows of the test measure, the same ones for all. Parts that are done are kept in the work
+but the way. A thousand rows of the test measure, or all where
+there are fewer, the same ones for all ways. Parts that are done are kept in the work
 folder. Test rows choose nothing.
 """
 
@@ -163,7 +164,7 @@ def lines(found, groups):
     text = ["# Little data: which way of tuning wins, from all-MiniLM-L6-v2", "", *record.header(found), ""]
     if found["trial"]:
         text += ["**A trial of two labels a class. The numbers mean nothing.**", ""]
-    text += ["Accuracy in percent on a thousand test rows, median of the seeds (lowest – highest); bold the best median of a line.",
+    text += ["Accuracy in percent on a thousand test rows, or all where there are fewer, median of the seeds (lowest – highest); bold the best median of a line.",
              f"Labels are of each class. Settings are the shipped ones, texts of at most {LONGEST} tokens.", "", "![accuracy](plot.svg)", ""]
     cells = []
     for name, count in dict.fromkeys(key[:2] for key in groups):
