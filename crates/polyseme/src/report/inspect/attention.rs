@@ -12,12 +12,15 @@ const WIDTH: f64 = 860.0;
 const LINE: f64 = 19.0;
 /// Where lines begin and end.
 const SIDES: [f64; 2] = [250.0, 610.0];
-/// Lines of a layer at most.
+/// Lines of a layer at most, and of a page, which its layers share.
 const LINES: usize = 2_500;
+const LINES_OF_PAGE: usize = 12_000;
 /// Least weight of a line, where that is not below what evenly shared attention would give.
 const LEAST: f32 = 0.1;
-/// Pixels a side of a small map at most; of longer texts a pixel is the greatest weight of several pairs.
+/// Pixels a side of a small map at most, and of all maps of a page; of longer texts a pixel is the greatest weight of several
+/// pairs.
 const PIXELS: usize = 160;
+const PIXELS_OF_PAGE: usize = 72 * PIXELS * PIXELS;
 /// Maps beside each other.
 const BESIDE: usize = 6;
 
@@ -37,17 +40,20 @@ pub fn page(found: &Attention, made: &Made) -> String {
         Fact::new(layers.to_string(), if layers == 1 { "layer" } else { "layers" }, ""),
         Fact::new(heads.to_string(), "heads a layer", ""),
     ]);
+    let most = LINES.min(LINES_OF_PAGE / layers.max(1));
     let mut view = slider("layer", "Layer", layers, 0);
     view += &choice(heads);
     for (i, layer) in found.layers.iter().enumerate() {
-        view += &step("layer", i, 0, &format!("<div data-tokens>{}</div>\n", lines(found, layer)));
+        view += &step("layer", i, 0, &format!("<div data-tokens>{}</div>\n", lines(found, layer, most)));
     }
     let text = "A line is as strong as the weight; weak ones are left out. Point at a token, or go there with the tab key, to see its lines alone; \
                 heads are shown and hidden above.";
     page.section("Heads", text, &view);
+    let count = found.layers.iter().map(|l| l.heads.len()).sum::<usize>().max(1);
+    let side = PIXELS.min((PIXELS_OF_PAGE / count).isqrt()).max(1);
     let mut maps = String::new();
     for layer in &found.layers {
-        let _ = write!(maps, "<h3>Layer {}</h3>\n<figure>{}</figure>\n", layer.layer, small_maps(found, layer));
+        let _ = write!(maps, "<h3>Layer {}</h3>\n<figure>{}</figure>\n", layer.layer, small_maps(found, layer, side));
     }
     let text =
         "Rows attend to columns; dark is much (the scale is that of the square root, so that little is seen, too).";
@@ -62,7 +68,10 @@ pub fn page(found: &Attention, made: &Made) -> String {
 pub fn picture(found: &Attention, layer: usize) -> String {
     let of = &found.layers[layer];
     let title = format!("Attention in layer {}", of.layer);
-    stacked(&title, &[(title.clone(), lines(found, of)), ("Each head's map".to_owned(), small_maps(found, of))])
+    stacked(
+        &title,
+        &[(title.clone(), lines(found, of, LINES)), ("Each head's map".to_owned(), small_maps(found, of, PIXELS))],
+    )
 }
 
 /// Boxes to show and hide heads.
@@ -79,8 +88,8 @@ fn choice(heads: usize) -> String {
     out + "</fieldset>\n"
 }
 
-/// Lines between tokens.
-fn lines(found: &Attention, layer: &LayerAttention) -> String {
+/// Lines between tokens, so many at most.
+fn lines(found: &Attention, layer: &LayerAttention, most: usize) -> String {
     let n = found.tokens.len();
     let height = n as f64 * LINE + 20.0;
     let y = |token: usize| 10.0 + (token as f64 + 0.5) * LINE;
@@ -88,7 +97,7 @@ fn lines(found: &Attention, layer: &LayerAttention) -> String {
     let even = LEAST.min(1.0 / n as f32);
     let mut weights: Vec<f32> = layer.heads.iter().flatten().copied().filter(|&w| w >= even).collect();
     weights.sort_by(|a, b| b.total_cmp(a));
-    let least = weights.get(LINES).copied().unwrap_or(even);
+    let least = weights.get(most).copied().unwrap_or(even);
     let label =
         format!("Layer {}: weights above {least:.2} of {} heads over {n} tokens.", layer.layer, layer.heads.len());
     let mut out = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n", escape(&label));
@@ -129,10 +138,10 @@ fn lines(found: &Attention, layer: &LayerAttention) -> String {
     out
 }
 
-/// The maps of all heads of a layer.
-fn small_maps(found: &Attention, layer: &LayerAttention) -> String {
+/// The maps of all heads of a layer, of so many pixels a side at most.
+fn small_maps(found: &Attention, layer: &LayerAttention, most: usize) -> String {
     let n = found.tokens.len();
-    let side = n.min(PIXELS);
+    let side = n.min(most);
     let size = (WIDTH - 10.0) / BESIDE as f64;
     let rows = layer.heads.len().div_ceil(BESIDE);
     let label = format!("The {} maps of layer {}.", layer.heads.len(), layer.layer);
@@ -161,4 +170,35 @@ fn small_maps(found: &Attention, layer: &LayerAttention) -> String {
     }
     out.push_str("</svg>");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_of_a_deep_model_is_a_small_page() {
+        let (n, count) = (512, 12);
+        let mut state = 1_u32;
+        let mut weight = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32
+        };
+        let layers = (1..=count)
+            .map(|layer| LayerAttention {
+                layer,
+                heads: (0..count).map(|_| (0..n * n).map(|_| weight()).collect()).collect(),
+            })
+            .collect();
+        let found = Attention {
+            texts: vec!["long".to_owned()],
+            tokens: vec!["harbour".to_owned(); n],
+            segments: vec![0; n],
+            layers,
+        };
+        let page = page(&found, &crate::report::tests::made());
+        assert!(page.len() < 5_000_000, "{} bytes", page.len());
+        assert!(page.matches("class=\"strand").count() > LINES_OF_PAGE / 2);
+        assert_eq!(page.matches("<image ").count(), count * count);
+    }
 }
