@@ -61,13 +61,19 @@ def versions(*packages, python=None):
     return found
 
 
+def commit():
+    """The newest commit that changed the program: those after it hold other records, words and measurements."""
+    sources = ("--", "crates", "Cargo.toml", "Cargo.lock")
+    changed = output_of("git", "status", "--porcelain", "--untracked-files=no", *sources)
+    return output_of("git", "log", "-1", "--format=%h", "--abbrev=12", *sources) + (" with changes" if changed else "")
+
+
 def facts(binary, *packages, python=None):
     """Everything about a measurement but its numbers; the packages are those of `python`, if it is named."""
-    changed = output_of("git", "status", "--porcelain", "--untracked-files=no", "--", "crates", "Cargo.toml", "Cargo.lock")
     return {
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["python", *(relative(a) for a in sys.argv)]),
-        "commit": output_of("git", "rev-parse", "--short=12", "HEAD") + (" with changes" if changed else ""),
+        "commit": commit(),
         "polyseme": output_of(str(binary), "--version"),
         "rustc": output_of("rustc", "--version"),
         "versions": versions(*packages, python=python),

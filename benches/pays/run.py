@@ -130,7 +130,7 @@ class Study:
                 )
             return kept
         began = time.monotonic()
-        result = {"part": name, "settings": settings, **make(), "commit": record.output_of("git", "rev-parse", "--short=12", "HEAD")}
+        result = {"part": name, "settings": settings, **make(), "commit": record.commit()}
         result["wall_seconds"] = round(time.monotonic() - began, 1)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -85,7 +85,7 @@ class Bits:
                 (("whole", whole), ("rounded", rounded), ("learned", learned))}
         found = {"row": name, "seed": seed, "measure": recipe.measure[0], "test": measured, "bytes": size, "rounding": json.loads(said),
                  "commands": [first["command"], second["command"]], "sha256": sizes["sha256"], "threads": self.given.threads,
-                 "commit": record.output_of("git", "rev-parse", "--short=12", "HEAD")}
+                 "commit": record.commit()}
         for out in (rounded, learned):
             shutil.rmtree(out)
         if train != files["train"]:

@@ -51,7 +51,7 @@ class Parts:
             sys.exit(f"{record.relative(path)} was made with other settings or rows; remove it, or take another --work")
         found = make()
         found = {"set": self.given.set, "arm": arm, "seed": seed, "settings": settings, **found}
-        found |= {"commit": record.output_of("git", "rev-parse", "--short=12", "HEAD"), "threads": self.given.threads}
+        found |= {"commit": record.commit(), "threads": self.given.threads}
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

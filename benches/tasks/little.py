@@ -90,7 +90,7 @@ class Little:
         shutil.rmtree(out)
         accuracy = json.loads(said)["accuracy"]
         found = {"set": name, "labels": count, "way": way, "seed": seed, "longest": LONGEST, "accuracy": accuracy, **run}
-        found["commit"] = record.output_of("git", "rev-parse", "--short=12", "HEAD")
+        found["commit"] = record.commit()
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
         temporary.rename(path)

@@ -112,7 +112,7 @@ class Table:
         if not self.given.keep_models:
             shutil.rmtree(out, ignore_errors=True)
         found = {"row": name, "arm": arm, "seed": seed, "settings": settings, **found}
-        found |= {"commit": record.output_of("git", "rev-parse", "--short=12", "HEAD"), "threads": self.given.threads,
+        found |= {"commit": record.commit(), "threads": self.given.threads,
                   "device": self.given.device}
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
