@@ -306,6 +306,15 @@ def optimizer_of(model, given, steps):
     return optimizer, transformers.get_linear_schedule_with_warmup(optimizer, round(given.warmup * steps), steps)
 
 
+def loss_of(model, batch, r_drop):
+    """The loss of a batch, or that of two passes and how far their numbers disagree (R-Drop, Liang et al. 2021)."""
+    first = model(**batch)
+    if not r_drop:
+        return first.loss
+    second = model(**batch)
+    return (first.loss + second.loss) / 2 + r_drop * ((first.logits - second.logits) ** 2).mean()
+
+
 def train(model, task, given, pad):
     """Trains, and leaves the weights of the best epoch in the model; gives the validation of each epoch."""
     learned, valid = task.read(given.train)[1], task.read(given.valid)
@@ -316,7 +325,7 @@ def train(model, task, given, pad):
     for epoch in range(1, given.epochs + 1):
         model.train()
         for features in epoch_of(learned, given.batch_size, rng):
-            model(**placed(batch_of(features, pad), model)).loss.backward()
+            loss_of(model, placed(batch_of(features, pad), model), given.r_drop).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -330,6 +339,15 @@ def train(model, task, given, pad):
     return {"epoch": best[1], "valid": epochs[best[1] - 1], "epochs": epochs}
 
 
+def stages(given):
+    """What is learned from, one after the other."""
+    if given.first:
+        first = {"train": given.first, "epochs": given.first_epochs, "learning_rate": given.first_learning_rate, "r_drop": 0.0}
+        yield argparse.Namespace(**vars(given) | first)
+    if given.train:
+        yield given
+
+
 def name_of(device):
     """A device as people know it."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
@@ -341,11 +359,15 @@ def arguments():
     p.add_argument("model", type=Path)
     for name in ("train", "valid", "test"):
         p.add_argument(f"--{name}", type=Path)
+    p.add_argument("--first", type=Path, help="rows to learn from before --train")
+    p.add_argument("--first-epochs", type=int, default=1)
+    p.add_argument("--first-learning-rate", type=float, default=1e-4)
     p.add_argument("--metric", help="chooses the epoch")
     p.add_argument("--epochs", type=int, default=1)
     p.add_argument("--batch-size", type=int, default=32)
     p.add_argument("--max-length", type=int, default=256)
     p.add_argument("--learning-rate", type=float, default=1e-4)
+    p.add_argument("--r-drop", type=float, default=0.0, help="of regress: weight of the disagreement of two passes over --train")
     p.add_argument("--weight-decay", type=float, default=0.01)
     p.add_argument("--warmup", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=1)
@@ -372,7 +394,9 @@ def main():
         task.labels = task.labels or [model.config.id2label[i] for i in range(model.config.num_labels)]
     model.to(given.device)
     began = time.monotonic()
-    found = train(model, task, given, tokenizer.pad_token_id) if given.train else {}
+    found = {}
+    for stage in stages(given):
+        found = train(model, task, stage, tokenizer.pad_token_id)
     found["train_seconds"] = time.monotonic() - began
     found["with"] = f"torch {torch.__version__}, transformers {transformers.__version__}, {name_of(given.device)}"
     found["test"] = measured(model, task, task.read(given.test), tokenizer.pad_token_id)

@@ -130,6 +130,7 @@ class Table:
             longest = ["--max-length", recipe.max_length]
             words += [*longest, *recipe.more, "--metric", recipe.measure[0], "--batch-size", BATCH, "--learning-rate", recipe.learning_rate,
                       "--patience", 0, "--set", "probe_first=false"]
+        words += ["--bf16"] if self.given.bf16 else []
         always = ["--device", self.given.device, "--json", "--quiet"]
         # What was begun and killed goes on, to the same bytes; its seconds are then those of the rest.
         resumes = (out / "run" / "settings.toml").exists()
@@ -212,8 +213,8 @@ def interpreter(given):
     return python
 
 
-def arguments():
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def arguments(doc=__doc__):
+    p = argparse.ArgumentParser(description=doc.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("--only", nargs="+", choices=list(RECIPES), metavar="ROW", default=list(RECIPES), help="rows to run")
     p.add_argument("--arms", nargs="*", choices=list(ARMS), metavar="COLUMN", default=list(ARMS), help="columns to run; none: only the record")
     p.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
@@ -222,6 +223,7 @@ def arguments():
     p.add_argument("--keep-models", action="store_true", help="leave polyseme's models in the work folder, for benches/shrink/bits.py")
     p.add_argument("--threads", type=int, default=2, help="of each run")
     p.add_argument("--jobs", type=int, default=1, help="runs at a time: their measures are the same, their seconds are not")
+    p.add_argument("--bf16", action="store_true", help="let polyseme's models multiply in bfloat16 while they learn")
     p.add_argument("--device", default="cpu", help="of both sides, by polyseme's name, as in cuda:0; for each run its part tells it")
     p.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/stsb-en-*.csv and data/xquad.en.json")
     p.add_argument("--python", type=Path, help="interpreter with the peers, instead of an environment of our own")
