@@ -7,7 +7,7 @@
 
 all-MiniLM-L6-v2 was pre-trained to read one sentence at a time: what it knows of likeness lies in the cosine of two
 vectors, where a head on the pair does not see it. So it is told, as in augmented SBERT (Thakur et al. 2021) with the
-parts exchanged. For each seed: `finetune --task similarity` on the training pairs (the row `similarity` of run.py);
+parts exchanged. For each seed: `finetune --task similarity` on the training pairs (the row `cosine` of run.py);
 further pairs of the training sentences, near ones and any, scored by the cosine of that model's vectors (silver);
 `finetune --task regress` on these, beginning with that model; then on the training pairs with their true scores (gold).
 Both columns have the same silver pairs, begin with the same model, and do the last two steps with the same recipe.
@@ -62,10 +62,10 @@ class Silver:
 
     def whole(self, seed):
         """The model whose vectors score pairs."""
-        folder = self.place.work / f"tuned-similarity-polyseme-{seed}"
+        folder = self.place.work / f"tuned-cosine-polyseme-{seed}"
         if not (folder / "model.safetensors").exists():
-            (self.table.results / f"similarity-polyseme-{seed}.json").unlink(missing_ok=True)
-            self.table.part("similarity", "polyseme", seed)
+            (self.table.results / f"cosine-polyseme-{seed}.json").unlink(missing_ok=True)
+            self.table.part("cosine", "polyseme", seed)
         return folder
 
     def pairs(self, seed):

@@ -48,12 +48,14 @@ pub struct EvalArgs {
 const PREDICT_HELP: &str = "\
 One JSON object a text, in order. By the model's task it has label, score and scores (a probability for
 each label); labels and scores; value; entities (label, text, start and end in characters, score); generated and
-its score; or, of a question (--text) and its passage (--pair), answer, start, end and score.
+its score; or, of a question (--text) and its passage (--pair), answer, start, end and score. Of a sentence encoder and
+two texts it has the cosine of their vectors.
 
 Examples:
   polyseme predict classifier new.csv --text body > labels.jsonl
   echo 'the delivery was late' | polyseme predict classifier
-  polyseme predict reader questions.jsonl --text question --pair context";
+  polyseme predict reader questions.jsonl --text question --pair context
+  polyseme predict sentence-encoder pairs.csv --text one --pair two";
 
 /// Words of `polyseme predict`.
 #[derive(Clone, Debug, Args)]

@@ -4,7 +4,7 @@ use crate::args::PredictArgs;
 use crate::commands::Context;
 use crate::commands::stream::TextStream;
 use crate::settings::Error;
-use polyseme_infer::{Encoder, GenerateOptions, TextPair};
+use polyseme_infer::{EmbedOptions, Encoder, GenerateOptions, TextPair};
 use polyseme_models::HeadKind;
 use polyseme_text::Table;
 use polyseme_text::table::TextRow;
@@ -20,7 +20,8 @@ const STRIDE: usize = 128;
 pub fn run(args: &PredictArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
     let head = encoder.model.head();
-    if head.outputs().is_none() && head != HeadKind::Generate {
+    let alike = head == HeadKind::None && args.pair.is_some();
+    if head.outputs().is_none() && head != HeadKind::Generate && !alike {
         encoder.labels()?; // says which head it has
     }
     check_flags(args, &head)?;
@@ -101,6 +102,9 @@ fn say(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Resul
         let said = found.into_iter().map(|(text, score)| keys(json!({ "generated": text, "score": score })));
         return Ok((said.collect(), truncated));
     }
+    if head == HeadKind::None {
+        return alike(encoder, rows, args);
+    }
     if head == HeadKind::Answer {
         let asked: Vec<_> = rows.iter().map(|r| (r.text.clone(), r.pair.clone().unwrap_or_default())).collect();
         let found = encoder.answer(&asked, args.max_length, STRIDE, args.or_none)?;
@@ -136,6 +140,17 @@ fn say(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Resul
         }
     };
     Ok((said, truncated))
+}
+
+/// The cosine of both texts' vectors, as pairs with a score are learned by `finetune --task similarity`.
+fn alike(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Result<(Vec<Map<String, Value>>, usize)> {
+    let options = EmbedOptions { max_length: args.max_length, normalize: Some(true), ..EmbedOptions::default() };
+    let texts = rows.iter().flat_map(|row| [row.text.as_str(), row.pair.as_deref().unwrap_or_default()]);
+    let encodings = encoder.encode_to_embed(&texts.collect::<Vec<_>>(), &options)?;
+    let truncated = encodings.chunks(2).filter(|pair| pair.iter().any(|e| e.truncated > 0)).count();
+    let vectors = encoder.embed_encoded(&encodings, &options)?;
+    let cosines = vectors.chunks(2).map(|pair| pair[0].iter().zip(&pair[1]).map(|(a, b)| a * b).sum::<f32>());
+    Ok((cosines.map(|cosine| keys(json!({ "cosine": cosine }))).collect(), truncated))
 }
 
 fn keys(value: Value) -> Map<String, Value> {
