@@ -169,7 +169,6 @@ def label_of(row):
 SETS = {
     "stsb": (stsb, ".csv", write_table("one", "two", "score"), None),
     "similarity": (stsb, ".csv", write_table("one", "two", "score"), None),
-    "cosine": (stsb, ".csv", write_table("one", "two", "score"), None),
     "20news": (official("20newsgroups", "20news"), ".csv", write_table("text", "label"), label_of),
     "r8": (official("reuters-r8", "r8"), ".csv", write_table("text", "label"), label_of),
     "r52": (official("reuters-r52", "r52"), ".csv", write_table("text", "label"), label_of),

@@ -7,7 +7,7 @@
 
 all-MiniLM-L6-v2 was pre-trained to read one sentence at a time: what it knows of likeness lies in the cosine of two
 vectors, where a head on the pair does not see it. So it is told, as in augmented SBERT (Thakur et al. 2021) with the
-parts exchanged. For each seed: `finetune --task similarity` on the training pairs (the row `cosine` of run.py);
+parts exchanged. For each seed: `finetune --task similarity` on the training pairs (the row `similarity` of run.py);
 further pairs of the training sentences, near ones and any, scored by the cosine of that model's vectors (silver);
 `finetune --task regress` on these, beginning with that model; then on the training pairs with their true scores (gold).
 Both columns have the same silver pairs, begin with the same model, and do the last two steps with the same recipe.
@@ -28,9 +28,9 @@ import sets
 from place import Refused
 
 # Of each sentence: from which ranks by cosine come how many partners.
-NEAR = ((1, 9, 1), (9, 200, 1), (0, None, 1))
-SILVER = {"epochs": 1, "learning_rate": 1e-4, "r_drop": 0.0}
-GOLD = {"epochs": 3, "learning_rate": 5e-5, "r_drop": 1.0}
+NEAR = ((1, 9, 2), (9, 200, 2), (0, None, 1))
+SILVER = {"epochs": 2, "learning_rate": 1e-4, "r_drop": 0.0}
+GOLD = {"epochs": 4, "learning_rate": 5e-5, "r_drop": 1.0}
 WANTED = 0.86
 
 
@@ -62,10 +62,10 @@ class Silver:
 
     def whole(self, seed):
         """The model whose vectors score pairs."""
-        folder = self.place.work / f"tuned-cosine-polyseme-{seed}"
+        folder = self.place.work / f"tuned-similarity-polyseme-{seed}"
         if not (folder / "model.safetensors").exists():
-            (self.table.results / f"cosine-polyseme-{seed}.json").unlink(missing_ok=True)
-            self.table.part("cosine", "polyseme", seed)
+            (self.table.results / f"similarity-polyseme-{seed}.json").unlink(missing_ok=True)
+            self.table.part("similarity", "polyseme", seed)
         return folder
 
     def pairs(self, seed):
