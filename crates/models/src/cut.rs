@@ -145,7 +145,7 @@ impl Model {
             parts,
             params: Params::new(values, self.device()),
             adapter: None,
-            thresholds: self.thresholds.clone(),
+            chosen: self.chosen.clone(),
             json: self.json.clone(),
             projection: None,
             was_cut: true,

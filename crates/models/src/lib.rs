@@ -1,6 +1,7 @@
 //! Layers, the one encoder, its heads, the families and their registry.
 
 pub mod adapters;
+mod chosen;
 pub mod config;
 pub mod cut;
 mod encoder;
@@ -22,6 +23,7 @@ mod states;
 mod vocabulary;
 
 pub use adapters::{AdapterSettings, LoraSettings};
+pub use chosen::ScoreLine;
 pub use config::{Activation, ClassifierPooling, EncoderConfig, LayerSize, Sharing, Variant};
 pub use cut::Cut;
 pub use encoder::Grown;

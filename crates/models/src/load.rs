@@ -1,6 +1,7 @@
 //! From a model folder to parameters, with a report of what happened to each tensor.
 
 use crate::adapters::folder::{Adapter, Beside};
+use crate::chosen::Chosen;
 use crate::families::{Form, TaskForm};
 use crate::model::{HeadKind, Parts};
 use crate::params::{ParamGroup, Spec, Stored};
@@ -25,7 +26,7 @@ pub(crate) struct Loaded {
     pub values: Vec<(Spec, Stored)>,
     /// An adapter that is no part of the values.
     pub beside: Beside,
-    pub thresholds: Option<Vec<f64>>,
+    pub chosen: Chosen,
     pub json: ConfigJson,
     pub report: LoadReport,
     /// What all values were stored in, if nothing was made new.
@@ -45,7 +46,7 @@ pub(crate) struct Planned {
     pub adapter: Option<Adapter>,
     pub scheme: Option<Scheme>,
     head_is_new: bool,
-    thresholds: Option<Vec<f64>>,
+    chosen: Chosen,
     json: ConfigJson,
 }
 
@@ -79,10 +80,7 @@ pub(crate) fn plan(folder: &ModelFolder, wanted: HeadKind) -> Result<Planned> {
             json.refuse_unless(&key, only, "a head of choices looks at the first token, through a map and a GELU")?;
         }
     }
-    let thresholds = match (&head, head_is_new) {
-        (HeadKind::MultiLabel(labels), false) => thresholds(&mut json, labels.len())?,
-        _ => None,
-    };
+    let chosen = if head_is_new { Chosen::default() } else { Chosen::read(&mut json, &head)? };
 
     let pooler = form.pooler.is_some_and(|pooler| {
         let bare = pooler.trim_start_matches('~');
@@ -107,7 +105,7 @@ pub(crate) fn plan(folder: &ModelFolder, wanted: HeadKind) -> Result<Planned> {
     }
     reader.sort_the_rest(&config)?;
     let report = reader.report;
-    Ok(Planned { family, config, parts, sources, head, file, report, adapter, scheme, head_is_new, thresholds, json })
+    Ok(Planned { family, config, parts, sources, head, file, report, adapter, scheme, head_is_new, chosen, json })
 }
 
 /// Reads configuration and tensors of a folder. What an absent head needs is made from `stream`.
@@ -142,8 +140,8 @@ pub(crate) fn load(folder: &ModelFolder, wanted: HeadKind, stream: Stream) -> Re
         }
         None => None,
     };
-    let (thresholds, json) = (planned.thresholds, planned.json);
-    Ok(Loaded { family, config, parts, values, beside, thresholds, json, report, precision })
+    let (chosen, json) = (planned.chosen, planned.json);
+    Ok(Loaded { family, config, parts, values, beside, chosen, json, report, precision })
 }
 
 /// The half precision that all values of a file are in; f32 where they are not, or where some are new.
@@ -281,22 +279,6 @@ fn labels(json: &mut ConfigJson) -> Result<Vec<String>> {
             _ => Err(bad()),
         })
         .collect()
-}
-
-/// `thresholds`: the probability each label must have, as [`crate::Model::set_thresholds`] left it.
-fn thresholds(json: &mut ConfigJson, labels: usize) -> Result<Option<Vec<f64>>> {
-    let Some(value) = json.take("thresholds").filter(|value| !value.is_null()) else { return Ok(None) };
-    let numbers: Option<Vec<f64>> =
-        value.as_array().and_then(|list| list.iter().map(serde_json::Value::as_f64).collect());
-    match numbers.filter(|n| n.len() == labels && n.iter().all(|t| (0.0..=1.0).contains(t))) {
-        Some(numbers) => Ok(Some(numbers)),
-        None => Err(Error::BadKey {
-            path: json.path.clone(),
-            key: "thresholds",
-            found: value.to_string().chars().take(200).collect(),
-            expected: format!("a number from 0 to 1 for each of {labels} labels"),
-        }),
-    }
 }
 
 /// The head the model gets, and whether its own tensors begin anew.

@@ -1,5 +1,6 @@
 //! An encoder with at most one head, opened from a folder or made anew.
 
+use crate::chosen::{Chosen, ScoreLine};
 use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
@@ -87,8 +88,8 @@ pub struct Model {
     pub(crate) params: Params,
     /// What stands beside the weights, in their place.
     pub(crate) adapter: Option<AdapterSettings>,
-    /// The probability each of several labels must have, if it was chosen.
-    pub(crate) thresholds: Option<Vec<f64>>,
+    /// What was found on data, of what its outputs mean.
+    pub(crate) chosen: Chosen,
     /// The folder's own `config.json`, so that keys nobody knows are written back.
     pub(crate) json: Option<ConfigJson>,
     /// A map of hidden states to those of a teacher.
@@ -213,7 +214,7 @@ impl Model {
             parts,
             params,
             adapter: None,
-            thresholds: None,
+            chosen: Chosen::default(),
             json: None,
             projection: None,
             was_cut: false,
@@ -233,7 +234,7 @@ impl Model {
             parts: loaded.parts,
             params,
             adapter: None,
-            thresholds: loaded.thresholds,
+            chosen: loaded.chosen,
             json: Some(loaded.json),
             projection: None,
             was_cut: false,
@@ -278,14 +279,26 @@ impl Model {
 
     /// The probability each label of a head for several must have to be said, if it was chosen on data.
     pub fn thresholds(&self) -> Option<&[f64]> {
-        self.thresholds.as_deref()
+        self.chosen.thresholds.as_deref()
     }
 
     /// Says what probability each label must have. It is kept in `config.json`, which the reference reads over.
     /// Panics unless there is one for each label.
     pub fn set_thresholds(&mut self, thresholds: Vec<f64>) {
         assert_eq!(self.head().labels().map(<[String]>::len), Some(thresholds.len()), "a threshold for each label");
-        self.thresholds = Some(thresholds);
+        self.chosen.thresholds = Some(thresholds);
+    }
+
+    /// The score that the cosine of two vectors stands for, if the model learned from pairs with scores.
+    pub fn score_line(&self) -> Option<ScoreLine> {
+        self.chosen.score_line
+    }
+
+    /// Says what score a cosine stands for, or that there is none. It is kept in `config.json`, which the reference reads
+    /// over. Panics on a model with a head.
+    pub fn set_score_line(&mut self, line: Option<ScoreLine>) {
+        assert_eq!(self.head(), HeadKind::None, "vectors, and no head");
+        self.chosen.score_line = line;
     }
 
     /// All parameters, in order.

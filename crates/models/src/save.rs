@@ -62,12 +62,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
     let numbered = |n: usize| (0..n).map(|i| format!("LABEL_{i}")).collect::<Vec<_>>();
     match model.head() {
         HeadKind::Classify(labels) => insert_labels(&mut news, &labels, "single_label_classification".into()),
-        HeadKind::MultiLabel(labels) => {
-            insert_labels(&mut news, &labels, "multi_label_classification".into());
-            if let Some(thresholds) = model.thresholds() {
-                news.insert("thresholds".into(), thresholds.into());
-            }
-        }
+        HeadKind::MultiLabel(labels) => insert_labels(&mut news, &labels, "multi_label_classification".into()),
         HeadKind::Regress => insert_labels(&mut news, &numbered(1), "regression".into()),
         HeadKind::Tag(labels) => insert_labels(&mut news, &labels, Value::Null),
         HeadKind::Answer => insert_labels(&mut news, &numbered(2), Value::Null),
@@ -101,10 +96,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
             let dtype = if original.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
             news.insert(dtype.into(), precision.into());
             let mut merged = json.merged(news);
-            if model.thresholds().is_none() {
-                // Those of a head the folder had before.
-                merged.shift_remove("thresholds");
-            }
+            model.chosen.write(&mut merged);
             if model.head() != HeadKind::Generate {
                 merged.shift_remove(GENERATES);
             }
@@ -120,6 +112,7 @@ pub(crate) fn config_json(model: &Model) -> Map<String, Value> {
             news.extend((form.write)(model.config()));
             news.extend((form.extra)());
             news.insert("dtype".into(), precision.into());
+            model.chosen.write(&mut news);
             // In alphabetical order, as the reference writes it.
             let sorted: BTreeMap<_, _> = news.into_iter().collect();
             sorted.into_iter().collect()

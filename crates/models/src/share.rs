@@ -71,7 +71,7 @@ impl Model {
             parts,
             params: Params::new(values, self.device()),
             adapter: None,
-            thresholds: self.thresholds.clone(),
+            chosen: self.chosen.clone(),
             json: None,
             projection: None,
             was_cut: false,

@@ -49,7 +49,7 @@ const PREDICT_HELP: &str = "\
 One JSON object a text, in order. By the model's task it has label, score and scores (a probability for
 each label); labels and scores; value; entities (label, text, start and end in characters, score); generated and
 its score; or, of a question (--text) and its passage (--pair), answer, start, end and score. Of a sentence encoder and
-two texts it has the cosine of their vectors.
+two texts it has the cosine of their vectors and, if it learned from scores, the value that this cosine stands for.
 
 Examples:
   polyseme predict classifier new.csv --text body > labels.jsonl

@@ -142,7 +142,7 @@ fn say(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Resul
     Ok((said, truncated))
 }
 
-/// The cosine of both texts' vectors, as pairs with a score are learned by `finetune --task similarity`.
+/// The cosine of both texts' vectors; of a model that learned from scores (`finetune --task similarity`) the score, too.
 fn alike(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Result<(Vec<Map<String, Value>>, usize)> {
     let options = EmbedOptions { max_length: args.max_length, normalize: Some(true), ..EmbedOptions::default() };
     let texts = rows.iter().flat_map(|row| [row.text.as_str(), row.pair.as_deref().unwrap_or_default()]);
@@ -150,7 +150,11 @@ fn alike(encoder: &Encoder, rows: &[TextRow], args: &PredictArgs) -> anyhow::Res
     let truncated = encodings.chunks(2).filter(|pair| pair.iter().any(|e| e.truncated > 0)).count();
     let vectors = encoder.embed_encoded(&encodings, &options)?;
     let cosines = vectors.chunks(2).map(|pair| pair[0].iter().zip(&pair[1]).map(|(a, b)| a * b).sum::<f32>());
-    Ok((cosines.map(|cosine| keys(json!({ "cosine": cosine }))).collect(), truncated))
+    let said = |cosine| match encoder.model.score_line() {
+        Some(line) => keys(json!({ "value": line.score(cosine), "cosine": cosine })),
+        None => keys(json!({ "cosine": cosine })),
+    };
+    Ok((cosines.map(said).collect(), truncated))
 }
 
 fn keys(value: Value) -> Map<String, Value> {

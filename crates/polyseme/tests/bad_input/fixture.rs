@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 /// What a fixture model can do.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Head {
+    /// The encoder alone.
+    None,
     MaskedLm,
     /// Two labels, `cold` and `warm`.
     Classify,
@@ -176,6 +178,7 @@ pub fn vocabulary() -> Vec<String> {
 
 fn config(head: Head) -> Value {
     let architecture = match head {
+        Head::None => "BertModel",
         Head::MaskedLm => "BertForMaskedLM",
         Head::Classify | Head::Regress => "BertForSequenceClassification",
         Head::Tag => "BertForTokenClassification",
@@ -192,7 +195,7 @@ fn config(head: Head) -> Value {
         Head::Classify => json!({"id2label": {"0": "cold", "1": "warm"}, "label2id": {"cold": 0, "warm": 1}}),
         Head::Tag => json!({"id2label": {"0": "B-X", "1": "O"}, "label2id": {"B-X": 0, "O": 1}}),
         Head::Regress => json!({"id2label": {"0": "score"}, "problem_type": "regression"}),
-        Head::MaskedLm | Head::Answer | Head::Choice => json!({}),
+        Head::None | Head::MaskedLm | Head::Answer | Head::Choice => json!({}),
     };
     let Value::Object(labels) = labels else { unreachable!() };
     values.as_object_mut().expect("an object").extend(labels);
@@ -215,6 +218,7 @@ fn tensors(head: Head) -> Vec<Named> {
         linear(&format!("{at}.output.dense"), 8, 16);
     }
     match head {
+        Head::None => {}
         Head::MaskedLm => linear("cls.predictions.transform.dense", 8, 8),
         Head::Tag => linear("classifier", 2, 8),
         Head::Answer => linear("qa_outputs", 2, 8),

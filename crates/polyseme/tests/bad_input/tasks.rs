@@ -391,6 +391,13 @@ pub const CASES: &[Case] = &[
         says: &["m/config.json", "thresholds", "1.5", "from 0 to 1"],
     },
     Case {
+        name: "scores that fall where cosines rise",
+        make: |b| b.model_with("m", Head::None, json!({"score_of_cosine": {"slope": -1.0, "shift": 0.0}})),
+        run: &["predict", "m", "valid.csv", "--pair", "label"],
+        exit: 1,
+        says: &["m/config.json", "score_of_cosine", "-1.0", "`slope` above 0"],
+    },
+    Case {
         name: "choosing without the names of the columns",
         make: |b| b.model("m", Head::Choice),
         run: &["predict", "m", "valid.csv", "--choices", "text"],

@@ -41,8 +41,6 @@ pub struct Analysis {
 pub struct Scatter {
     /// What is true and what was said, of rows at even distances.
     pub points: Vec<[f32; 2]>,
-    /// What should be said of a true number: this, and so much more for each one.
-    pub wanted: [f32; 2],
 }
 
 /// A row that a model is wrong about.
@@ -66,8 +64,8 @@ pub enum What {
     Label { texts: Vec<String>, truth: Scored, said: Scored },
     /// Labels that are true or were said, the least likely true ones and likeliest others first.
     Labels { texts: Vec<String>, labels: Vec<JudgedLabel> },
-    /// A number. `wanted` is what should have been said: the true one, or what a score is as a cosine.
-    Number { texts: Vec<String>, truth: f32, said: f32, wanted: f32 },
+    /// A number.
+    Number { texts: Vec<String>, truth: f32, said: f32 },
     /// Labels of words: how many entities or words are wrong, and how many right.
     Tags { passage: Vec<Piece>, wrong: u64, right: u64 },
     /// An answer; empty for none.
@@ -149,11 +147,11 @@ impl Analysis {
 
 impl Scatter {
     /// Of true numbers and what was said of them.
-    pub fn new(truth: &[f32], said: &[f32], wanted: [f32; 2]) -> Self {
+    pub fn new(truth: &[f32], said: &[f32]) -> Self {
         let count = truth.len().min(POINTS);
         let row = |i: usize| i * truth.len() / count;
         let points = (0..count).map(row).map(|row| [truth[row], said[row]]).collect();
-        Self { points, wanted }
+        Self { points }
     }
 }
 
@@ -188,11 +186,11 @@ mod tests {
         let texts = vec!["a <b>".to_owned()];
         let what = [
             What::Label { texts: texts.clone(), truth: scored("x"), said: scored("y") },
-            What::Number { texts, truth: 0.1, said: 2.5, wanted: 0.1 },
+            What::Number { texts, truth: 0.1, said: 2.5 },
             What::Tags { passage: marked("a b", &[], &[], true), wrong: 1, right: 0 },
         ];
         let worst = what.into_iter().map(|what| Mistake { place: "row 1".into(), loss: 0.5, what }).collect();
-        let scatter = Some(Scatter::new(&[1.0; 2_000], &[0.1; 2_000], [0.0, 1.0]));
+        let scatter = Some(Scatter::new(&[1.0; 2_000], &[0.1; 2_000]));
         let analysis = Analysis { scatter, ..Analysis::new(9, Some(3), worst) };
         analysis.write(&path).unwrap();
         assert_eq!(Analysis::read(&path), Some(analysis.clone()));

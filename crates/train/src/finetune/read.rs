@@ -148,9 +148,8 @@ impl Reading<'_> {
                 match self.columns.label.is_some() || table.guess_label().is_ok() {
                     true => {
                         let rows = Labelled::new(&table, self.columns, LabelRule::Always)?;
-                        let scores = rows.measured()?;
-                        let part = self.apart(&rows, scores.clone())?.showing(shown::rows(&rows));
-                        Box::new(Similarity::new(&scores, Part::none(), part))
+                        let part = self.apart(&rows, rows.measured()?)?.showing(shown::rows(&rows));
+                        Box::new(Similarity::to_measure(model.score_line(), part))
                     }
                     false => {
                         let rows = Labelled::new(&table, self.columns, LabelRule::Never)?;
@@ -220,9 +219,8 @@ impl Reading<'_> {
                         Box::new(Regress::new(scale, self.part(&train, numbers)?, valid))
                     }
                     "similarity" => {
-                        let scores = train.measured()?;
                         let valid = self.apart(&valid, valid.measured()?)?.showing(shown);
-                        let task = Similarity::new(&scores, self.apart(&train, scores.clone())?, valid);
+                        let task = Similarity::new(self.apart(&train, train.measured()?)?, valid);
                         Box::new(if settings.similarity_loss == "cosent" { task.by_order() } else { task })
                     }
                     "retrieval" => {

@@ -46,19 +46,16 @@ impl Regress {
     }
 }
 
-/// Numbers beside those that were said; `wanted` are the true ones as they should be said, `scale` how.
-pub(super) fn of_numbers<T>(
-    valid: &Part<T>,
-    (truth, said): (&[f32], &[f32]),
-    (wanted, scale): (&[f32], [f32; 2]),
-) -> Analysis {
-    let error = |row: usize| f64::from(said[row]) - f64::from(wanted[row]);
+/// Numbers beside those that were said.
+pub(super) fn of_numbers(valid: &Part<f32>, said: &[f32]) -> Analysis {
+    let truth = &valid.targets;
+    let error = |row: usize| f64::from(said[row]) - f64::from(truth[row]);
     let told = worst((0..said.len()).map(|row| (row, error(row).abs()))).into_iter().map(|row| {
         let (place, texts) = valid.shown(row);
-        let what = What::Number { texts, truth: truth[row], said: said[row], wanted: wanted[row] };
+        let what = What::Number { texts, truth: truth[row], said: said[row] };
         Mistake { place, loss: rounded(error(row).powi(2)), what }
     });
-    Analysis { scatter: Some(Scatter::new(truth, said, scale)), ..Analysis::new(said.len(), None, told.collect()) }
+    Analysis { scatter: Some(Scatter::new(truth, said)), ..Analysis::new(said.len(), None, told.collect()) }
 }
 
 impl Task for Regress {
@@ -102,8 +99,7 @@ impl Task for Regress {
     }
 
     fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
-        let truth = &self.valid.targets;
-        of_numbers(&self.valid, (truth, &self.said(kept)), (truth, [0.0, 1.0]))
+        of_numbers(&self.valid, &self.said(kept))
     }
 
     fn begin(&self, model: &mut Model, known: bool) {

@@ -1,14 +1,14 @@
 //! Sentence vectors: pairs with a score of how alike they are, or pairs that belong together.
 
 use super::r_drop::of_numbers as of_numbers_apart;
-use super::regress::{Scale, of_numbers};
+use super::regress::of_numbers;
 use super::rows::{RowBatch, Rows, hash};
 use super::{Part, Task, beside};
 use crate::analysis::{Analysis, Mistake, Ranked, What, rounded, worst};
 use crate::metrics::ranking::RetrievalMetrics;
-use crate::metrics::{Metrics, RegressMetrics};
+use crate::metrics::{Metrics, RegressMetrics, mean_and_deviation};
 use polyseme_infer::first_of_best;
-use polyseme_models::HeadKind;
+use polyseme_models::{HeadKind, Model, ScoreLine};
 use polyseme_tensor::Tensor;
 use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::packed::int_tensor;
@@ -19,10 +19,12 @@ const SHARPNESS: f32 = 20.0;
 /// Each validation text looks for its partner among this many at most.
 const CANDIDATES: usize = 2_000;
 
-/// Two texts' vectors with the cosine of their angle near a score.
+/// Two texts' vectors with the cosine of their angle near a score: a regression by two vectors.
 pub struct Similarity {
-    /// Least score and the width of the scores: they are learned from 0 to 1.
-    scale: Scale,
+    /// The least score is learned as a cosine of 0, the greatest one as 1.
+    scale: ScoreLine,
+    /// What makes a score of a cosine; `None`: what fits the validation rows.
+    line: Option<ScoreLine>,
     train: Part<f32>,
     valid: Part<f32>,
     /// Whether the order of the cosines is learned and not their values.
@@ -30,11 +32,17 @@ pub struct Similarity {
 }
 
 impl Similarity {
-    /// With rows of two sequences whose targets are scores. `from` are the scores that say what 0 and 1 are.
-    pub fn new(from: &[f32], train: Part<f32>, valid: Part<f32>) -> Self {
-        let (least, greatest) = from.iter().fold((f32::MAX, f32::MIN), |(a, b), &x| (a.min(x), b.max(x)));
-        let deviation = if greatest > least { greatest - least } else { 1.0 };
-        Self { scale: Scale { mean: least, deviation }, train, valid, by_order: false }
+    /// With rows of two sequences whose targets are scores.
+    pub fn new(train: Part<f32>, valid: Part<f32>) -> Self {
+        let scale = from_least_to_greatest(&train.targets);
+        Self { scale, line: None, train, valid, by_order: false }
+    }
+
+    /// To measure only, by the scores that a model says cosines stand for. Of a model that says nothing, 0 and 1 are the
+    /// least and the greatest score of the rows.
+    pub fn to_measure(line: Option<ScoreLine>, valid: Part<f32>) -> Self {
+        let scale = from_least_to_greatest(&valid.targets);
+        Self { scale, line: line.or(Some(scale)), train: Part::none(), valid, by_order: false }
     }
 
     /// The same, where the more alike pair of any two of a batch is to have the greater cosine (CoSENT, Su 2022).
@@ -42,10 +50,33 @@ impl Similarity {
         Self { by_order: true, ..self }
     }
 
-    /// The scores of the validation rows as cosines should be.
-    fn wanted(&self) -> Vec<f32> {
-        self.valid.targets.iter().map(|t| (t - self.scale.mean) / self.scale.deviation).collect()
+    /// What makes scores of these cosines.
+    fn line(&self, kept: &[Vec<f32>]) -> ScoreLine {
+        self.line.or_else(|| least_squares(kept, &self.valid.targets)).unwrap_or(self.scale)
     }
+
+    /// The scores that were said.
+    fn said(&self, kept: &[Vec<f32>]) -> Vec<f32> {
+        let line = self.line(kept);
+        kept.iter().map(|k| line.score(k[0])).collect()
+    }
+}
+
+/// The line on which 0 is the least score and 1 the greatest.
+fn from_least_to_greatest(scores: &[f32]) -> ScoreLine {
+    let (least, greatest) = scores.iter().fold((f32::MAX, f32::MIN), |(a, b), &x| (a.min(x), b.max(x)));
+    ScoreLine { slope: if greatest > least { f64::from(greatest - least) } else { 1.0 }, shift: f64::from(least) }
+}
+
+/// The line from which scores are off least, by their squares; `None` where scores do not rise with the cosine.
+fn least_squares(kept: &[Vec<f32>], scores: &[f32]) -> Option<ScoreLine> {
+    let cosines: Vec<f64> = kept.iter().map(|k| f64::from(k[0])).collect();
+    let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
+    let ((of_cosines, deviation), (of_scores, _)) = (mean_and_deviation(&cosines), mean_and_deviation(&scores));
+    let both =
+        cosines.iter().zip(&scores).map(|(c, s)| (c - of_cosines) * (s - of_scores)).sum::<f64>() / scores.len() as f64;
+    let slope = both / (deviation * deviation);
+    (slope.is_finite() && slope > 0.0).then_some(ScoreLine { slope, shift: of_scores - slope * of_cosines })
 }
 
 impl Task for Similarity {
@@ -70,7 +101,8 @@ impl Task for Similarity {
     }
 
     fn loss(&self, outputs: Tensor<2>, batch: &RowBatch) -> Tensor<1> {
-        let scaled = |&row: &usize| (self.train.targets[row] - self.scale.mean) / self.scale.deviation;
+        let ScoreLine { slope, shift } = self.scale;
+        let scaled = |&row: &usize| ((f64::from(self.train.targets[row]) - shift) / slope) as f32;
         let wanted: Vec<f32> = batch.rows.iter().map(scaled).collect();
         if self.by_order {
             let (first, second) = pairs(outputs);
@@ -103,14 +135,22 @@ impl Task for Similarity {
     }
 
     fn metrics(&self, kept: &[Vec<f32>]) -> Metrics {
-        let cosines: Vec<f32> = kept.iter().map(|k| k[0]).collect();
-        Metrics::Regress(RegressMetrics::new(&self.wanted(), &cosines))
+        Metrics::Regress(RegressMetrics::new(&self.valid.targets, &self.said(kept)))
     }
 
     fn analysis(&self, kept: &[Vec<f32>], _: &Metrics) -> Analysis {
-        let cosines: Vec<f32> = kept.iter().map(|k| k[0]).collect();
-        let scale = [-self.scale.mean / self.scale.deviation, 1.0 / self.scale.deviation];
-        of_numbers(&self.valid, (&self.valid.targets, &cosines), (&self.wanted(), scale))
+        of_numbers(&self.valid, &self.said(kept))
+    }
+
+    /// The folder says what scores its cosines stand for.
+    fn finish(&self, model: &mut Model, kept: &[Vec<f32>]) -> Metrics {
+        model.set_score_line(Some(self.line(kept)));
+        self.metrics(kept)
+    }
+
+    /// No row measured the cosines: they stand for what they learned.
+    fn finish_unmeasured(&self, model: &mut Model, _: &[&Metrics]) {
+        model.set_score_line(Some(self.scale));
     }
 }
 
@@ -192,6 +232,11 @@ impl Task for Retrieval {
         let own = int_tensor(&own, &outputs.device().without_autodiff());
         let (first, second) = pairs(outputs);
         cross_entropy(first.matmul(second.transpose()) * SHARPNESS, own) * rows as f32
+    }
+
+    /// Cosines that learn what belongs together stand for no score.
+    fn begin(&self, model: &mut Model, _: bool) {
+        model.set_score_line(None);
     }
 
     /// All other pairs are what a pair is told apart from.

@@ -9,7 +9,6 @@ use polyseme_train::metrics::Metrics;
 use std::fmt::Write;
 
 pub fn section(page: &mut Page, found: &Scatter, analysis: &Analysis, metrics: &Metrics) {
-    let cosines = found.wanted != [0.0, 1.0];
     let mut numbers = Vec::new();
     if let Metrics::Regress(m) = metrics {
         numbers.push(("Spearman", format!("{:.3}", m.spearman)));
@@ -20,16 +19,13 @@ pub fn section(page: &mut Page, found: &Scatter, analysis: &Analysis, metrics: &
     if found.points.len() < analysis.rows as usize {
         let _ = write!(words, " Shown are {} of {} rows.", found.points.len(), analysis.rows);
     }
-    let (heading, text) = match cosines {
-        true => ("Cosines beside scores", "How alike the vectors of each pair are, and the score it has."),
-        false => ("Said beside true", "The number of each row, and what the model said."),
-    };
-    if let Some(svg) = drawing(found, analysis, if cosines { ["score", "cosine"] } else { ["true", "said"] }) {
-        page.section(heading, text, &beside(&figure(&svg, "", ""), &numbers, &words));
+    if let Some(svg) = drawing(found, analysis) {
+        let figure = beside(&figure(&svg, "", ""), &numbers, &words);
+        page.section("Said beside true", "The number of each row, and what the model said.", &figure);
     }
 }
 
-fn drawing(found: &Scatter, analysis: &Analysis, [x_name, y_name]: [&str; 2]) -> Option<String> {
+fn drawing(found: &Scatter, analysis: &Analysis) -> Option<String> {
     let number = |m: &polyseme_train::analysis::Mistake| match m.what {
         What::Number { truth, said, .. } => Some((f64::from(truth), f64::from(said))),
         _ => None,
@@ -44,15 +40,14 @@ fn drawing(found: &Scatter, analysis: &Analysis, [x_name, y_name]: [&str; 2]) ->
         let margin = if high > low { (high - low) * 0.05 } else { 0.5 };
         (low - margin, high + margin)
     };
-    let wanted = |x: f64| f64::from(found.wanted[0]) + f64::from(found.wanted[1]) * x;
     let x = ends(&mut points.iter().chain(&worst).map(|p| p.0));
-    let y = ends(&mut points.iter().chain(&worst).flat_map(|p| [p.1, wanted(p.0)]));
+    let y = ends(&mut points.iter().chain(&worst).flat_map(|p| [p.1, p.0]));
     if points.is_empty() {
         return None;
     }
     let plot = Plot { size: (470.0, 432.0), inside: [58.0, 30.0, 458.0, 390.0], x, y };
     let mut out = plot.open(&format!(
-        "{} rows: {x_name} from {} to {}, {y_name} from {} to {}.",
+        "{} rows: true from {} to {}, said from {} to {}.",
         analysis.rows,
         short(x.0),
         short(x.1),
@@ -60,17 +55,17 @@ fn drawing(found: &Scatter, analysis: &Analysis, [x_name, y_name]: [&str; 2]) ->
         short(y.1)
     ));
     let (x_ticks, y_ticks) = (ticks(x.0, x.1, 5), ticks(y.0, y.1, 5));
-    plot.axes(&x_ticks, &y_ticks, y_name, &mut out);
-    plot.x_numbers(&x_ticks, x_name, 408.0, &mut out);
+    plot.axes(&x_ticks, &y_ticks, "said", &mut out);
+    plot.x_numbers(&x_ticks, "true", 408.0, &mut out);
     let (least, most) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), p| (low.min(p.0), high.max(p.0)));
-    plot.level((least, wanted(least)), (most, wanted(most)), "as it should be", &mut out);
+    plot.level((least, least), (most, most), "as it should be", &mut out);
     for (a, b) in points {
         let _ = write!(out, "<circle class=\"point\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"/>", plot.px(a), plot.py(b));
     }
     for (a, b) in worst.iter().filter(|p| plot.has(p.0, p.1)) {
         let _ = write!(
             out,
-            "<circle class=\"ring\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5.5\"><title>{x_name} {}, {y_name} {}</title></circle>",
+            "<circle class=\"ring\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5.5\"><title>true {}, said {}</title></circle>",
             plot.px(*a),
             plot.py(*b),
             short(*a),

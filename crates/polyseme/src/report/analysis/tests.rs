@@ -50,7 +50,7 @@ fn kinds() -> Vec<What> {
             texts: texts.clone(),
             labels: vec![judged(EVIL, true, false), judged("b", false, true), judged("c", true, true)],
         },
-        What::Number { texts, truth: 4.0, said: 0.2, wanted: 0.75 },
+        What::Number { texts, truth: 4.0, said: 0.2 },
         What::Tags { passage: marked(&sentence, &truth, &said, true), wrong: 3, right: 1 },
         What::Answer {
             question: EVIL.into(),
@@ -112,7 +112,7 @@ fn drawings_of_probabilities_and_numbers() {
     all.precision_recall = Some(curves(30, true));
     let said: Vec<f32> = (0..900).map(|i| i as f32 / 300.0 + probability(i, 3)).collect();
     let truth: Vec<f32> = (0..900).map(|i| i as f32 / 300.0).collect();
-    all.scatter = Some(Scatter::new(&truth, &said, [0.0, 1.0]));
+    all.scatter = Some(Scatter::new(&truth, &said));
     all.worst = vec![Mistake { place: "row 1".into(), loss: 1.0, what: kinds().remove(2) }];
     let page = page(&all);
     check(&page);
@@ -141,11 +141,11 @@ fn numbers_that_are_none_are_left_out() {
     lines.labels[1].chosen = Some([f64::NAN; 3]);
     lines.macro_average = f64::NAN;
     all.precision_recall = Some(lines);
-    all.scatter = Some(Scatter { points: vec![[f32::NAN, 1.0], [1.0, 1.0]], wanted: [f32::NAN, 1.0] });
-    let number = What::Number { texts: vec![], truth: f32::NAN, said: f32::INFINITY, wanted: 0.0 };
+    all.scatter = Some(Scatter { points: vec![[f32::NAN, 1.0], [1.0, 1.0]] });
+    let number = What::Number { texts: vec![], truth: f32::NAN, said: f32::INFINITY };
     all.worst = vec![Mistake { place: String::new(), loss: f64::NAN, what: number }];
     check(&page(&all));
-    all.scatter = Some(Scatter { points: vec![], wanted: [0.0, 1.0] });
+    all.scatter = Some(Scatter { points: vec![] });
     check(&page(&all));
 }
 

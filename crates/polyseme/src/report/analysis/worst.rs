@@ -84,7 +84,7 @@ fn mistake(found: &Mistake) -> String {
             line(&[of("is", truth), of("said", said)]) + &quotes(texts)
         }
         What::Labels { texts, labels } => labels_of(labels) + &quotes(texts),
-        What::Number { texts, truth, said, wanted } => number(*truth, *said, *wanted) + &quotes(texts),
+        What::Number { texts, truth, said } => number(*truth, *said) + &quotes(texts),
         What::Tags { passage, wrong, right } => {
             format!("<p class=\"verdict\">{wrong} wrong, {right} right</p>\n{}", quoted(passage, &tag_mark))
         }
@@ -153,13 +153,12 @@ fn labels_of(labels: &[JudgedLabel]) -> String {
     line(&labels.iter().map(of).collect::<Vec<_>>())
 }
 
-fn number(truth: f32, said: f32, wanted: f32) -> String {
-    let off = f64::from(said) - f64::from(wanted);
+fn number(truth: f32, said: f32) -> String {
+    let off = f64::from(said) - f64::from(truth);
     let way = if off > 0.0 { "too high" } else { "too low" };
-    let is = if truth == wanted { String::new() } else { format!("as a cosine {}", short(f64::from(wanted))) };
     let note = format!("{} {way}", short(off.abs()));
     let of = |class: &str, value: f32, note: &str| verdict(class, class, &short(f64::from(value)), note);
-    line(&[of("is", truth, &is), of("said", said, &note)])
+    line(&[of("is", truth, ""), of("said", said, &note)])
 }
 
 /// What a model was asked.
