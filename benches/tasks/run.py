@@ -60,9 +60,9 @@ PAIRS = ("--text", "one", "--pair", "two", "--label", "score")
 
 RECIPES = {
     "stsb": Recipe(
-        "STS-B, the score of a pair of sentences, official parts", "regress", ("spearman", "pearson"), 4, 128, PAIRS, 1e-4),
+        "STS-B, the score of two sentences by a head on the pair, official parts", "regress", ("spearman", "pearson"), 4, 128, PAIRS, 1e-4),
     "similarity": Recipe(
-        "STS-B, the cosine of two sentences' vectors (CoSENT), official parts", "similarity", ("spearman", "pearson"), 4, 128,
+        "STS-B, the score of two sentences by the cosine of their vectors (CoSENT), official parts", "similarity", ("spearman", "pearson"), 4, 128,
         PAIRS, 5e-5, ("--similarity-loss", "cosent")),
     "20news": Recipe(
         "20 Newsgroups, 20 topics, official test; a tenth of the training texts chooses", "classify", ("accuracy",), 2, 128, TEXTS),
