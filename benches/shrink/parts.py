@@ -16,7 +16,7 @@ from place import Place
 from run import RECIPES
 
 # R52 is learned as R8 is.
-SETS = {name: RECIPES[of] for name, of in (("20news", "20news"), ("r8", "r8"), ("r52", "r8"), ("stsb", "stsb"))}
+SETS = {name: RECIPES[of] for name, of in (("20news", "20news"), ("r8", "r8"), ("r52", "r8"), ("stsb", "stsb"), ("wnut", "wnut"))}
 
 
 class Parts:

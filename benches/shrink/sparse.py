@@ -1,6 +1,6 @@
 """90 % zeros by movement beside 90 % by magnitude: the same epochs, rates and seeds from all-MiniLM-L6-v2.
 
-    scripts/fetch-data.sh minilm
+    scripts/fetch-data.sh minilm entities
     cargo build --release
     python benches/shrink/sparse.py                       # all that is not done yet, then the record
     python benches/shrink/sparse.py --seeds 1 2           # these seeds; the record has all that is done
@@ -95,7 +95,7 @@ def write(parts):
 
 
 def main():
-    p = arguments(__doc__, "sparse", "stsb")
+    p = arguments(__doc__, "sparse", "wnut")
     p.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--batch-size", type=int, default=16)

@@ -127,19 +127,25 @@ fn curves(page: &mut Page, rows: &[StepRow], settings: &FinetuneSettings) {
         ..LineChart::default()
     };
     let over = |f: &dyn Fn(&StepRow) -> f64| rows.iter().map(|r| (r.step as f64, f(r))).collect::<Vec<_>>();
-    let regress = settings.task == "regress";
+    let numbers = ["regress", "similarity"].contains(&settings.task.as_str());
     let mut loss = vec![Series { name: "training".into(), points: over(&|r| r.loss), look: Look::Smoothed }];
-    // Numbers are learned in deviations and measured as they are: two axes.
-    if !regress && !valid("loss").is_empty() {
+    // Numbers are learned on another scale than they are measured on: two axes.
+    if !numbers && !valid("loss").is_empty() {
         loss.push(Series { name: "validation".into(), points: valid("loss"), look: Look::Marked });
     }
-    let (unit, caption) = match regress {
-        true => ("squared deviations", "Mean squared error of the training rows, in their own deviations."),
-        false => ("loss, nats", "Where validation rises while training falls, the model learns by heart."),
+    let (unit, caption) = match (settings.task.as_str(), settings.similarity_loss.as_str()) {
+        ("regress", _) => ("squared deviations", "Mean squared error of the training rows, in their own deviations."),
+        ("similarity", "cosent") => {
+            ("loss, nats", "How far the cosines of the training pairs are from the order of their scores.")
+        }
+        ("similarity", _) => {
+            ("squared cosines", "Mean squared error of the training pairs' cosines; the scores go from 0 to 1 for it.")
+        }
+        _ => ("loss, nats", "Where validation rises while training falls, the model learns by heart."),
     };
     let mut parts = chart("Loss", unit, loss, false).figure(caption);
     let shown = metrics_of(&settings.task).iter().filter(|name| !is_error(name)).take(2);
-    let (scores, axis): (Vec<&str>, _) = (shown.copied().collect(), if regress { "correlation" } else { "share" });
+    let (scores, axis): (Vec<&str>, _) = (shown.copied().collect(), if numbers { "correlation" } else { "share" });
     let measured: Vec<Series> = scores
         .iter()
         .filter(|key| !valid(key).is_empty())

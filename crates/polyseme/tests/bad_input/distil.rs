@@ -357,13 +357,6 @@ pub const CASES: &[Case] = &[
         says: &["sparse.initial", "from 0 to 0.5"],
     },
     Case {
-        name: "movement before anything has moved",
-        make: classifier,
-        run: prune!["--train", "train.csv", "--sparsity", "0.5", "--set", "sparse.initial=0.2"],
-        exit: 1,
-        says: &["sparse.initial", "nothing has moved yet"],
-    },
-    Case {
         name: "zeros in layers that stay as they are",
         make: classifier,
         run: prune!["--train", "train.csv", "--sparsity", "0.5", "--freeze", "1"],

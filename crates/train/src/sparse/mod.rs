@@ -4,12 +4,16 @@
 //! weight that is zeroed is not learned meanwhile, but it comes back as it was where the mask does. By magnitude the
 //! mask has the largest weights. By movement (Sanh et al. 2020) each weight has a score, learned as if the mask were
 //! the score itself (straight through): its gradient is that of the masked weight times the weight, so that scores of
-//! weights rise that learning moves away from zero. Scores begin at 0 and have moments of Adam of their own.
+//! weights rise that learning moves away from zero.
 //!
-//! Deviation from the paper's code: gradients are clipped by the norm of those of the weights that stay, without that of
-//! the scores'.
+//! Deviations from the paper's code, which learns for a hundred thousand steps. Scores begin at the weights' magnitudes and
+//! not at 0, and their gradient is divided by its size in the whole matrix and not by each weight's own (Adam's), which
+//! lets all scores walk at random equally far, those of weights that hardly count, too: with some thousand steps either
+//! one ends in a model that has forgotten everything (`benches/runs/2026-11-27-sparse`). Gradients are clipped by the norm
+//! of those of the weights that stay, without that of the scores'.
 
 mod choose;
+mod movement;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,9 +22,10 @@ use crate::behind::Behind;
 use crate::error::{Error, Result};
 use crate::state::{self, RunState};
 use choose::Bar;
+use movement::Movement;
 use polyseme_formats::tensors::TensorFile;
 use polyseme_models::{Model, ParamGroup, ParamInfo};
-use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step};
+use polyseme_tensor::ops::optimizer::AdamWStep;
 use polyseme_tensor::{Bool, Device, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -38,9 +43,7 @@ struct Matrix {
     dense: Tensor<1>,
     /// Whether a weight is zeroed, one for each.
     zeroed: Tensor<1, Bool>,
-    /// By movement: its score of each weight, and the gradient of this step.
-    scores: Option<Tensor<1>>,
-    gradient: Option<Tensor<1>>,
+    movement: Option<Movement>,
 }
 
 /// The weights behind a model whose matrices become sparse.
@@ -50,9 +53,9 @@ pub struct Sparse {
     steps: u64,
     /// The share that is zero now.
     now: f64,
+    /// Steps that scores have learned.
+    learned: u64,
     matrices: Vec<Matrix>,
-    /// Moments of the scores.
-    moments: AdamWState,
 }
 
 /// Whether a parameter is one of the matrices of the encoder's layers.
@@ -90,16 +93,9 @@ impl Sparse {
             name: info.name.clone(),
             dense: values[at].clone(),
             zeroed: flags(vec![false; info.elements()], &values[at].device()),
-            scores: (settings.by == By::Movement).then(|| values[at].zeros_like()),
-            gradient: None,
+            movement: (settings.by == By::Movement).then(|| Movement::begin(&values[at])),
         });
-        Self {
-            settings: settings.clone(),
-            steps,
-            now: settings.initial,
-            matrices: matrices.collect(),
-            moments: AdamWState::default(),
-        }
+        Self { settings: settings.clone(), steps, now: settings.initial, learned: 0, matrices: matrices.collect() }
     }
 
     fn put(&self, values: &mut [Tensor<1>]) {
@@ -114,8 +110,8 @@ impl Sparse {
             return;
         }
         let worth = |m: &Matrix| -> Vec<f32> {
-            let worth = match &m.scores {
-                Some(scores) => scores.clone(),
+            let worth = match &m.movement {
+                Some(movement) => movement.scores.clone(),
                 None => m.dense.clone().abs(),
             };
             worth.into_data_as::<f32>().try_into_vec().expect("f32 was asked for")
@@ -142,22 +138,18 @@ impl Sparse {
     fn restore(&mut self, state: &RunState, path: &Path) -> Result<()> {
         let file = TensorFile::open(path)?;
         self.now = state.sparsity;
-        let learned = self.settings.by == By::Movement && state.updates > 0;
-        if learned {
-            self.moments.step = state.updates;
-        }
+        self.learned = state.updates;
         for m in &mut self.matrices {
             let (device, count) = (m.dense.device(), m.dense.dims()[0]);
-            let tensor = |prefix: &str| {
+            let tensor = |prefix: &str, count: usize| {
                 let values = state::read(&file, path, &format!("{prefix}{}", m.name), count)?;
                 Ok::<_, Error>(Tensor::from_floats(values.as_slice(), &device))
             };
-            let (dense, scores) = (tensor(DENSE)?, m.scores.is_some().then(|| tensor(SCORES)).transpose()?);
-            if learned {
-                self.moments.m.push(tensor(FIRST)?);
-                self.moments.v.push(tensor(SECOND)?);
+            let dense = tensor(DENSE, count)?;
+            if m.movement.is_some() {
+                m.movement = Some(Movement::restored(count, tensor)?);
             }
-            (m.dense, m.scores) = (dense, scores);
+            m.dense = dense;
         }
         Ok(())
     }
@@ -167,7 +159,9 @@ impl Behind for Sparse {
     fn gradients(&mut self, gradients: &mut [Tensor<1>]) {
         for m in &mut self.matrices {
             let gradient = gradients[m.at].clone();
-            m.gradient = m.scores.is_some().then(|| gradient.clone() * m.dense.clone());
+            if let Some(movement) = &mut m.movement {
+                movement.gradient(&gradient, &m.dense);
+            }
             gradients[m.at] = gradient.mask_fill(m.zeroed.clone(), 0.0);
         }
     }
@@ -176,16 +170,11 @@ impl Behind for Sparse {
         for m in &self.matrices {
             values[m.at] = m.dense.clone();
         }
-        if self.settings.by == By::Magnitude {
-            return;
+        self.learned += 1;
+        let step = AdamWStep { learning_rate: self.settings.score_rate * factor, ..step };
+        for movement in self.matrices.iter_mut().filter_map(|m| m.movement.as_mut()) {
+            movement.learn(step, self.learned);
         }
-        let learning_rate = self.settings.score_rate * factor;
-        let step = AdamWStep { learning_rate, weight_decay: 0.0, ..step };
-        let each = vec![ParamRates::from(false); self.matrices.len()];
-        let scores = self.matrices.iter_mut().map(|m| m.scores.take().expect(HAS_SCORES)).collect();
-        let gradients = self.matrices.iter_mut().map(|m| m.gradient.take().expect(HAS_SCORES)).collect();
-        let learned = adamw_step(scores, gradients, &each, &mut self.moments, step);
-        self.matrices.iter_mut().zip(learned).for_each(|(m, scores)| m.scores = Some(scores));
     }
 
     fn after(&mut self, values: &mut [Tensor<1>], done: u64) -> f64 {
@@ -204,22 +193,16 @@ impl Behind for Sparse {
 
     fn saved(&self) -> Vec<(String, Tensor<1>)> {
         let mut all = Vec::new();
-        for (i, m) in self.matrices.iter().enumerate() {
+        for m in &self.matrices {
             all.push((format!("{DENSE}{}", m.name), m.dense.clone()));
-            all.extend(m.scores.as_ref().map(|scores| (format!("{SCORES}{}", m.name), scores.clone())));
-            for (prefix, moments) in [(FIRST, &self.moments.m), (SECOND, &self.moments.v)] {
-                all.extend(moments.get(i).map(|tensor| (format!("{prefix}{}", m.name), tensor.clone())));
-            }
+            let of_movement = m.movement.iter().flat_map(Movement::saved);
+            all.extend(of_movement.map(|(prefix, tensor)| (format!("{prefix}{}", m.name), tensor)));
         }
         all
     }
 }
 
-const HAS_SCORES: &str = "scores and their gradients stand beside each matrix by movement";
 const DENSE: &str = "sparse.dense.";
-const SCORES: &str = "sparse.scores.";
-const FIRST: &str = "sparse.m.";
-const SECOND: &str = "sparse.v.";
 
 fn flags(values: Vec<bool>, device: &Device) -> Tensor<1, Bool> {
     let count = values.len();

@@ -85,9 +85,6 @@ impl SparseSettings {
         if !(0.0..=self.sparsity).contains(&self.initial) {
             return Err(setting("sparse.initial", self.initial, format!("from 0 to {}, the final one", self.sparsity)));
         }
-        if self.initial > 0.0 && self.by == By::Movement {
-            return Err(setting("sparse.initial", self.initial, "0: at first nothing has moved yet"));
-        }
         for (key, share) in [("sparse.warmup", self.warmup), ("sparse.cooldown", self.cooldown)] {
             if !(0.0..1.0).contains(&share) {
                 return Err(setting(key, share, "from 0 to less than 1, a share of the run"));

@@ -2,6 +2,7 @@
 
 use super::*;
 use polyseme_tensor::closeness::{Level, assert_close};
+use polyseme_tensor::ops::optimizer::{AdamWState, ParamRates, adamw_step};
 
 #[derive(Deserialize)]
 struct Golden {
