@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum By {
     /// The largest ones (Han et al. 2015; Zhu & Gupta 2018).
     Magnitude,
-    /// Those that learning moves away from zero (Sanh et al. 2020).
+    /// Those that are large, and that learning moves away from zero (after Sanh et al. 2020).
     Movement,
 }
 
@@ -40,7 +40,8 @@ pub struct SparseSettings {
     pub warmup: f64,
     /// Share of the run, at its end, that goes by at the final sparsity. The best epoch is one of these.
     pub cooldown: f64,
-    /// Peak learning rate of the scores (movement); it follows the schedule of the weights' own.
+    /// Peak learning rate of the scores (movement), which begin at magnitudes, the root of whose mean square in a matrix
+    /// is 1; it follows the schedule of the weights' own.
     pub score_rate: f64,
 }
 

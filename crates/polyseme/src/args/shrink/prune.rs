@@ -47,8 +47,8 @@ pub struct PruneArgs {
     #[arg(long, value_name = "F", conflicts_with_all = STRUCTURED)]
     pub sparsity: Option<f64>,
     /// What tells which parts stay: taylor, how the loss would change without them, or l0, gates before heads and units
-    /// that learn to close; of single weights movement, those that learning moves away from zero, or magnitude, the
-    /// largest ones [default: taylor, movement]
+    /// that learn to close; of single weights movement, those that are large and that learning moves away from zero, or
+    /// magnitude, the largest ones [default: taylor, movement]
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
     /// Among which weights they are chosen: matrix, of each as many, or model, of all together [default: matrix]
@@ -60,7 +60,8 @@ pub struct PruneArgs {
     /// Share of the run after the last weights became zero; its best epoch is kept [default: 0.3]
     #[arg(long, value_name = "F", requires = "sparsity")]
     pub sparsity_cooldown: Option<f64>,
-    /// Peak learning rate of the scores of movement [default: 0.01]
+    /// Peak learning rate of the scores of movement, which begin at magnitudes of about 1: the more, the less these count
+    /// [default: 0.01]
     #[arg(long, value_name = "F", requires = "sparsity")]
     pub score_rate: Option<f64>,
     /// Weights of what is learned from the whole model: hinton, distilbert, tinybert, minilm, or none, to learn from
