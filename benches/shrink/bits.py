@@ -1,10 +1,12 @@
-"""The models of `benches/tasks/run.py --keep-models` in 8 bits: what is lost by rounding them, and by learning with rounding.
+"""Fine-tuned models of each task in 8 bits: what is lost by rounding them, and by learning with rounding.
 
-    python benches/tasks/run.py --arms polyseme --keep-models   # the models, hours
+    scripts/fetch-data.sh minilm 20news r8 spam entities brown
+    cargo build --release
     python benches/shrink/bits.py                               # all that is not done yet, then the record
     python benches/shrink/bits.py --only stsb wnut --seeds 1    # these rows and seeds; the record has all that is done
 
-From each model two are made. `rounded` is `shrink quantize` with nothing said but the validation rows. `learned` is one
+A model is the one that `benches/tasks/run.py --keep-models` has left, else a new one of the same recipe (with --bf16 if said),
+which goes once it is measured. From each two are made. `rounded` is `shrink quantize` with nothing said but the validation rows. `learned` is one
 more epoch of `finetune --quantize int8` on the task's own training rows (of a table 2,000 of them, drawn by the seed), at a
 tenth of the task's rate; the epoch is the last one, there is nothing to choose. Test rows are measured once for each of
 the three. Timing is left out of the choice of forms, so that the models are the same on a busy machine; speed is measured
@@ -63,10 +65,12 @@ class Bits:
         """Both ways from the model of a row and a seed; kept once it is made."""
         path = self.results / f"{name}-{seed}.json"
         whole = self.place.work / f"tuned-{name}-polyseme-{seed}"
-        if path.exists() or not (whole / "model.safetensors").exists():
+        if path.exists():
             return
         recipe = RECIPES[name]
         files, sizes = sets.files(self.place, name, False)
+        learns = not (whole / "model.safetensors").exists()
+        runs = [self.table.ours(recipe, "polyseme", files, seed, whole)] if learns else []
         length = ["--max-length", recipe.max_length]
         rounded, learned = (self.place.work / f"{way}-{name}-{seed}" for way in ALLOWED)
         for out in (rounded, learned):
@@ -79,14 +83,15 @@ class Bits:
                  *recipe.columns, "--quantize", "int8", "--epochs", 1, "--seed", seed, *length, *recipe.more, "--metric", recipe.measure[0],
                  "--batch-size", BATCH, "--learning-rate", RATE * recipe.learning_rate, "--patience", 0, *always]
         _, second = self.place.ours(*learn)
+        runs += [first, second]
         measured = {"whole": self.tested(whole, recipe, files), "rounded": self.tested(rounded, recipe, files),
                     "learned": self.tested(learned, recipe, files)}
         size = {key: (folder / "model.safetensors").stat().st_size for key, folder in
                 (("whole", whole), ("rounded", rounded), ("learned", learned))}
         found = {"row": name, "seed": seed, "measure": recipe.measure[0], "test": measured, "bytes": size, "rounding": json.loads(said),
-                 "commands": [first["command"], second["command"]], "sha256": sizes["sha256"], "threads": self.given.threads,
+                 "commands": [run["command"] for run in runs], "sha256": sizes["sha256"], "threads": self.given.threads,
                  "commit": record.commit()}
-        for out in (rounded, learned):
+        for out in (rounded, learned, *([whole] if learns and not self.given.keep_models else [])):
             shutil.rmtree(out)
         if train != files["train"]:
             train.unlink()
