@@ -46,6 +46,23 @@ pub(crate) enum Level {
     Portable,
 }
 
+/// Brings rows near, `stride` values apart, that are going to be written: a tile of a result is in no cache, and its stores
+/// would wait for memory after the sums are made. Values beyond the slice are no error.
+#[inline(always)]
+pub(crate) fn fetch_rows(out: &[f32], rows: usize, columns: usize, stride: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for row in 0..rows {
+        let row = out.as_ptr().wrapping_add(row * stride);
+        for column in (0..columns).step_by(16) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: an address that is only fetched may be any.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(column).cast()) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (out, rows, columns, stride);
+}
+
 /// The processor's level; the standard library caches the detection.
 #[cfg(target_arch = "x86_64")]
 #[inline]

@@ -7,6 +7,7 @@
 //! 6 × 4 with 32 of 4.
 
 use super::Into;
+use crate::simd::fetch_rows;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Rows and columns of a tile on this processor; `None` where no vector unit with fused
@@ -141,6 +142,7 @@ fn tile<S: Simd, const M: usize, const N: usize, const DIRECT: bool>(
     let reach = if DIRECT { (M - 1) * apart + k } else { k * apart };
     assert!((DIRECT || apart >= M) && left.len() >= reach && right.len() == k * N * lanes);
     assert!(out.len() >= (M - 1) * stride + columns);
+    fetch_rows(out, M, columns, stride);
     let mut sums = [[simd.splat_f32s(0.0); N]; M];
     let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
     for _ in 0..k {

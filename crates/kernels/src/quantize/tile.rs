@@ -8,6 +8,8 @@
 use super::amx;
 use super::pack::{Panels, WIDE};
 use super::rows::{Rows8, STEPS};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::fetch_rows;
 use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
@@ -175,6 +177,15 @@ impl Block<'_> {
 }
 
 impl Tile<'_, '_> {
+    /// Brings so many of its rows near.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn fetch(&self, rows: usize) {
+        let Block { c, stride, panels, .. } = &*self.block;
+        let from = (self.panel - panels.start) * WIDE;
+        fetch_rows(&c[self.row * stride + from..], rows, WIDE, *stride);
+    }
+
     /// From sums to values, row by row: less the row's zero times each output's sum, times both scales, plus the
     /// bias. The same arithmetic in the same order whatever the unit.
     #[inline(always)]
@@ -249,6 +260,7 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni")]
     unsafe fn whole512<const M: usize>(left: *const u8, apart: usize, panel: &[i8], tile: Tile<'_, '_>) {
+        tile.fetch(M);
         let mut sums = [[_mm512_setzero_si512(); 2]; M];
         let rows: [*const u8; M] = std::array::from_fn(|i| left.wrapping_add(i * apart));
         for (group, numbers) in panel.as_chunks::<{ WIDE * STEPS }>().0.iter().enumerate() {

@@ -176,6 +176,7 @@ mod x86 {
     use super::{Block, TALL, WIDE};
     use crate::amx::{self, Operands, Registers, Sums};
     use crate::product::Into;
+    use crate::simd::fetch_rows;
     use std::arch::x86_64::*;
 
     /// # Safety
@@ -228,6 +229,7 @@ mod x86 {
             let panel = &right[first / WIDE * next..][..words * WIDE];
             for row in (0..m).step_by(ROWS) {
                 let rows = ROWS.min(m - row);
+                fetch_rows(&block.out[row * block.stride + first..], rows, WIDE.min(n - first), block.stride);
                 // SAFETY: so many rows and the panel are there, and the processor has the instructions.
                 unsafe {
                     let left = left.as_ptr().add(row * apart);
