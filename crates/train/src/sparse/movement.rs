@@ -14,9 +14,8 @@ pub struct Movement {
     gradient: Option<Tensor<1>>,
 }
 
-/// What is saved of it, and how many numbers each is of so many weights.
-const SAVED: [(&str, fn(usize) -> usize); 3] =
-    [("sparse.scores.", |count| count), ("sparse.m.", |count| count), ("sparse.v.", |_| 1)];
+/// Prefixes of what is saved of it: scores, momentum, square.
+const SAVED: [&str; 3] = ["sparse.scores.", "sparse.m.", "sparse.v."];
 
 impl Movement {
     /// Before a step: scores are magnitudes, in units of their root mean square.
@@ -50,12 +49,13 @@ impl Movement {
     /// What is saved, with a prefix of each.
     pub fn saved(&self) -> impl Iterator<Item = (&'static str, Tensor<1>)> {
         let all = [&self.scores, &self.momentum, &self.square];
-        SAVED.into_iter().zip(all).map(|((prefix, _), tensor)| (prefix, tensor.clone()))
+        SAVED.into_iter().zip(all.map(Tensor::clone))
     }
 
     /// What was saved of a matrix of `count` weights, each tensor read by its prefix and size.
     pub fn restored(count: usize, mut read: impl FnMut(&str, usize) -> Result<Tensor<1>>) -> Result<Self> {
-        let [scores, momentum, square] = SAVED.map(|(prefix, size)| read(prefix, size(count)));
-        Ok(Self { scores: scores?, momentum: momentum?, square: square?, gradient: None })
+        let [scores, momentum, square] = SAVED;
+        let (scores, momentum, square) = (read(scores, count)?, read(momentum, count)?, read(square, 1)?);
+        Ok(Self { scores, momentum, square, gradient: None })
     }
 }
