@@ -26,7 +26,7 @@ pub type FoundCheckpoint<S> = (Option<(S, PathBuf)>, Vec<String>);
 pub struct RunFolder {
     path: PathBuf,
     log: Log,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -160,8 +160,19 @@ fn is_run(path: &Path) -> bool {
     path.join("settings.toml").exists() || rows || checkpoints
 }
 
+/// The locked file of a run.
+struct Lock(File);
+
+/// A process that this one has begun but that has not yet become another program holds a copy of the
+/// file: to close ours would leave the run locked until then. To unlock it frees all copies.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the lock of a run, and writes the number of our process into it for messages.
-fn lock(run: &Path) -> Result<File> {
+fn lock(run: &Path) -> Result<Lock> {
     let path = run.join("lock");
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = open.map_err(|source| wrong(run, RunError::NotWritable { source }))?;
@@ -178,7 +189,7 @@ fn lock(run: &Path) -> Result<File> {
     }
     let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
     written.map_err(|e| Error::io("write", &path, e))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// Proves that files can be made and written here.

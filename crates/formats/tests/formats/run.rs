@@ -7,6 +7,8 @@ use polyseme_formats::tensors::{DType, TensorFile, TensorInfo, TensorOut};
 use serde::{Deserialize, Serialize};
 use std::fs::{create_dir_all, read_to_string, write};
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 struct State {
@@ -215,6 +217,25 @@ fn a_second_writer_is_refused_until_the_first_is_gone() {
     assert!(matches!(error, Error::Run { what: RunError::Locked { .. }, .. }));
     drop(run);
     RunFolder::resume(dir.path()).unwrap();
+}
+
+/// Between its birth and its program a child process holds all files of its parent.
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_let_go_is_free_though_children_are_being_born() {
+    let dir = folder();
+    drop(begun(dir.path()));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                assert!(Command::new("true").status().unwrap().success());
+            }
+        });
+        let opened: Vec<_> = (0..2_000).map(|_| RunFolder::resume(dir.path()).map(drop)).collect();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(opened.iter().filter(|o| o.is_err()).count(), 0);
+    });
 }
 
 #[test]
