@@ -200,7 +200,7 @@ fn tile<S: Simd, const M: usize, const N: usize, const DIRECT: bool>(
 
 /// Calls `f` with row, vector and value of each sum.
 #[inline(always)]
-fn each<V: Copy, const M: usize, const N: usize>(sums: &[[V; N]; M], mut f: impl FnMut(usize, usize, V)) {
+pub(super) fn each<V: Copy, const M: usize, const N: usize>(sums: &[[V; N]; M], mut f: impl FnMut(usize, usize, V)) {
     for (i, row) in sums.iter().enumerate() {
         for (j, &value) in row.iter().enumerate() {
             f(i, j, value);

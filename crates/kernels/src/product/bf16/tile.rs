@@ -176,6 +176,7 @@ mod x86 {
     use super::{Block, TALL, WIDE};
     use crate::amx::{self, Operands, Registers, Sums};
     use crate::product::Into;
+    use crate::product::tile::each;
     use crate::simd::fetch_rows;
     use std::arch::x86_64::*;
 
@@ -224,7 +225,6 @@ mod x86 {
         const ROWS: usize = 14;
         let (m, n, words) = block.size;
         let ((left, apart), (right, next)) = (block.left, block.right);
-        let mut sums = [[0.0; WIDE]; TALL];
         for first in (0..n).step_by(WIDE) {
             let panel = &right[first / WIDE * next..][..words * WIDE];
             for row in (0..m).step_by(ROWS) {
@@ -236,25 +236,31 @@ mod x86 {
                     macro_rules! tile {
                         ($($rows:literal)*) => {
                             match rows {
-                                $($rows => tile::<$rows>(left, apart, panel, &mut sums),)*
+                                $($rows => tile::<$rows>(left, apart, panel, &mut block, (row, first)),)*
                                 _ => unreachable!("a tile has at most {ROWS} rows"),
                             }
                         };
                     }
                     tile!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
                 }
-                block.finish((row, first), rows, &sums);
             }
         }
     }
 
-    /// A tile whose sums never leave their registers.
+    /// A tile whose sums never leave their registers: from there they go to the result, but for its last columns.
     ///
     /// # Safety
-    /// The left operand has `M` rows as deep as the panel, `apart` words from row to row; AVX-512 with bfloat16.
+    /// The left operand has `M` rows as deep as the panel, `apart` words from row to row; the result has as many from
+    /// row and column `at`; AVX-512 with bfloat16.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
-    unsafe fn tile<const M: usize>(left: *const f32, apart: usize, panel: &[f32], out: &mut [[f32; WIDE]; TALL]) {
+    unsafe fn tile<const M: usize>(
+        left: *const f32,
+        apart: usize,
+        panel: &[f32],
+        block: &mut Block<'_>,
+        at: (usize, usize),
+    ) {
         let mut sums = [[_mm512_setzero_ps(); 2]; M];
         for (p, line) in panel.as_chunks::<WIDE>().0.iter().enumerate() {
             // SAFETY: a line is two vectors; rows are as long as the caller promises. Any bits are a vector.
@@ -269,10 +275,37 @@ mod x86 {
                 }
             }
         }
-        for (out, sums) in out.iter_mut().zip(sums) {
-            for (j, sum) in sums.into_iter().enumerate() {
-                // SAFETY: two vectors are as many sums as a row has.
-                unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(16 * j), sum) };
+        let (row, first) = at;
+        if first + WIDE > block.size.1 {
+            let mut rows = [[0.0; WIDE]; TALL];
+            // SAFETY: a row is two vectors.
+            each(&sums, |i, j, sum| unsafe { _mm512_storeu_ps(rows[i].as_mut_ptr().add(16 * j), sum) });
+            return block.finish(at, M, &rows);
+        }
+        let (stride, alpha) = (block.stride, _mm512_set1_ps(block.alpha));
+        let out = &mut block.out[row * stride + first..];
+        assert!(out.len() >= (M - 1) * stride + WIDE, "a row of the result for each of the left operand");
+        let out = out.as_mut_ptr();
+        // As in the product of f32, a short loop for each way; the arithmetic is that of `write`.
+        // SAFETY: row i is two vectors at i times stride, as was asserted, and so is a panel's part of the bias.
+        unsafe {
+            match block.into {
+                Into::Set => each(&sums, |i, j, sum| {
+                    let value = _mm512_add_ps(_mm512_mul_ps(sum, alpha), _mm512_setzero_ps());
+                    _mm512_storeu_ps(out.add(i * stride + 16 * j), value);
+                }),
+                Into::Add => each(&sums, |i, j, sum| {
+                    let to = out.add(i * stride + 16 * j);
+                    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), _mm512_mul_ps(sum, alpha)));
+                }),
+                Into::Bias(bias) => {
+                    let bias = &bias[first..first + WIDE];
+                    each(&sums, |i, j, sum| {
+                        let bias = _mm512_loadu_ps(bias.as_ptr().add(16 * j));
+                        let value = _mm512_add_ps(_mm512_mul_ps(sum, alpha), bias);
+                        _mm512_storeu_ps(out.add(i * stride + 16 * j), value);
+                    });
+                }
             }
         }
     }
