@@ -6,7 +6,7 @@
 use crate::simd::simd_fn;
 
 /// A dropout at rate `p`; kept values are scaled by 1 / (1 - p).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     /// The stream's key.
     pub key: u64,

@@ -439,6 +439,36 @@ fn the_same_bits_twice_and_up_to_rounding_on_any_number_of_threads() {
     }
 }
 
+/// Uneven sequences, some rows asked for or all: threads then take rows.
+#[test]
+fn rows_shared_out_to_threads_are_those_of_one() {
+    let cases = all_cases();
+    let spread = cases.iter().filter(|(_, _, starts, ..)| starts[starts.len() - 1] > 16).count();
+    assert!(spread > 30, "so many rows that threads share them: {spread} cases");
+    for (s, form, starts, views, _) in cases {
+        for rounded in [false, true] {
+            let s = LayerShape { rounded, ..s };
+            let (w, n) = (weights(s, form), starts[starts.len() - 1]);
+            let slices: [&[f32]; COUNT] = std::array::from_fn(|i| &w[i][..]);
+            let x = values(n * s.hidden, 5, 1.0);
+            let asked: Vec<usize> = (0..n).filter(|row| row % 3 == 1 || *row == 0).collect();
+            let counts = count(&starts, &asked);
+            for rows in [rows((&starts, &views)), view(Rows::some(&starts, &asked, &counts), &views)] {
+                let run = |threads: usize| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    pool.install(|| forward(s, &slices, &x, rows, LayerDropout::NONE, false).0)
+                };
+                let one = run(1);
+                for threads in [2, 3, 7] {
+                    for (i, (a, b)) in run(threads).iter().zip(&one).enumerate() {
+                        assert!((a - b).abs() <= 2e-5 * (1.0 + b.abs()), "{s:?} {threads} at {i}: {a} against {b}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn some_rows_are_those_of_all_and_so_are_their_gradients() {
     for (s, form, starts, views, dropout) in all_cases() {

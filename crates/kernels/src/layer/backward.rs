@@ -282,7 +282,7 @@ impl Layer<'_> {
         );
         if let Some(angles) = &self.angles {
             angles.turn(&mut dquery, a, a, asked_positions(*rows, saved.sequences.clone()), true);
-            angles.turn(&mut dkey_value, a, 2 * a, positions(*rows, saved.sequences.clone()), true);
+            angles.turn(&mut dkey_value, a, 2 * a, positions(*rows, rows.range(saved.sequences.clone())), true);
         }
         self.biases([(&dquery, a), (&dkey_value, 2 * a), (&dkey_value[a..], 2 * a)], g);
         let parts = [

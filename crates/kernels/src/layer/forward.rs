@@ -4,7 +4,7 @@ use super::rotary::{Angles, asked_positions, positions};
 use super::weights::{
     ATTENTION_OUT, COUNT, Few, INNER, NORM1, NORM2, OUT, QUERY, biases, check, is_fused, matrix, third, with,
 };
-use super::{LayerDropout, LayerShape, Rows};
+use super::{LayerDropout, LayerShape, Rows, spread};
 use crate::attention::Attention;
 use crate::dropout::Dropout;
 use crate::pool::Buffer;
@@ -159,9 +159,19 @@ pub fn forward_prepared(
     check(shape, w, x, rows, &prepared.few);
     assert!(!save || prepared.few == [false; COUNT], "a layer in few bits has no gradients");
     let mut y = vec![0.0; rows.asked() * shape.hidden];
+    let angles = Angles::of(shape, rows.starts());
+    let layer = Layer { shape, w, prepared, x, rows, dropout, angles: angles.as_ref(), key_value: None, threads: 1 };
+    let ranges = parallel::parts(rows.starts(), parallel::threads());
+    let greatest = ranges.iter().map(|range| rows.range(range.clone()).len()).max().unwrap_or(0);
+    if !save && dropout == LayerDropout::NONE && prepared.watch.is_none() {
+        if let Some(threads) = spread::threads(rows.len(), greatest) {
+            spread::forward(&layer, threads, &mut y);
+            return (y, None);
+        }
+    }
     let mut rest = &mut y[..];
     let mut items = Vec::new();
-    for range in parallel::parts(rows.starts(), parallel::threads()) {
+    for range in ranges {
         let mut part = Vec::new();
         for sequences in parallel::chunks(rows.starts(), range) {
             let len = rows.asked_in(sequences.clone()).len() * shape.hidden;
@@ -169,9 +179,7 @@ pub fn forward_prepared(
         }
         items.push(part);
     }
-    let threads = parallel::threads_of_a_part(items.len());
-    let angles = Angles::of(shape, rows.starts());
-    let layer = Layer { shape, w, prepared, x, rows, dropout, angles, threads };
+    let layer = Layer { threads: parallel::threads_of_a_part(items.len()), ..layer };
     let parts = parallel::map(items, |part| {
         let mut kept = Vec::new();
         for (sequences, y) in part {
@@ -186,21 +194,24 @@ pub fn forward_prepared(
 }
 
 /// What is the same for all chunks.
-struct Layer<'a> {
-    shape: LayerShape,
-    w: &'a [&'a [f32]; COUNT],
-    prepared: &'a Prepared,
-    x: &'a [f32],
-    rows: Rows<'a>,
-    dropout: LayerDropout,
-    angles: Option<Angles>,
+#[derive(Clone, Copy)]
+pub(super) struct Layer<'a> {
+    pub shape: LayerShape,
+    pub w: &'a [&'a [f32]; COUNT],
+    pub prepared: &'a Prepared,
+    pub x: &'a [f32],
+    pub rows: Rows<'a>,
+    pub dropout: LayerDropout,
+    pub angles: Option<&'a Angles>,
+    /// Key beside value of all rows of the batch, where they are known.
+    pub key_value: Option<&'a [f32]>,
     /// How many threads share the products of a chunk.
-    threads: usize,
+    pub threads: usize,
 }
 
 impl Layer<'_> {
     /// The layer over one chunk. `y`: the chunk's rows of the result.
-    fn chunk(&self, sequences: Range<usize>, y: &mut [f32]) -> Saved {
+    pub fn chunk(&self, sequences: Range<usize>, y: &mut [f32]) -> Saved {
         let Self { shape, rows, .. } = *self;
         let h = shape.hidden;
         let all = rows.range(sequences.clone());
@@ -226,6 +237,11 @@ impl Layer<'_> {
     /// The layer with a norm before each half. `x`: the chunk's rows; `asked`: those asked for.
     fn norms_before(&self, sequences: Range<usize>, x: &[f32], asked: &[f32], y: &mut [f32]) -> Saved {
         let h = self.shape.hidden;
+        // Where keys and values are known, no row matters but those asked for.
+        let (x, rows) = match self.key_value {
+            Some(_) => (asked, None),
+            None => (x, Some(self.rows)),
+        };
         let mut input = Buffer::default();
         let attention_norm = if self.w[NORM1].is_empty() {
             Normed::default()
@@ -235,7 +251,7 @@ impl Layer<'_> {
         };
         let input = if self.w[NORM1].is_empty() { x } else { &input };
         let first = self.rows.range(sequences.clone()).start;
-        let picked = pick(input, h, self.rows, sequences.clone(), first);
+        let picked = rows.and_then(|rows| pick(input, h, rows, sequences.clone(), first));
         let (mut middle, attention) = self.attention(sequences.clone(), input, picked.as_deref().unwrap_or(input));
         self.residual(&mut middle, self.dropout.attention, &sequences, asked);
 
@@ -248,7 +264,7 @@ impl Layer<'_> {
     }
 
     /// The attention half without residual: its projected result `(m, h)`, and query, key beside value,
-    /// probabilities, context. `x`: `(n, h)`; `asked`: `(m, h)`.
+    /// probabilities, context (no key and value where they were known). `x`: `(n, h)`; `asked`: `(m, h)`.
     fn attention(
         &self,
         sequences: Range<usize>,
@@ -258,26 +274,29 @@ impl Layer<'_> {
         let Self { shape, w, prepared, rows, threads, .. } = *self;
         let (h, a) = (shape.hidden, shape.attention);
         let (n, m) = (x.len() / h, asked.len() / h);
-        let [to_query, to_key, to_value] = &prepared.query_key_value;
-        let [bq, bk, bv] = biases(w, prepared.joined);
-        let rounded = shape.round(x, h);
+        let bias = with(biases(w, prepared.joined)[0]);
+        let rounded = if self.key_value.is_none() { shape.round(x, h) } else { None };
         let all = prepared.operand(0, Mat::new(rounded.as_deref().unwrap_or(x), n, h));
         let rounded = (!rows.is_all()).then(|| shape.round(asked, h)).flatten();
         let some = (!rows.is_all()).then(|| Operand::new(Mat::new(rounded.as_deref().unwrap_or(asked), m, h)));
         let mut query = Buffer::new(m * a);
-        some.as_ref().unwrap_or(&all).times(threads, &mut query, a, with(bq), to_query.right());
-        let mut key_value = Buffer::new(n * 2 * a);
-        for (i, (map, bias)) in [(to_key, bk), (to_value, bv)].into_iter().enumerate() {
-            all.times(threads, &mut key_value[i * a..], 2 * a, with(bias), map.right());
-        }
-        if let Some(angles) = &self.angles {
+        some.as_ref().unwrap_or(&all).times(threads, &mut query, a, bias, prepared.query_key_value[0].right());
+        let range = rows.range(sequences.clone());
+        let mut own = Buffer::new(if self.key_value.is_none() { n * 2 * a } else { 0 });
+        let key_value = match self.key_value {
+            Some(known) => &known[range.start * 2 * a..range.end * 2 * a],
+            None => {
+                self.keys_and_values(&all, range, &mut own);
+                &own
+            }
+        };
+        if let Some(angles) = self.angles {
             angles.turn(&mut query, a, a, asked_positions(rows, sequences.clone()), false);
-            angles.turn(&mut key_value, a, 2 * a, positions(rows, sequences.clone()), false);
         }
         let attention = attention(shape, rows, sequences, self.dropout.probabilities, threads);
         let mut probabilities = Buffer::new(attention.kept());
         let mut context = Buffer::new(m * a);
-        attention.forward((&query, &key_value), &mut probabilities, &mut context);
+        attention.forward((&query, key_value), &mut probabilities, &mut context);
         if shape.rounded {
             // So it is kept, too: the projection's gradient is made of it.
             round_rows(&mut context, a, a);
@@ -287,7 +306,37 @@ impl Layer<'_> {
         let rows_of_context = prepared.operand(1, Mat::new(&context, m, a));
         rows_of_context.times(threads, &mut projected, h, bias, prepared.attention_output.right());
         drop(rows_of_context);
-        (projected, (query, key_value, probabilities, context))
+        (projected, (query, own, probabilities, context))
+    }
+
+    /// Key beside value of some rows, from what is multiplied, into `out` `(n, 2a)`.
+    fn keys_and_values(&self, x: &Operand<'_>, range: Range<usize>, out: &mut [f32]) {
+        let Self { shape, w, prepared, rows, threads, .. } = *self;
+        let a = shape.attention;
+        let [_, to_key, to_value] = &prepared.query_key_value;
+        let [_, bk, bv] = biases(w, prepared.joined);
+        for (i, (map, bias)) in [(to_key, bk), (to_value, bv)].into_iter().enumerate() {
+            x.times(threads, &mut out[i * a..], 2 * a, with(bias), map.right());
+        }
+        if let Some(angles) = self.angles {
+            angles.turn(out, a, 2 * a, positions(rows, range), false);
+        }
+    }
+
+    /// The same from the rows of the layer's input.
+    pub fn key_value_of(&self, range: Range<usize>, out: &mut [f32]) {
+        let Self { shape, prepared, .. } = *self;
+        let (h, n) = (shape.hidden, range.len());
+        let x = &self.x[range.start * h..range.end * h];
+        let mut normed = Buffer::default();
+        if shape.pre_norm && !self.w[NORM1].is_empty() {
+            normed = Buffer::new(x.len());
+            self.normalized(NORM1, Buffer::copy_of(x), &mut normed);
+        }
+        let x = if normed.is_empty() { x } else { &normed };
+        let rounded = shape.round(x, h);
+        let x = prepared.operand(0, Mat::new(rounded.as_deref().unwrap_or(x), n, h));
+        self.keys_and_values(&x, range, out);
     }
 
     /// The feed-forward half without residual into `out`; gives the pre-activation. `x`, `out`: `(m, h)`

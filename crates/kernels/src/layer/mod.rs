@@ -4,7 +4,8 @@
 //! (Shazeer 2020), biases or none.
 //!
 //! Each thread takes its own sequences through the whole layer, chunk by chunk, so that a chunk's
-//! activations stay in its cache. Saved for the backward pass: query, key and value, probabilities of
+//! activations stay in its cache; where threads would be idle and nothing is saved, they take rows instead
+//! ([`spread`]). Saved for the backward pass: query, key and value, probabilities of
 //! short sequences, context, the two normalised values, the pre-activation. The activation, the outputs
 //! of the norms and the probabilities of long sequences are computed again.
 //!
@@ -15,6 +16,7 @@ mod forward;
 mod gradients;
 mod rotary;
 mod rows;
+mod spread;
 mod weights;
 
 pub use backward::{Needs, backward};
@@ -96,7 +98,7 @@ impl LayerShape {
 }
 
 /// The three dropouts of a layer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerDropout {
     /// On attention probabilities.
     pub probabilities: Dropout,

@@ -42,13 +42,17 @@ impl Angles {
     }
 }
 
-/// Positions in their sequences of all rows of some sequences.
-pub(super) fn positions(rows: Rows<'_>, sequences: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+/// Positions of some rows in their sequences.
+pub(super) fn positions(rows: Rows<'_>, range: Range<usize>) -> impl Iterator<Item = usize> + '_ {
     let starts = rows.starts();
-    sequences.flat_map(move |s| (starts[s]..starts[s + 1]).map(move |row| rows.position(row, starts[s])))
+    let mut sequence = rows.sequence(range.start);
+    range.map(move |row| {
+        sequence += usize::from(row == starts[sequence + 1]);
+        rows.position(row, starts[sequence])
+    })
 }
 
-/// Those of the rows asked for.
+/// Those of the rows asked for in some sequences.
 pub(super) fn asked_positions(rows: Rows<'_>, sequences: Range<usize>) -> impl Iterator<Item = usize> + '_ {
     sequences.flat_map(move |s| rows.asked_in(s..s + 1).map(move |i| rows.position(rows.row(i), rows.starts()[s])))
 }

@@ -91,6 +91,19 @@ impl<'a> Rows<'a> {
         self.asked.map_or(i, |(rows, _)| rows[i])
     }
 
+    /// The sequence of a row.
+    pub(super) fn sequence(&self, row: usize) -> usize {
+        self.starts.partition_point(|&start| start <= row) - 1
+    }
+
+    /// The same where only these rows are asked for; `counts` by [`count`].
+    pub(super) fn only<'b>(&self, rows: &'b [usize], counts: &'b [usize]) -> Rows<'b>
+    where
+        'a: 'b,
+    {
+        Rows { asked: Some((rows, counts)), ..*self }
+    }
+
     /// Whether all rows are asked for.
     pub(crate) fn is_all(&self) -> bool {
         self.asked.is_none()
