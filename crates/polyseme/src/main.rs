@@ -9,8 +9,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    // Batches of texts come in all sizes: freed pages that wait would add up.
-    purge_after(0);
+    // Batches of texts come in all sizes: freed pages that wait long would add up. The next layer takes what this one
+    // has freed: without any wait its pages are faulted in anew.
+    purge_after(1);
     polyseme::cli::main(keep_pages)
 }
 
