@@ -4,12 +4,16 @@ use crate::encoder::values;
 use crate::words::words;
 use crate::{Encoder, Result};
 use polyseme_models::HeadKind;
-use polyseme_tensor::Stream;
+use polyseme_tensor::packed::int_tensor;
+use polyseme_tensor::{Stream, Tensor, TensorData};
 use polyseme_text::Encoding;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Words that one may be exchanged for.
 const CANDIDATES: usize = 15;
+
+/// Words whose cosines with all others are computed at once.
+const AT_ONCE: usize = 128;
 
 /// Exchanges words that are a single piece: for what a model predicts in their place, or, where it predicts nothing,
 /// for pieces whose embeddings are near theirs.
@@ -20,8 +24,7 @@ pub struct Exchange<'a> {
     /// Pieces that are whole words of letters.
     is_word: Vec<bool>,
     /// Embeddings of length 1 where nothing is predicted. `(vocabulary, width)`
-    embeddings: Vec<f32>,
-    width: usize,
+    embeddings: Option<Tensor<2>>,
     near: BTreeMap<u32, Vec<u32>>,
 }
 
@@ -37,13 +40,17 @@ impl<'a> Exchange<'a> {
         };
         let is_word = (0..tokenizer.vocab_size() as u32).map(is_word).collect();
         let predicts = encoder.model.head() == HeadKind::MaskedLm && tokenizer.special().mask.is_some();
-        let mut embeddings = if predicts { Vec::new() } else { encoder.model.word_embeddings() };
-        let width = encoder.model.config().embedding_size;
-        for row in embeddings.chunks_exact_mut(width) {
-            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-            row.iter_mut().for_each(|x| *x /= length);
-        }
-        Self { encoder, share, is_word, embeddings, width, near: BTreeMap::new() }
+        let embeddings = (!predicts).then(|| {
+            let mut values = encoder.model.word_embeddings();
+            let width = encoder.model.config().embedding_size;
+            for row in values.chunks_exact_mut(width) {
+                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+                row.iter_mut().for_each(|x| *x /= length);
+            }
+            let shape = [values.len() / width, width];
+            Tensor::from_data(TensorData::new(values, shape), encoder.model.device())
+        });
+        Self { encoder, share, is_word, embeddings, near: BTreeMap::new() }
     }
 
     /// Each text with some words exchanged; the same stream gives the same texts. A text without a word that can be
@@ -84,9 +91,11 @@ impl<'a> Exchange<'a> {
 
     /// For each place of each text the pieces that could stand there, the likeliest first, without what stands there.
     fn candidates(&mut self, encodings: &[Encoding], places: &[Vec<usize>]) -> Result<Vec<Vec<Vec<u32>>>> {
-        if !self.embeddings.is_empty() {
+        if self.embeddings.is_some() {
+            let ids = encodings.iter().zip(places).flat_map(|(encoding, at)| at.iter().map(|&t| encoding.ids[t]));
+            self.find_near(ids.collect());
             let of = |(encoding, places): (&Encoding, &Vec<usize>)| {
-                places.iter().map(|&t| self.near(encoding.ids[t])).collect()
+                places.iter().map(|&t| self.near[&encoding.ids[t]].clone()).collect()
             };
             return Ok(encodings.iter().zip(places).map(of).collect());
         }
@@ -120,18 +129,17 @@ impl<'a> Exchange<'a> {
         Ok(found)
     }
 
-    /// Pieces near another one.
-    fn near(&mut self, id: u32) -> Vec<u32> {
-        if let Some(known) = self.near.get(&id) {
-            return known.clone();
+    /// Finds the pieces near each of these, if they are not known yet.
+    fn find_near(&mut self, ids: BTreeSet<u32>) {
+        let Some(all) = self.embeddings.clone() else { return };
+        let ids: Vec<u32> = ids.into_iter().filter(|id| !self.near.contains_key(id)).collect();
+        for ids in ids.chunks(AT_ONCE) {
+            let of = all.clone().select(0, int_tensor(ids, &all.device()));
+            let cosines = values(of.matmul(all.clone().transpose())); // (words, vocabulary)
+            for (&id, cosines) in ids.iter().zip(cosines.chunks_exact(cosines.len() / ids.len())) {
+                self.near.insert(id, self.best(cosines, id));
+            }
         }
-        let row = |id: usize| &self.embeddings[id * self.width..(id + 1) * self.width];
-        let own = row(id as usize);
-        let cosine = |other: usize| row(other).iter().zip(own).map(|(a, b)| a * b).sum::<f32>();
-        let cosines: Vec<f32> = (0..self.is_word.len()).map(cosine).collect();
-        let found = self.best(&cosines, id);
-        self.near.insert(id, found.clone());
-        found
     }
 
     /// The best words by their scores, but for one.

@@ -31,7 +31,7 @@ pub use error::{Error, Result};
 
 pub use look::{Held, HeldTensor, Look};
 pub use model::{HeadKind, Model};
-pub use params::{ParamGroup, ParamInfo};
+pub use params::{Bf16, ParamGroup, ParamInfo};
 pub use quantized::{MatrixInfo, MatrixRole, Precision};
 pub use registry::Family;
 pub use share::Share;

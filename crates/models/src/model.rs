@@ -5,7 +5,7 @@ use crate::encoder::{Encoder, Grown};
 use crate::families::{Form, TaskForm};
 use crate::heads::{MaskedLmHead, TaskHead};
 use crate::layers::{Side, of_map};
-use crate::params::{Builder, LinearIds, NormIds, ParamGroup, ParamId, ParamInfo, Params, Spec};
+use crate::params::{Bf16, Builder, LinearIds, NormIds, ParamGroup, ParamId, ParamInfo, Params, Spec};
 use crate::scalar_mix::ScalarMix;
 use crate::{AdapterSettings, ClassifierPooling, EncoderConfig, Error, Family, Result, load, save};
 use polyseme_formats::tensors::{TensorFile, TensorOut};
@@ -402,11 +402,10 @@ impl Model {
         self.params.gradient_checkpointing = on;
     }
 
-    /// Chooses whether, while the model learns, what is multiplied in its layers and by its vocabulary is rounded to
-    /// bfloat16, with sums in f32. Weights, gradients and whatever is asked of the model otherwise are f32. Other devices
-    /// than the CPU take no notice.
-    pub fn set_bf16(&mut self, on: bool) {
-        self.params.bf16 = on;
+    /// Chooses when what is multiplied in the layers and by the vocabulary is rounded to bfloat16. Sums, weights and
+    /// gradients are f32. Other devices than the CPU take no notice.
+    pub fn set_bf16(&mut self, when: Bf16) {
+        self.params.set_bf16(when);
     }
 
     /// Errors if a sequence is longer than the position table or has an id or a segment beyond the

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{caller_rows, cpu, pick, sequences, three_labels, tiny_model, tiny_of};
-use polyseme_models::{EncoderConfig, Family, Grown, HeadKind, Model, ParamGroup};
+use polyseme_models::{Bf16, EncoderConfig, Family, Grown, HeadKind, Model, ParamGroup};
 use polyseme_tensor::closeness::{Level, assert_close, values};
 use polyseme_tensor::ops::cross_entropy;
 use polyseme_tensor::ops::optimizer::{AdamWState, AdamWStep, ParamRates, adamw_step, global_norm};
@@ -29,6 +29,24 @@ fn a_sequence_alone_is_as_in_a_batch() {
         let alone: Vec<f32> =
             sequences.iter().flat_map(|sequence| hidden(&model, std::slice::from_ref(sequence))).collect();
         assert_close(model.family().model_type(), &alone, &together, Level::Rounding);
+    }
+}
+
+#[test]
+fn what_a_model_says_is_rounded_to_bfloat16_where_that_is_asked_for_and_nowhere_else() {
+    for family in Family::ALL {
+        let mut model = tiny_model(family, HeadKind::None, &cpu());
+        let sequences = sequences(&LENGTHS, Stream::new(3));
+        let mut said = |when: Bf16| {
+            model.set_bf16(when);
+            hidden(&model, &sequences)
+        };
+        let whole = said(Bf16::Never);
+        let rounded = said(Bf16::Always);
+        assert_ne!(rounded, whole, "{}: from products that are kept", family.model_type());
+        let apart = rounded.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 0.1, "{}: {apart}", family.model_type());
+        assert_eq!(said(Bf16::Learning), whole, "{}: it does not learn now", family.model_type());
     }
 }
 

@@ -96,6 +96,21 @@ fn every_task_is_passed_on() {
 }
 
 #[test]
+fn a_teacher_in_bfloat16_passes_it_on_too() {
+    let bench = Bench::new();
+    let teacher = settings_of(&bench, "classify");
+    let teachers = run(&teacher).median;
+    for preset in ["hinton", "tinybert"] {
+        let mut settings = student(&teacher, preset);
+        settings.out = settings.out.with_file_name(format!("student-{preset}"));
+        settings.optimizer.bf16 = true;
+        settings.distil.augment = 1;
+        let students = bench.learns(&settings).median;
+        assert!(students > 0.8 * teachers, "{preset}: {students} after {teachers}");
+    }
+}
+
+#[test]
 fn where_an_answer_stands_is_passed_on() {
     let bench = Bench::new();
     let settings = FinetuneSettings { epochs: 20, ..settings_of(&bench, "qa") };
@@ -198,6 +213,20 @@ fn rows_without_labels_and_rows_with_other_words_are_learned_from() {
     tags.distil.augment = 1;
     let error = finetune(&tags, false, &device(), &mut Silent, &Stop::default()).unwrap_err();
     assert!(error.to_string().contains("`augment` was given, but the task tag does not use it"), "{error}");
+}
+
+#[test]
+fn a_wrong_row_is_named_before_the_teacher_is_asked_for_more() {
+    let bench = Bench::new();
+    let teacher = settings_of(&bench, "classify");
+    run(&teacher);
+    let mut settings = student(&teacher, "hinton");
+    settings.distil.augment = 2;
+    settings.valid = Some(bench.file("strange.csv", "text,label\nthe cat sat,stone\n"));
+    let mut listener = Listener::default();
+    let error = finetune(&settings, false, &device(), &mut listener, &Stop::default()).unwrap_err();
+    assert!(error.to_string().contains("row 1: label `stone` is unknown"), "{error}");
+    assert!(!listener.said("rows more"), "{:?}", listener.notes);
 }
 
 #[test]

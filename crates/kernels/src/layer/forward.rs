@@ -163,11 +163,10 @@ pub fn forward_prepared(
     let layer = Layer { shape, w, prepared, x, rows, dropout, angles: angles.as_ref(), key_value: None, threads: 1 };
     let ranges = parallel::parts(rows.starts(), parallel::threads());
     let greatest = ranges.iter().map(|range| rows.range(range.clone()).len()).max().unwrap_or(0);
-    if !save && dropout == LayerDropout::NONE && prepared.watch.is_none() {
-        if let Some(threads) = spread::threads(rows.len(), greatest) {
-            spread::forward(&layer, threads, &mut y);
-            return (y, None);
-        }
+    let alone = !save && dropout == LayerDropout::NONE && prepared.watch.is_none();
+    if alone && let Some(threads) = spread::threads(rows.len(), greatest) {
+        spread::forward(&layer, threads, &mut y);
+        return (y, None);
     }
     let mut rest = &mut y[..];
     let mut items = Vec::new();

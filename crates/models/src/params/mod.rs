@@ -108,6 +108,18 @@ fn tracked<const D: usize>(value: Tensor<D>, track: bool) -> Tensor<D> {
     if track { value.autodiff().require_grad() } else { value }
 }
 
+/// When what is multiplied in a model's layers and by its vocabulary is rounded to bfloat16.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bf16 {
+    /// Never.
+    #[default]
+    Never,
+    /// While it learns; whatever is asked of it otherwise is f32.
+    Learning,
+    /// Always: of a teacher, whose answers are only learned from.
+    Always,
+}
+
 /// All parameters of a model.
 pub(crate) struct Params {
     list: Vec<Param>,
@@ -120,8 +132,8 @@ pub(crate) struct Params {
     precision: Precision,
     /// Whether layers keep their input only, and are computed again in the backward pass.
     pub gradient_checkpointing: bool,
-    /// Whether products with the layers' matrices are rounded to bfloat16 while the model learns.
-    pub bf16: bool,
+    /// When products with the layers' matrices are rounded to bfloat16.
+    bf16: Bf16,
     /// Low-rank changes, by the number of the matrix they change.
     changes: BTreeMap<usize, Change>,
 }
@@ -146,7 +158,7 @@ impl Params {
             precision: Precision::F32,
             learning: BTreeSet::new(),
             gradient_checkpointing: false,
-            bf16: false,
+            bf16: Bf16::Never,
             changes: BTreeMap::new(),
         };
         params.forget();
@@ -155,13 +167,24 @@ impl Params {
 
     /// Forgets what was made of values that change now.
     fn forget(&mut self) {
+        self.forget_layers();
+        self.precision = Precision::F32;
+    }
+
+    /// Forgets what layers keep between forward passes.
+    fn forget_layers(&mut self) {
         let layer = |param: &Param| match param.spec.info.group {
             ParamGroup::Layer(index) => index + 1,
             _ => 0,
         };
         let layers = self.list.iter().map(layer).max().unwrap_or(0);
         self.caches = (0..layers).map(|_| LayerCache::default()).collect();
-        self.precision = Precision::F32;
+    }
+
+    /// Chooses when products are rounded to bfloat16.
+    pub fn set_bf16(&mut self, when: Bf16) {
+        self.bf16 = when;
+        self.forget_layers();
     }
 
     /// Watches what is multiplied by the matrices of each layer, until [`Params::unwatch`].

@@ -1,6 +1,6 @@
 //! Parameters as a forward pass sees them.
 
-use super::{LinearIds, NormIds, PUT_BACK, ParamId, Params, Value};
+use super::{Bf16, LinearIds, NormIds, PUT_BACK, ParamId, Params, Value};
 use polyseme_tensor::Tensor;
 use polyseme_tensor::ops::{LayerCache, Linear, Matrix, Norm};
 
@@ -22,9 +22,13 @@ impl<'a> View<'a> {
         self.params.gradient_checkpointing
     }
 
-    /// Whether products with the layers' matrices are rounded: only while the model learns.
+    /// Whether products with the layers' matrices are rounded now.
     pub fn bf16(&self) -> bool {
-        self.params.bf16 && self.record
+        match self.params.bf16 {
+            Bf16::Never => false,
+            Bf16::Learning => self.record,
+            Bf16::Always => true,
+        }
     }
 
     pub fn vector(&self, id: ParamId) -> Tensor<1> {

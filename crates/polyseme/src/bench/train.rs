@@ -51,7 +51,7 @@ pub fn training(
     let of = (family, config.clone());
     let mut trainer = Trainer::new(of, (&settings.optimizer, LEARNING_RATE), stream.named("init"), &device)?;
     trainer.model.set_gradient_checkpointing(settings.data.gradient_checkpointing);
-    trainer.model.set_bf16(settings.optimizer.bf16);
+    trainer.model.set_bf16(settings.optimizer.rounding());
     let lengths = vec![seq_len; batch];
     let (mut step_seconds, mut loss, mut asked) = (Vec::new(), f32::NAN, 0);
     for step in 0..u64::from(WARM_UP + steps) {

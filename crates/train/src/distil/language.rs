@@ -5,7 +5,7 @@ use super::divergence::of_classes;
 use super::inside::{self, Seen};
 use crate::error::{Error, Result};
 use polyseme_formats::ModelFolder;
-use polyseme_models::{HeadKind, Model};
+use polyseme_models::{Bf16, HeadKind, Model};
 use polyseme_tensor::packed::row_tensor;
 use polyseme_tensor::{Device, Mode, PackedBatch, Stream, Tensor};
 use polyseme_text::Tokenizer;
@@ -43,6 +43,11 @@ impl Language {
     /// The teacher.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Chooses when it rounds to bfloat16, once it is measured.
+    pub fn set_bf16(&mut self, when: Bf16) {
+        self.model.set_bf16(when);
     }
 
     /// Whether it says what tokens are hidden.

@@ -13,7 +13,7 @@ use crate::tasks::{Supervised, Task, says, states, states_of};
 use inside::Seen;
 pub use language::Language;
 use polyseme_formats::ModelFolder;
-use polyseme_models::{HeadKind, Model};
+use polyseme_models::{Bf16, HeadKind, Model};
 use polyseme_tensor::{Device, Mode, Stream, Tensor};
 use polyseme_text::Tokenizer;
 pub use settings::DistilSettings;
@@ -55,6 +55,11 @@ impl Teacher {
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Chooses when it rounds to bfloat16, once it is measured.
+    pub fn set_bf16(&mut self, when: Bf16) {
+        self.model.set_bf16(when);
     }
 
     /// Measures it on the validation rows, and tells how good it is by a metric.

@@ -126,6 +126,9 @@ pub fn finetune(
             teacher.measure(&*all[0].task, folder, &settings.metric, observer)?;
         }
     }
+    for teacher in all.iter_mut().filter_map(|shared| shared.teacher.as_mut()) {
+        teacher.set_bf16(settings.optimizer.rounding_of_teacher());
+    }
     let parameters: usize = first.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
     // Of one run at a time checkpoints with moments and best weights; of each a model.
     let runs = if settings.folds > 0 { settings.folds + 1 } else { settings.seeds };

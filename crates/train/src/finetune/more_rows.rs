@@ -29,7 +29,8 @@ pub(super) fn add(
 ) -> Result<()> {
     let distil = &settings.distil;
     let Some(folder) = distil.teacher.as_ref().filter(|_| distil.wants_more_rows()) else { return Ok(()) };
-    let teacher = Encoder::open(folder)?;
+    let mut teacher = Encoder::open(folder)?;
+    teacher.model.set_bf16(settings.optimizer.rounding_of_teacher());
     let valid: BTreeSet<&Texts> = valid.rows.iter().map(|row| &row.texts).collect();
     let mut found = without_labels(settings, train)?;
     let unlabelled = found.len();

@@ -5,7 +5,7 @@ use super::folds::{Split, Which};
 use super::settings::FinetuneSettings;
 use super::{more_rows, shown};
 use crate::error::{Error, Result};
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, Silent};
 use crate::tasks::generate::{self, Generate};
 use crate::tasks::regress::{Regress, Scale};
 use crate::tasks::rows::{LooksAt, Rows};
@@ -189,75 +189,92 @@ impl Reading<'_> {
         Ok(match settings.task.as_str() {
             "tag" => self.tag_task(settings, like_known, split, observer)?,
             "qa" => self.answer_task(settings, split, observer)?,
-            task => {
-                let (train, valid) = self.tables(settings, split, observer)?;
-                observer.event(Event::Stage("encode"));
-                let shown = shown::rows(&valid);
-                match task {
-                    "multilabel" => {
-                        let of = |rows: &Labelled| rows.several(self.label_separator).into_iter().flatten();
-                        let mut found: BTreeSet<String> = of(&train).collect();
-                        match settings.valid {
-                            // Thresholds cannot be chosen where nothing is true.
-                            Some(_) => some_label(of(&valid).count(), &valid)?,
-                            // A rare label may be in the rows that were kept for validation only.
-                            None => found.extend(of(&valid)),
-                        }
-                        some_label(found.len(), &train)?;
-                        let labels = like_known(found.into_iter().collect())?;
-                        let part = |rows: &Labelled| self.part(rows, rows.several_of(&labels, self.label_separator)?);
-                        let (train, valid) = (part(&train)?, part(&valid)?.showing(shown));
-                        Box::new(Multilabel::new(labels, train, valid))
-                    }
-                    "regress" => {
-                        let numbers = train.measured()?;
-                        if numbers.iter().all(|n| *n == numbers[0]) {
-                            return Err(train.one_class(&train.rows[0].label));
-                        }
-                        let scale = Scale::of(&numbers);
-                        let valid = self.part(&valid, valid.measured()?)?.showing(shown);
-                        Box::new(Regress::new(scale, self.part(&train, numbers)?, valid))
-                    }
-                    "similarity" => {
-                        let valid = self.apart(&valid, valid.measured()?)?.showing(shown);
-                        let task = Similarity::new(self.apart(&train, train.measured()?)?, valid);
-                        Box::new(if settings.similarity_loss == "cosent" { task.by_order() } else { task })
-                    }
-                    "retrieval" => {
-                        let part = |rows: &Labelled| self.apart(rows, vec![(); rows.rows.len()]);
-                        Box::new(Retrieval::new(part(&train)?, part(&valid)?.showing(shown)))
-                    }
-                    "choice" => {
-                        let part = |rows: &Labelled| self.part(rows, rows.chosen()?);
-                        let (names, valid) = (train.columns.choices.clone(), part(&valid)?.showing(shown));
-                        Box::new(Choose::new(names, part(&train)?, valid))
-                    }
-                    "generate" => {
-                        let (train, valid) = (self.targets(&train)?, self.targets(&valid)?.showing(shown));
-                        let task = Generate::new(train, valid, self.tokenizer, self.generates());
-                        let (tokens, unknown) = task.unknown();
-                        if unknown > 0 {
-                            let text = format!(
-                                "{unknown} of {tokens} tokens of the targets are unknown to the tokenizer: they cannot \
-                                 be generated"
-                            );
-                            observer.event(Event::Warning(&text));
-                        }
-                        Box::new(task)
-                    }
-                    _ => {
-                        // All labels of the rows there are, also of those that a fold keeps.
-                        let labels = match settings.valid {
-                            Some(_) => train.label_set()?,
-                            None => train.label_set_with(&valid)?,
-                        };
-                        let labels = like_known(labels)?;
-                        let part = |rows: &Labelled| self.part(rows, rows.numbers(&labels)?);
-                        let (train, valid) = (part(&train)?, part(&valid)?.showing(shown));
-                        let task = Classify::new(labels, train, valid).smoothed(settings.label_smoothing);
-                        Box::new(if settings.class_weights == "balanced" { task.balanced() } else { task })
-                    }
+            _ => {
+                let (mut train, valid) = self.tables(settings, split, observer)?;
+                if settings.distil.wants_more_rows() {
+                    // What is wrong with the rows is said before a teacher is asked for more of them.
+                    self.table_task(settings, like_known, &train, &valid, &mut Silent)?;
+                    more_rows::add(settings, &mut train, &valid, self.longest, observer)?;
                 }
+                observer.event(Event::Stage("encode"));
+                self.table_task(settings, like_known, &train, &valid, observer)?
+            }
+        })
+    }
+
+    /// The task of tables' rows.
+    fn table_task(
+        &self,
+        settings: &FinetuneSettings,
+        like_known: &dyn Fn(Vec<String>) -> Result<Vec<String>>,
+        train: &Labelled,
+        valid: &Labelled,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Task>> {
+        let shown = shown::rows(valid);
+        Ok(match settings.task.as_str() {
+            "multilabel" => {
+                let of = |rows: &Labelled| rows.several(self.label_separator).into_iter().flatten();
+                let mut found: BTreeSet<String> = of(train).collect();
+                match settings.valid {
+                    // Thresholds cannot be chosen where nothing is true.
+                    Some(_) => some_label(of(valid).count(), valid)?,
+                    // A rare label may be in the rows that were kept for validation only.
+                    None => found.extend(of(valid)),
+                }
+                some_label(found.len(), train)?;
+                let labels = like_known(found.into_iter().collect())?;
+                let part = |rows: &Labelled| self.part(rows, rows.several_of(&labels, self.label_separator)?);
+                let (train, valid) = (part(train)?, part(valid)?.showing(shown));
+                Box::new(Multilabel::new(labels, train, valid))
+            }
+            "regress" => {
+                let numbers = train.measured()?;
+                if numbers.iter().all(|n| *n == numbers[0]) {
+                    return Err(train.one_class(&train.rows[0].label));
+                }
+                let scale = Scale::of(&numbers);
+                let valid = self.part(valid, valid.measured()?)?.showing(shown);
+                Box::new(Regress::new(scale, self.part(train, numbers)?, valid))
+            }
+            "similarity" => {
+                let valid = self.apart(valid, valid.measured()?)?.showing(shown);
+                let task = Similarity::new(self.apart(train, train.measured()?)?, valid);
+                Box::new(if settings.similarity_loss == "cosent" { task.by_order() } else { task })
+            }
+            "retrieval" => {
+                let part = |rows: &Labelled| self.apart(rows, vec![(); rows.rows.len()]);
+                Box::new(Retrieval::new(part(train)?, part(valid)?.showing(shown)))
+            }
+            "choice" => {
+                let part = |rows: &Labelled| self.part(rows, rows.chosen()?);
+                let (names, valid) = (train.columns.choices.clone(), part(valid)?.showing(shown));
+                Box::new(Choose::new(names, part(train)?, valid))
+            }
+            "generate" => {
+                let (train, valid) = (self.targets(train)?, self.targets(valid)?.showing(shown));
+                let task = Generate::new(train, valid, self.tokenizer, self.generates());
+                let (tokens, unknown) = task.unknown();
+                if unknown > 0 {
+                    let text = format!(
+                        "{unknown} of {tokens} tokens of the targets are unknown to the tokenizer: they cannot \
+                         be generated"
+                    );
+                    observer.event(Event::Warning(&text));
+                }
+                Box::new(task)
+            }
+            _ => {
+                // All labels of the rows there are, also of those that a fold keeps.
+                let labels = match settings.valid {
+                    Some(_) => train.label_set()?,
+                    None => train.label_set_with(valid)?,
+                };
+                let labels = like_known(labels)?;
+                let part = |rows: &Labelled| self.part(rows, rows.numbers(&labels)?);
+                let (train, valid) = (part(train)?, part(valid)?.showing(shown));
+                let task = Classify::new(labels, train, valid).smoothed(settings.label_smoothing);
+                Box::new(if settings.class_weights == "balanced" { task.balanced() } else { task })
             }
         })
     }
@@ -281,7 +298,7 @@ impl Reading<'_> {
             "classify" => fewer_than_rows(&train, observer)?,
             _ => {}
         }
-        let (mut train, valid) = match &settings.valid {
+        let (train, valid) = match &settings.valid {
             // The names found in the training file hold for the validation file, guessed or not.
             Some(file) => {
                 let valid = self.table(file, &train.columns, rule)?;
@@ -306,7 +323,6 @@ impl Reading<'_> {
         for sentence in found.sentences() {
             observer.event(Event::Warning(sentence.trim_end_matches('.')));
         }
-        more_rows::add(settings, &mut train, &valid, self.longest, observer)?;
         Ok((train, valid))
     }
 

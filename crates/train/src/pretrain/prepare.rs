@@ -153,7 +153,7 @@ fn taught(
     observer: &mut dyn Observer,
 ) -> Result<Mlm> {
     let Some(folder) = &settings.distil.teacher else { return Ok(objective) };
-    let teacher = Language::open(folder, &settings.distil, tokenizer, model.device())?;
+    let mut teacher = Language::open(folder, &settings.distil, tokenizer, model.device())?;
     teacher.prepare(model, Stream::new(settings.seed).named("init"))?;
     if teacher.speaks() && settings.head() == HeadKind::MaskedLm {
         let loss = objective.validate(teacher.model())?["loss"];
@@ -163,6 +163,7 @@ fn taught(
         }
         observer.event(Event::Note(&format!("the teacher has a loss of {loss:.4} on held-out documents")));
     }
+    teacher.set_bf16(settings.optimizer.rounding_of_teacher());
     Ok(objective.taught(Some(teacher)))
 }
 

@@ -4,7 +4,7 @@ use crate::distil::DistilSettings;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::schedule::Schedule;
-use polyseme_models::{EncoderConfig, Family, HeadKind, Model, ParamGroup};
+use polyseme_models::{Bf16, EncoderConfig, Family, HeadKind, Model, ParamGroup};
 use polyseme_tensor::{bf16_is_faster, device::is_cpu};
 use polyseme_text::train_tokenizer::TokenizerKind;
 use serde::{Deserialize, Serialize};
@@ -310,12 +310,22 @@ impl OptimizerSettings {
         }
     }
 
+    /// When the model that learns rounds what it multiplies.
+    pub fn rounding(&self) -> Bf16 {
+        if self.bf16 { Bf16::Learning } else { Bf16::Never }
+    }
+
+    /// When a teacher does.
+    pub(crate) fn rounding_of_teacher(&self) -> Bf16 {
+        if self.bf16 { Bf16::Always } else { Bf16::Never }
+    }
+
     /// Lets a model learn in the precision asked for. Errors on a device that has no such products of ours.
     pub(crate) fn choose_precision(&self, model: &mut Model) -> Result<()> {
         if self.bf16 && !is_cpu(model.device()) {
             return Err(setting("optimizer.bf16", true, "false on this device: bfloat16 is for the CPU"));
         }
-        model.set_bf16(self.bf16);
+        model.set_bf16(self.rounding());
         Ok(())
     }
 
