@@ -227,6 +227,11 @@ fn a_wrong_row_is_named_before_the_teacher_is_asked_for_more() {
     let error = finetune(&settings, false, &device(), &mut listener, &Stop::default()).unwrap_err();
     assert!(error.to_string().contains("row 1: label `stone` is unknown"), "{error}");
     assert!(!listener.said("rows more"), "{:?}", listener.notes);
+    let rows = bench.file("others.csv", "text,label\nthe cat sat,stone\nthe dog ran,water\nthe cup fell,stone\n");
+    (settings.train, settings.valid) = (rows.clone(), Some(rows));
+    let error = finetune(&settings, false, &device(), &mut listener, &Stop::default()).unwrap_err();
+    assert!(error.to_string().contains("wanted: a classification head for stone, water"), "{error}");
+    assert!(!listener.said("rows more"), "{:?}", listener.notes);
 }
 
 #[test]

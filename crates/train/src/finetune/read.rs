@@ -4,6 +4,7 @@ use super::data::{Columns, LabelRule, Labelled, shortened};
 use super::folds::{Split, Which};
 use super::settings::FinetuneSettings;
 use super::{more_rows, shown};
+use crate::distil::Teacher;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer, Silent};
 use crate::tasks::generate::{self, Generate};
@@ -13,7 +14,7 @@ use crate::tasks::similarity::{Retrieval, Similarity};
 use crate::tasks::{Part, Task, answer, choice::Choose, classify::Classify, multilabel::Multilabel, tag};
 use polyseme_infer::GenerateOptions;
 use polyseme_models::{EncoderConfig, HeadKind, Model};
-use polyseme_tensor::Stream;
+use polyseme_tensor::{Stream, device};
 use polyseme_text::check::{LabelledRow, check};
 use polyseme_text::{Question, Questions, Table, Tagged, TaggedSentence, Tokenizer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,9 +192,10 @@ impl Reading<'_> {
             "qa" => self.answer_task(settings, split, observer)?,
             _ => {
                 let (mut train, valid) = self.tables(settings, split, observer)?;
-                if settings.distil.wants_more_rows() {
-                    // What is wrong with the rows is said before a teacher is asked for more of them.
-                    self.table_task(settings, like_known, &train, &valid, &mut Silent)?;
+                if let Some(folder) = settings.distil.teacher.as_ref().filter(|_| settings.distil.wants_more_rows()) {
+                    // What is wrong with the rows or the teacher is said before it is asked for more of them.
+                    let task = self.table_task(settings, like_known, &train, &valid, &mut Silent)?;
+                    Teacher::open(folder, &*task, self.tokenizer, &device::parse("cpu").expect("there is one"))?;
                     more_rows::add(settings, &mut train, &valid, self.longest, observer)?;
                 }
                 observer.event(Event::Stage("encode"));
