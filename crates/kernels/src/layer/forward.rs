@@ -178,7 +178,10 @@ pub fn forward_prepared(
         }
         items.push(part);
     }
-    let layer = Layer { threads: parallel::threads_of_a_part(items.len()), ..layer };
+    // Of rows too few to be shared out, a product of bytes takes less time than to wake a thread for half of it.
+    let bytes = alone && prepared.few.contains(&true);
+    let threads = if bytes { 1 } else { parallel::threads_of_a_part(items.len()) };
+    let layer = Layer { threads, ..layer };
     let parts = parallel::map(items, |part| {
         let mut kept = Vec::new();
         for (sequences, y) in part {
