@@ -163,8 +163,8 @@ pub fn forward_prepared(
     let layer = Layer { shape, w, prepared, x, rows, dropout, angles: angles.as_ref(), key_value: None, threads: 1 };
     let ranges = parallel::parts(rows.starts(), parallel::threads());
     let greatest = ranges.iter().map(|range| rows.range(range.clone()).len()).max().unwrap_or(0);
-    let alone = !save && dropout == LayerDropout::NONE && prepared.watch.is_none();
-    if alone && let Some(threads) = spread::threads(rows.len(), greatest) {
+    let infers = !save && dropout == LayerDropout::NONE && prepared.watch.is_none();
+    if infers && let Some(threads) = spread::threads(rows.len(), greatest) {
         spread::forward(&layer, threads, &mut y);
         return (y, None);
     }
@@ -179,7 +179,7 @@ pub fn forward_prepared(
         items.push(part);
     }
     // Of rows too few to be shared out, a product of bytes takes less time than to wake a thread for half of it.
-    let bytes = alone && prepared.few.contains(&true);
+    let bytes = infers && prepared.few.contains(&true);
     let threads = if bytes { 1 } else { parallel::threads_of_a_part(items.len()) };
     let layer = Layer { threads, ..layer };
     let parts = parallel::map(items, |part| {
