@@ -25,6 +25,7 @@ import transformers
 WINDOW = 4  # batches within which rows are sorted by length
 STRIDE = 128  # tokens that neighbouring windows of a passage share
 LONGEST_ANSWER = 30  # tokens
+HIGHEST_SCORE = 5.0  # of STS-B, whose lowest is 0
 NOTHING = -100  # label of a token that nobody asks for
 
 csv.field_size_limit(1 << 30)
@@ -83,8 +84,8 @@ class Regress:
 
 
 class Similarity(Regress):
-    """The cosine of two sentences' vectors, the means of their tokens; learned by the order of a batch's cosines
-    (CoSENT), as sentence-transformers does; Spearman's correlation."""
+    """The cosine of two sentences' vectors, the means of their tokens; learned by its squared error, or by the order of a
+    batch's cosines (CoSENT), both as sentence-transformers does; Spearman's correlation."""
 
     def read(self, path):
         rows = table(path)
@@ -100,17 +101,20 @@ class Similarity(Regress):
 class Sentences(torch.nn.Module):
     """An encoder whose batches are first sentences and, behind all of them, second ones."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, loss):
         super().__init__()
-        self.encoder = transformers.AutoModel.from_pretrained(folder)
+        self.encoder, self.loss = transformers.AutoModel.from_pretrained(folder), loss
 
     def forward(self, labels, **batch):
         states, mask = self.encoder(**batch).last_hidden_state, batch["attention_mask"][..., None]
         first, second = ((states * mask).sum(1) / mask.sum(1)).chunk(2)
         cosines = torch.cosine_similarity(first, second)
-        differences = 20 * (cosines[None, :] - cosines[:, None])
-        asked = differences[labels[:, None] > labels[None, :]]
-        loss = torch.logsumexp(torch.cat([asked.new_zeros(1), asked]), 0)
+        if self.loss == "cosine":
+            loss = ((cosines - labels / HIGHEST_SCORE) ** 2).mean()
+        else:
+            differences = 20 * (cosines[None, :] - cosines[:, None])
+            asked = differences[labels[:, None] > labels[None, :]]
+            loss = torch.logsumexp(torch.cat([asked.new_zeros(1), asked]), 0)
         return transformers.modeling_outputs.SequenceClassifierOutput(loss=loss, logits=cosines)
 
 
@@ -367,7 +371,8 @@ def arguments():
     p.add_argument("--batch-size", type=int, default=32)
     p.add_argument("--max-length", type=int, default=256)
     p.add_argument("--learning-rate", type=float, default=1e-4)
-    p.add_argument("--r-drop", type=float, default=0.0, help="of regress: weight of the disagreement of two passes over --train")
+    p.add_argument("--similarity-loss", choices=("cosine", "cosent"), default="cosine")
+    p.add_argument("--r-drop", type=float, default=0.0, help="of numbers and cosines: weight of the disagreement of two passes over --train")
     p.add_argument("--weight-decay", type=float, default=0.01)
     p.add_argument("--warmup", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=1)
@@ -385,7 +390,7 @@ def main():
     task = TASKS[given.task](tokenizer, given)
     kind = getattr(transformers, task.head)
     if given.task == "similarity":
-        model = Sentences(given.model)
+        model = Sentences(given.model, given.similarity_loss)
     elif given.train:
         more = {"num_labels": len(task.labels)} if task.labels else {"num_labels": 1} if given.task == "regress" else {}
         model = kind.from_pretrained(given.model, **more)

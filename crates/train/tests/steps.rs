@@ -167,7 +167,7 @@ fn two_passes_learn_to_say_the_same() {
 }
 
 #[test]
-fn every_task_with_answers_takes_two_passes() {
+fn every_task_that_says_something_of_a_row_takes_two_passes() {
     let bench = Bench::new();
     let file = |name: &str, text: String| {
         let path = bench.dir.path().join(name);
@@ -182,6 +182,13 @@ fn every_task_with_answers_takes_two_passes() {
             file("several.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},l{}\n", said(i), i % 2))),
         ),
         ("regress", file("numbers.csv", "text,label\n".to_owned() + &lines(&|i| format!("{},{i}\n", said(i))))),
+        (
+            "similarity",
+            file(
+                "alike.csv",
+                "text,pair,label\n".to_owned() + &lines(&|i| format!("{},{},{i}\n", said(i), said(2 * i))),
+            ),
+        ),
         ("tag", file("tags.conll", lines(&|i| format!("the O\n{} B-X\n\n", said(i).split(' ').nth(1).unwrap())))),
         ("qa", file("answers.jsonl", lines(&question))),
         (
@@ -195,8 +202,10 @@ fn every_task_with_answers_takes_two_passes() {
             let mut settings = FinetuneSettings::of_task(task, &bench.model, &rows, out);
             (settings.r_drop, settings.valid, settings.epochs) = (r_drop, Some(rows.clone()), 1);
             settings.max_length = 40;
-            if task == "choice" {
-                settings.choices = vec!["a".into(), "b".into()];
+            match task {
+                "choice" => settings.choices = vec!["a".into(), "b".into()],
+                "similarity" => settings.pair = Some("pair".into()),
+                _ => (),
             }
             let (outcome, _) = run(&settings);
             assert!(outcome.median.is_finite(), "{task}");

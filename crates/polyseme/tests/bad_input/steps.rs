@@ -62,11 +62,18 @@ pub const CASES: &[Case] = &[
         says: &["`r_drop` is inf", "0 or more"],
     },
     Case {
-        name: "disagreement of vectors",
+        name: "disagreement of vectors of pairs that belong together",
         make: |_| (),
-        run: finetune!["similarity", "--text", "a", "--pair", "b", "--r-drop", "1"],
+        run: finetune!["retrieval", "--text", "a", "--pair", "b", "--r-drop", "1"],
         exit: 1,
-        says: &["`r_drop`", "similarity", "leave --r-drop out"],
+        says: &["`r_drop`", "retrieval", "leave --r-drop out"],
+    },
+    Case {
+        name: "disagreement of an order",
+        make: |_| (),
+        run: finetune!["similarity", "--text", "a", "--pair", "b", "--similarity-loss", "cosent", "--r-drop", "1"],
+        exit: 1,
+        says: &["`similarity_loss` is cosent", "`cosine`", "r_drop"],
     },
     Case {
         name: "disagreement of hidden states that are computed once",

@@ -163,8 +163,8 @@ fn none() -> String {
 pub const TASKS: [&str; 9] =
     ["classify", "multilabel", "regress", "tag", "qa", "choice", "generate", "similarity", "retrieval"];
 
-/// Those that say something of each row that two passes can disagree about.
-pub const R_DROP_TASKS: [&str; 6] = ["classify", "multilabel", "regress", "tag", "qa", "choice"];
+/// Those that say something of each row that two passes can disagree about: `similarity` where the cosine itself is learned.
+pub const R_DROP_TASKS: [&str; 7] = ["classify", "multilabel", "regress", "tag", "qa", "choice", "similarity"];
 
 impl FinetuneSettings {
     /// The usual settings: the learning rate by the model's size, 10 epochs at most of batches of 32,

@@ -41,6 +41,11 @@ impl FinetuneSettings {
         if self.r_drop > 0.0 && !R_DROP_TASKS.contains(&self.task.as_str()) {
             return Err(Error::NotOfTask { key: "r_drop", task: self.task.clone() });
         }
+        if self.r_drop > 0.0 && self.task == "similarity" && self.similarity_loss == "cosent" {
+            let why =
+                "`cosine` where two passes over a row are to say the same (r_drop): the order is one of many rows";
+            return Err(setting("similarity_loss", &self.similarity_loss, why));
+        }
         if self.r_drop > 0.0 && self.freeze == Freeze::Encoder {
             let why = "0 where the encoder stays as it is: its hidden states are computed once, without dropout";
             return Err(setting("r_drop", self.r_drop, why));

@@ -105,21 +105,19 @@ impl Task for Similarity {
         let scaled = |&row: &usize| ((f64::from(self.train.targets[row]) - shift) / slope) as f32;
         let wanted: Vec<f32> = batch.rows.iter().map(scaled).collect();
         if self.by_order {
-            let (first, second) = pairs(outputs);
-            return of_order((first * second).sum_dim(1), &wanted) * wanted.len() as f32;
+            return of_order(cosines(outputs), &wanted) * wanted.len() as f32;
         }
         let wanted = beside(&outputs, &wanted, 1);
-        let (first, second) = pairs(outputs);
-        let error = (first * second).sum_dim(1) - wanted;
-        (error.clone() * error).sum()
+        of_numbers_apart(cosines(outputs), wanted)
+    }
+
+    /// How far the cosines of two passes are from each other.
+    fn disagreement(&self, first: Tensor<2>, second: Tensor<2>, _: &RowBatch) -> Tensor<1> {
+        of_numbers_apart(cosines(first), cosines(second))
     }
 
     /// The squared error of the cosine.
     fn imitation(&self, said: Tensor<2>, taught: Tensor<2>, _: f64, _: &RowBatch) -> Tensor<1> {
-        let cosines = |outputs| {
-            let (first, second) = pairs(outputs);
-            (first * second).sum_dim(1)
-        };
         of_numbers_apart(cosines(said), cosines(taught))
     }
 
@@ -290,6 +288,12 @@ fn of_order(cosines: Tensor<2>, scores: &[f32]) -> Tensor<1> {
     let device = cosines.device().without_autodiff();
     let logits = Tensor::cat(vec![Tensor::zeros([1, 1], &device), differences.reshape([1, rows * rows])], 1);
     cross_entropy(logits, int_tensor(&[0], &device))
+}
+
+/// The cosine of each row's two vectors. `(2 · rows, width)` to `(rows, 1)`
+fn cosines(outputs: Tensor<2>) -> Tensor<2> {
+    let (first, second) = pairs(outputs);
+    (first * second).sum_dim(1)
 }
 
 /// First and second vectors of rows of two, each of length 1. `(2 · rows, width)` to `(rows, width)` each
