@@ -6,8 +6,8 @@
     python benches/shrink/bits.py --only stsb wnut --seeds 1    # these rows and seeds; the record has all that is done
 
 A model is the one that `benches/tasks/run.py --keep-models` has left, else a teacher that `distil.py` has left, else a new one of
-the same recipe (with --bf16 if said), which goes once it is measured. From each two are made. `rounded` is `shrink quantize` with nothing said but the validation rows. `learned` is one
-more epoch of `finetune --quantize int8` on the task's own training rows (of a table 2,000 of them, drawn by the seed), at a
+the same recipe (with --bf16 if said), which goes once it is measured. From each two are made. `rounded` is `shrink quantize` with
+nothing said but the validation rows. `learned` is one more epoch of `finetune --quantize int8` on the task's own training rows (of a table 2,000 of them, drawn by the seed), at a
 tenth of the task's rate; the epoch is the last one, there is nothing to choose. Test rows are measured once for each of
 the three. Timing is left out of the choice of forms, so that the models are the same on a busy machine; speed is measured
 by `int8.py`.
@@ -69,8 +69,8 @@ class Bits:
         recipe = RECIPES[name]
         files, sizes = sets.files(self.place, name, False)
         own, teacher = self.place.work / f"tuned-{name}-polyseme-{seed}", ROOT / f".data/shrink/teachers/{name}-{seed}"
-        whole = next((folder for folder in (own, teacher) if (folder / "model.safetensors").exists()), own)
-        learns = not (whole / "model.safetensors").exists()
+        left = [folder for folder in (own, teacher) if (folder / "model.safetensors").exists()]
+        whole, learns = left[0] if left else own, not left
         runs = [self.table.ours(recipe, "polyseme", files, seed, whole)] if learns else []
         length = ["--max-length", recipe.max_length]
         rounded, learned = (self.place.work / f"{way}-{name}-{seed}" for way in ALLOWED)

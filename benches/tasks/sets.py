@@ -167,9 +167,7 @@ def label_of(row):
 
 # name: source, form of the files, what of a row is a label (rows with one that training lacks are left out)
 SETS = {
-    "stsb": (stsb, ".csv", write_table("one", "two", "score"), None),
-    "cosine": (stsb, ".csv", write_table("one", "two", "score"), None),
-    "similarity": (stsb, ".csv", write_table("one", "two", "score"), None),
+    **dict.fromkeys(("stsb", "cosine", "similarity"), (stsb, ".csv", write_table("one", "two", "score"), None)),
     "20news": (official("20newsgroups", "20news"), ".csv", write_table("text", "label"), label_of),
     "r8": (official("reuters-r8", "r8"), ".csv", write_table("text", "label"), label_of),
     "r52": (official("reuters-r52", "r52"), ".csv", write_table("text", "label"), label_of),
