@@ -57,7 +57,7 @@ def lines(found, recipes, arms):
     text = ["# Fine-tuning beside `transformers`, from all-MiniLM-L6-v2", "", *record.header(found), ""]
     if found["trial"]:
         text += ["**A trial: one epoch of a hundred rows. The numbers mean nothing.**", ""]
-    text += [f"Test measures in percent, median of the seeds (lowest – highest), f32, {threads(done)}, batches of",
+    text += [f"Test measures in percent, median of the seeds (lowest – highest), {rounding(done)}, {threads(done)}, batches of",
              f"{found['batch_size']}. The difference is of means, polyseme's less `transformers`', ± two standard errors; bold",
              "where polyseme is worse by more than that.", ""]
     results = [cells for name, row in done.items() for cells in result(name, row, recipes[name], arms)]
@@ -76,6 +76,12 @@ def threads(done):
     """Of how many threads the runs were."""
     every = {p["threads"] for row in done.values() for parts in row["parts"].values() for p in parts}
     return "each run on " + " or ".join(map(str, sorted(every))) + " threads"
+
+
+def rounding(done):
+    """What the runs multiplied in while they learned."""
+    rounded = [name for name, row in done.items() if any("--bf16" in p["command"] for parts in row["parts"].values() for p in parts)]
+    return "f32" + (f" (`{'`, `'.join(rounded)}` of polyseme: products in bfloat16 while it learns)" if rounded else "")
 
 
 def sources(done, arms):
@@ -127,14 +133,15 @@ def recipe_lines(done, recipes):
 
 
 def run_lines(done, recipes, arms):
-    """Each run; the seconds are those of the whole, starts and test included."""
+    """Each run; the seconds are those of the whole, starts and test included; nothing where they were not taken."""
     table = []
     for name, row in done.items():
         first = recipes[name].measure[0]
         for arm, parts in row["parts"].items():
             for p in parts:
+                seconds, peak = p["wall_seconds"], p["peak_bytes"]
                 table.append([name, arms[arm], p["seed"], percent(p["test"][first]), percent(p["valid"][first]), p["epoch"],
-                              f"{p['wall_seconds']:,.0f}", f"{p['peak_bytes'] / 2**20:,.0f}"])
+                              f"{seconds:,.0f}" if seconds else "", f"{peak / 2**20:,.0f}" if peak else ""])
     return record.table(["row", "column", "seed", "test", "validation", "epoch", "seconds", "MiB"], table)
 
 

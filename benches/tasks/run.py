@@ -66,7 +66,7 @@ RECIPES = {
         PAIRS, 5e-5, ("--similarity-loss", "cosent")),
     "cosine": Recipe(
         "STS-B, the score of two sentences as the cosine of their vectors by its squared error (R-Drop), official parts", "similarity",
-        ("spearman", "pearson"), 4, 128, PAIRS, 5e-5, ("--similarity-loss", "cosine", "--r-drop", 5)),
+        ("spearman", "pearson"), 8, 128, PAIRS, 5e-5, ("--similarity-loss", "cosine", "--r-drop", 3)),
     "20news": Recipe(
         "20 Newsgroups, 20 topics, official test; a tenth of the training texts chooses", "classify", ("accuracy",), 2, 128, TEXTS),
     "r8": Recipe(
