@@ -57,9 +57,9 @@ def lines(found, recipes, arms):
     text = ["# Fine-tuning beside `transformers`, from all-MiniLM-L6-v2", "", *record.header(found), ""]
     if found["trial"]:
         text += ["**A trial: one epoch of a hundred rows. The numbers mean nothing.**", ""]
-    text += [f"Test measures in percent, median of the seeds (lowest – highest), {rounding(done)}, {threads(done)}, batches of",
-             f"{found['batch_size']}. The difference is of means, polyseme's less `transformers`', ± two standard errors; bold",
-             "where polyseme is worse by more than that.", ""]
+    text += [f"Test measures in percent, median of the seeds (lowest – highest), {rounding(done)},",
+             f"{threads(done)}, batches of {found['batch_size']}. The difference is of means, polyseme's less `transformers`', ± two standard",
+             "errors; bold where polyseme is worse by more than that.", ""]
     results = [cells for name, row in done.items() for cells in result(name, row, recipes[name], arms)]
     text += [*record.table(["row", "measure", *arms.values(), "difference"], results), ""]
     text += [*sources(done, arms), ""]
