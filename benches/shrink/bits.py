@@ -7,10 +7,10 @@
 
 A model is the one that `benches/tasks/run.py --keep-models` has left, else a teacher that `distil.py` has left, else a new one of
 the same recipe (with --bf16 if said), which goes once it is measured. From each two are made. `rounded` is `shrink quantize` with
-nothing said but the validation rows. `learned` is one more epoch of `finetune --quantize int8` on the task's own training rows (of a table 2,000 of them, drawn by the seed), at a
-tenth of the task's rate; the epoch is the last one, there is nothing to choose. Test rows are measured once for each of
-the three. Timing is left out of the choice of forms, so that the models are the same on a busy machine; speed is measured
-by `int8.py`.
+nothing said but the validation rows. `learned` is one more epoch of `finetune --quantize int8` on the task's own training rows
+(of a table 2,000 of them, drawn by the seed), at a tenth of the task's rate; the epoch is the last one, there is nothing to choose.
+Test rows are measured once for each of the three. Timing is left out of the choice of forms, so that the models are the same on a
+busy machine; speed is measured by `int8.py`.
 """
 
 import csv
