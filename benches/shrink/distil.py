@@ -16,10 +16,9 @@ written in 8 bits. Test rows choose nothing.
 """
 
 import json
-import math
 import statistics
 
-from parts import Parts, arguments, race, settled, teacher, told, weights
+from parts import Parts, arguments, encoder_parameters, race, settled, teacher, told, weights
 import record  # found by what parts.py adds to the path
 
 # Promises that each way is held to: share of the metric, times smaller on disk, times faster.
@@ -79,14 +78,6 @@ def shrunk(parts, way, seed):
 
     keys = ["preset", *(("epochs", "learning_rate", "augment") if way == "half" else ("tiny_epochs", "tiny_learning_rate", "tiny_augment"))]
     return parts.part(way, seed, {key: getattr(given, key) for key in keys}, make)
-
-
-def encoder_parameters(folder):
-    """Numbers in the layers, by the file's own table of shapes (embeddings and head left out)."""
-    with open(folder / "model.safetensors", "rb") as file:
-        table = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    kept = (t for name, t in table.items() if ".layer." in name and name.rsplit(".", 1)[-1] in ("weight", "bias"))
-    return sum(math.prod(t["shape"]) for t in kept)
 
 
 def write(parts):

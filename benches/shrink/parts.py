@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import shutil
 import statistics
 import sys
@@ -19,11 +20,28 @@ from run import RECIPES
 SETS = {name: RECIPES[of] for name, of in (("20news", "20news"), ("r8", "r8"), ("r52", "r8"), ("stsb", "stsb"), ("wnut", "wnut"))}
 
 
+def kept(path, what, settings, threads, make):
+    """A result from its file if it was made with these settings, else a new one, written there; and whether it is new."""
+    settings = json.loads(json.dumps(settings, default=str))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["settings"] == settings:
+            return found, False
+        sys.exit(f"{record.relative(path)} was made with other settings or rows; remove it, or take another --work")
+    found = what | {"settings": settings, **make(), "commit": record.commit(), "threads": threads, "processor": record.processor()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    temporary.rename(path)
+    return found, True
+
+
 class Parts:
     """Rows, folders, and results that are made once."""
 
-    def __init__(self, given):
+    def __init__(self, given, start=None):
         self.given = given
+        self.start = start
         self.place = Place(given)
         self.place.shared = given.shared.resolve()
         self.results = given.results or self.place.work / "results"
@@ -42,22 +60,11 @@ class Parts:
         settings = settings | {"sha256": self.sizes["sha256"], "longest": self.recipe.max_length}
         # A model of `benches/tasks/run.py` learned in its own way.
         settings |= {"bf16": self.given.bf16} if arm != "teacher" else {}
-        settings = json.loads(json.dumps(settings, default=str))
-        path = self.path(arm, seed)
-        if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["settings"] == settings:
-                return kept
-            sys.exit(f"{record.relative(path)} was made with other settings or rows; remove it, or take another --work")
-        found = make()
-        found = {"set": self.given.set, "arm": arm, "seed": seed, "settings": settings, **found}
-        found |= {"commit": record.commit(), "threads": self.given.threads}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        temporary.rename(path)
-        shown = f"{self.measure} {found['test'][self.measure]:.4f}" if "test" in found else "raced"
-        print(f"  {self.given.set} {arm:10} seed {seed}: {shown}", file=sys.stderr, flush=True)
+        what = {"set": self.given.set, "arm": arm, "seed": seed}
+        found, new = kept(self.path(arm, seed), what, settings, self.given.threads, make)
+        if new:
+            shown = f"{self.measure} {found['test'][self.measure]:.4f}" if "test" in found else "raced"
+            print(f"  {self.given.set} {arm:10} seed {seed}: {shown}", file=sys.stderr, flush=True)
         return found
 
     def path(self, arm, seed):
@@ -90,11 +97,11 @@ class Parts:
 
 def teacher(parts, seed):
     """A fine-tuned all-MiniLM-L6-v2, and its part: one that `benches/tasks/run.py --keep-models` has left, else a new one of the
-    same recipe."""
+    same recipe; or what comes of the model that the parts start from."""
     given, name = parts.given, f"{parts.given.set}-{seed}"
-    kept, own = ROOT / f".data/tasks/tuned-{parts.given.set}-polyseme-{seed}", given.teachers / name
-    of_tasks = not given.quick and (kept / "model.safetensors").exists() and not own.exists()
-    out = kept if of_tasks else own
+    left, own = ROOT / f".data/tasks/tuned-{parts.given.set}-polyseme-{seed}", given.teachers / name
+    of_tasks = not given.quick and not parts.start and (left / "model.safetensors").exists() and not own.exists()
+    out = left if of_tasks else own
 
     def make():
         run = {}
@@ -103,7 +110,7 @@ def teacher(parts, seed):
             own.parent.mkdir(parents=True, exist_ok=True)
             learning = parts.learning(seed, given.teacher_epochs or parts.recipe.epochs)
             words = ["--metric", parts.measure, "--batch-size", 32, "--set", "probe_first=false"]
-            _, run = parts.place.ours("finetune", parts.place.minilm(), "--task", parts.recipe.task, "--out", own, *learning, *words)
+            _, run = parts.place.ours("finetune", parts.start or parts.place.minilm(), "--task", parts.recipe.task, "--out", own, *learning, *words)
         test, _ = parts.tested(out)
         return {"test": test, **run}
 
@@ -156,6 +163,14 @@ def weights(folder):
     return (folder / "model.safetensors").stat().st_size
 
 
+def encoder_parameters(folder):
+    """Numbers in the layers, by the file's own table of shapes (embeddings and head left out)."""
+    with open(folder / "model.safetensors", "rb") as file:
+        table = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    kept = (t for name, t in table.items() if ".layer." in name and name.rsplit(".", 1)[-1] in ("weight", "bias"))
+    return sum(math.prod(t["shape"]) for t in kept)
+
+
 def paired(better, worse):
     """Differences of two arms over the seeds that both have, with their median and how far it may be off."""
     seeds = sorted(better.keys() & worse.keys())
@@ -167,10 +182,11 @@ def paired(better, worse):
             "mean": statistics.fmean(differences), "standard_error": error}
 
 
-def arguments(doc, work, chosen):
-    """The words of a measurement, before its own."""
+def arguments(doc, work, chosen=None):
+    """The words of a measurement, before its own; with `chosen` it is of one set of rows."""
     p = argparse.ArgumentParser(description=doc.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--set", choices=list(SETS), default=chosen, help="rows")
+    if chosen:
+        p.add_argument("--set", choices=list(SETS), default=chosen, help="rows")
     p.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3, 4, 5], help="seeds to run; none: only the record")
     p.add_argument("--quick", action="store_true", help="does it work? seed 1, one epoch, a hundred rows, a record in the work folder")
     p.add_argument("--race", action="store_true", help="learn nothing, but measure times, on a quiet machine")

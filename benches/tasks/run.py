@@ -115,8 +115,7 @@ class Table:
         if not self.given.keep_models:
             shutil.rmtree(out, ignore_errors=True)
         found = {"row": name, "arm": arm, "seed": seed, "settings": settings, **found}
-        found |= {"commit": record.commit(), "threads": self.given.threads,
-                  "device": self.given.device}
+        found |= {"commit": record.commit(), "threads": self.given.threads, "device": self.given.device, "processor": record.processor()}
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         temporary.rename(path)

@@ -1,17 +1,17 @@
 """STS-B by a head on the pair that first learns from pairs without scores, which vectors have scored; beside `transformers`.
 
-    scripts/fetch-data.sh minilm
+    scripts/fetch-data.sh minilm brown spam
     cargo build --release
     .data/peers/venv/bin/python benches/tasks/silver.py                          # all that is not done yet, then the record
     .data/peers/venv/bin/python benches/tasks/silver.py --arms polyseme --seeds 1  # this column and seed; the record has all
 
 all-MiniLM-L6-v2 was pre-trained to read one sentence at a time: what it knows of likeness lies in the cosine of two
 vectors, where a head on the pair does not see it. So it is told, as in augmented SBERT (Thakur et al. 2021) with the
-parts exchanged. For each seed: `finetune --task similarity` on the training pairs (the row `similarity` of run.py);
-further pairs of the training sentences, near ones and any, scored by the cosine of that model's vectors (silver);
-`finetune --task regress` on these, beginning with that model; then on the training pairs with their true scores (gold).
-Both columns have the same silver pairs, begin with the same model, and do the last two steps with the same recipe.
-Validation rows chose the recipe and choose the epoch; test rows are looked at once.
+parts exchanged. Five teachers, one a seed, learn the training pairs by the squared error of the cosine; the mean of
+their cosines scores further pairs, near ones and any, of the training sentences, of Brown's and of mails (silver). For
+each seed `finetune --task regress` learns these, beginning with the teacher of that seed, then the training pairs with
+their true scores (gold). Both columns have the same silver pairs, begin with the same model, and do the last two steps
+with the same recipe. Validation rows chose the recipe and choose the epoch; test rows are looked at once.
 """
 
 import csv
@@ -21,32 +21,23 @@ import statistics
 import sys
 
 import numpy as np
+import pairs
 from run import BATCH, PACKAGES, RECIPES, Table, arguments, interpreter, numbers
 
 import record
 import sets
 from place import Refused
 
-# Of each sentence: from which ranks by cosine come how many partners.
-NEAR = ((1, 9, 2), (9, 200, 2), (0, None, 1))
-SILVER = {"epochs": 2, "learning_rate": 1e-4, "r_drop": 0.0}
-GOLD = {"epochs": 4, "learning_rate": 5e-5, "r_drop": 1.0}
+TEACHERS = (1, 2, 3, 4, 5)
+TEACHER = {"epochs": 4, "learning_rate": 5e-5, "r_drop": 5.0}
+SILVER = {"epochs": 1, "learning_rate": 1e-4, "r_drop": 0.0}
+GOLD = {"epochs": 3, "learning_rate": 5e-5, "r_drop": 1.0}
 WANTED = 0.86
 
 
-def partners(cosines, seed):
-    """Pairs of different sentences, each once, in an order drawn by the seed."""
-    rng = np.random.default_rng(seed)
-    found = {}
-    for i, row in enumerate(cosines):
-        order = np.argsort(-row)
-        for begin, end, count in NEAR:
-            for j in rng.choice(order[begin:end], count, replace=False):
-                if i != j:
-                    found.setdefault(frozenset((i, int(j))), (i, int(j)))
-    pairs = list(found.values())
-    rng.shuffle(pairs)
-    return pairs
+def flags(how):
+    """Settings as words."""
+    return [word for key, value in how.items() for word in (f"--{key.replace('_', '-')}", value)]
 
 
 class Silver:
@@ -60,39 +51,57 @@ class Silver:
         self.results = given.results or self.place.work / "silver"
         self.results.mkdir(parents=True, exist_ok=True)
 
-    def whole(self, seed):
-        """The model whose vectors score pairs."""
-        folder = self.place.work / f"tuned-similarity-polyseme-{seed}"
-        if not (folder / "model.safetensors").exists():
-            (self.table.results / f"similarity-polyseme-{seed}.json").unlink(missing_ok=True)
-            self.table.part("similarity", "polyseme", seed)
-        return folder
+    def learn(self, model, file, how, seed, out, task):
+        """Fine-tunes a model on a file of pairs; the best validation epoch, and what is kept of the run."""
+        shutil.rmtree(out, ignore_errors=True)
+        said, run = self.place.ours(
+            "finetune", model, "--task", *task, "--train", file, "--valid", self.files["valid"], "--out", out, *self.recipe.columns,
+            "--max-length", self.recipe.max_length, *flags(how), "--metric", "spearman", "--batch-size", BATCH, "--patience", 0,
+            "--set", "probe_first=false", "--seed", seed, *(["--bf16"] if self.given.bf16 else []), "--json", "--quiet")
+        best = json.loads(said)["results"][0]
+        return {"epoch": best["epoch"], "valid": numbers(best["valid"]), **run}
 
-    def pairs(self, seed):
-        """A file of pairs of training sentences that have no score there, with the cosine as the score."""
-        out = self.place.work / f"silver-{seed}.csv"
-        if out.exists():
-            return out
-        with open(self.files["train"], newline="", encoding="utf-8") as source:
-            rows = list(csv.DictReader(source))
-        texts = sorted({row[side] for row in rows for side in ("one", "two")})
-        scored = {frozenset((row["one"], row["two"])) for row in rows}
-        listed, vectors = out.with_suffix(".jsonl"), out.with_suffix(".npy")
-        listed.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-        self.place.ours("embed", self.whole(seed), listed, "--text", "text", "--normalize", "--out", vectors, "--quiet")
-        found = np.load(vectors)
-        cosines = found @ found.T
-        temporary = out.with_suffix(".tmp")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["one", "two", "score"])
-            for i, j in partners(cosines, seed):
-                if frozenset((texts[i], texts[j])) not in scored:
-                    writer.writerow([texts[i], texts[j], round(5 * max(0.0, float(cosines[i, j])), 3)])
-        listed.unlink()
-        vectors.unlink()
-        temporary.rename(out)
+    def teacher(self, seed):
+        """The model whose vectors score pairs, and with which the head on the pair begins."""
+        out = self.place.work / f"silver-teacher-{seed}"
+        path = self.results / f"teacher-{seed}.json"
+        if not path.exists():
+            found = self.learn(self.place.minilm(), self.files["train"], TEACHER, seed, out, ["similarity", "--similarity-loss", "cosine"])
+            self.keep(path, {"teacher": TEACHER, **found})
         return out
+
+    def vectors(self, texts):
+        """One vector a text, whose products are the mean of the teachers' cosines."""
+        listed, found = self.place.work / "silver.jsonl", []
+        listed.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+        for seed in TEACHERS:
+            out = listed.with_suffix(".npy")
+            self.place.ours("embed", self.teacher(seed), listed, "--text", "text", "--normalize", "--out", out, "--quiet")
+            found.append(np.load(out) / len(TEACHERS) ** 0.5)
+            out.unlink()
+        listed.unlink()
+        return np.hstack(found)
+
+    def pairs(self):
+        """A file of pairs without scores, with the mean of the teachers' cosines as the score."""
+        out = self.place.work / "silver.csv"
+        if not out.exists():
+            with open(self.files["train"], newline="", encoding="utf-8") as source:
+                rows = [tuple(row.values()) for row in csv.DictReader(source)]
+            texts = pairs.sentences(self.place, rows, seed=1)
+            if self.given.quick:
+                texts = {name: of[:100] for name, of in texts.items()}
+            scored = {frozenset(row[:2]) for row in rows}
+            count = pairs.write(out, texts, {name: self.vectors(of) for name, of in texts.items()}, scored, seed=1)
+            self.keep(self.results / "pairs.json", {"sentences": {name: len(of) for name, of in texts.items()}, "pairs": count})
+        return out
+
+    def keep(self, path, found):
+        """Writes a part, whole or not at all."""
+        found = found | {"commit": record.commit(), "threads": self.given.threads, "processor": record.processor()}
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        temporary.rename(path)
 
     def part(self, arm, seed):
         """The result of a column and a seed; kept once it is made."""
@@ -101,31 +110,22 @@ class Silver:
             return
         found = {"polyseme": self.ours, "transformers": self.theirs}[arm](seed)
         found = {"arm": arm, "seed": seed, "silver": SILVER, "gold": GOLD, "sha256": self.sizes["sha256"], **found}
-        found |= {"commit": record.commit(), "threads": self.given.threads}
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        temporary.rename(path)
+        self.keep(path, found)
         print(f"  {arm:13} seed {seed}: spearman {found['test']['spearman']:.4f}", file=sys.stderr, flush=True)
 
     def ours(self, seed):
-        columns, length = self.recipe.columns, ["--max-length", self.recipe.max_length]
-        model, runs = self.whole(seed), []
-        for name, file, how in (("silver", self.pairs(seed), SILVER), ("gold", self.files["train"], GOLD)):
+        model, runs = self.teacher(seed), []
+        for name, file, how in (("silver", self.pairs(), SILVER), ("gold", self.files["train"], GOLD)):
             out = self.place.work / f"tuned-{name}-polyseme-{seed}"
-            shutil.rmtree(out, ignore_errors=True)
-            words = ["finetune", model, "--task", "regress", "--train", file, "--valid", self.files["valid"], "--out", out, *columns, *length,
-                     *(word for key, value in how.items() for word in (f"--{key.replace('_', '-')}", value)), "--metric", "spearman", "--batch-size", BATCH,
-                     "--patience", 0, "--set", "probe_first=false", "--seed", seed, *(["--bf16"] if self.given.bf16 else [])]
-            said, run = self.place.ours(*words, "--json", "--quiet")
-            best = json.loads(said)["results"][0]
-            runs.append({"epoch": best["epoch"], "valid": numbers(best["valid"]), **run})
+            runs.append(self.learn(model, file, how, seed, out, ["regress"]))
             model = out
-        tested, _ = self.place.ours("eval", model, "--data", self.files["test"], *columns, *length, "--json", "--quiet")
+        tested, _ = self.place.ours("eval", model, "--data", self.files["test"], *self.recipe.columns, "--max-length", self.recipe.max_length,
+                                    "--json", "--quiet")
         return {"test": numbers(json.loads(tested)), "runs": runs}
 
     def theirs(self, seed):
-        found, run = self.table.reference(self.recipe, self.whole(seed), self.files, [
-            "--first", self.pairs(seed), "--first-epochs", SILVER["epochs"], "--first-learning-rate", SILVER["learning_rate"],
+        found, run = self.table.reference(self.recipe, self.teacher(seed), self.files, [
+            "--first", self.pairs(), "--first-epochs", SILVER["epochs"], "--first-learning-rate", SILVER["learning_rate"],
             "--train", self.files["train"], "--valid", self.files["valid"], "--metric", "spearman", "--epochs", GOLD["epochs"],
             "--batch-size", BATCH, "--max-length", self.recipe.max_length, "--learning-rate", GOLD["learning_rate"],
             "--r-drop", GOLD["r_drop"], "--seed", seed])
@@ -133,16 +133,17 @@ class Silver:
 
     def record(self):
         """The record of all that is done."""
-        parts = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.results.glob("*-*.json"))]
+        found = {what: [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.results.glob(f"{what}*.json"))]
+                 for what in ("teacher", "pairs", "polyseme", "transformers")}
         rows = []
         for arm in ("polyseme", "transformers"):
-            of_arm = [p for p in parts if p["arm"] == arm]
+            of_arm = found[arm]
             if of_arm:
                 each = {part: [p[part]["spearman"] if part == "test" else p["runs"][-1]["valid"]["spearman"] for p in of_arm] for part in ("valid", "test")}
                 s = record.spread(each["test"])
                 rows.append([arm, f"{100 * statistics.median(each['valid']):.1f}", f"{100 * s['median']:.1f}", f"{100 * s['min']:.1f} – {100 * s['max']:.1f}",
                              " ".join(f"{100 * value:.1f}" for value in each["test"])])
-        found = record.facts(self.place.binary, *PACKAGES, python=self.given.python) | {"parts": parts, "near": NEAR}
+        found |= record.facts(self.place.binary, *PACKAGES, python=self.given.python) | {"near": pairs.NEAR}
         lines = ["# STS-B by a head on the pair, with pairs that vectors have scored", "", *record.header(found), "",
                  f"Spearman × 100; wanted are {100 * WANTED:.0f} on the test rows.", "",
                  *record.table(["", "validation, median", "test, median", "from – to", "each seed"], rows)]

@@ -1,0 +1,192 @@
+"""Half of our own `small`, at the scale of pre-training: it learns language from the whole, then tasks; what is kept.
+
+    scripts/fetch-data.sh 20news r52 spam
+    cargo build --release
+    python benches/shrink/small.py                       # all that is not done yet, then the record
+    python benches/shrink/small.py --tasks r52 --seeds 1  # this task and seed; the record has all that is done
+    python benches/shrink/small.py --tasks --seeds 1 2    # language only
+    python benches/shrink/small.py --race                 # their speed, on a quiet machine
+    python benches/shrink/small.py --quick                # does it work? few steps of `tiny`, a hundred rows
+
+The recipe `small` (4 layers of 512) is pre-trained once, on the training texts of 20 Newsgroups, R52 and SpamAssassin
+without their labels. For each seed every other layer of it learns from the whole on these texts with the losses of
+DistilBERT. Both say the hidden tokens of the test texts, which neither has seen. Then the whole is fine-tuned on a task,
+and the half learns the task from that. Test rows choose nothing.
+"""
+
+import copy
+import json
+import statistics
+from functools import partial
+from pathlib import Path
+
+from parts import Parts, arguments, encoder_parameters, kept, race, settled, teacher, told
+import record  # found by what parts.py adds to the path
+from distil import PROMISES
+
+CORPUS, UNSEEN = (tuple(f"{name}-{part}.csv" for name in ("20newsgroups", "reuters-r52", "spam")) for part in ("train", "test"))
+PRETRAIN = {"recipe": "small", "steps": 3000, "seed": 1}
+GENERAL = {"preset": "distilbert", "steps": 400}
+EPOCHS = {"r52": 4, "stsb": 4, "20news": 2}  # of a half, told what the whole says; those of the whole are benches/tasks/run.py's
+LEARNING_RATE = 2e-4
+
+
+def words(settings):
+    """Settings as words of a command."""
+    return [word for key, value in settings.items() for word in (f"--{key}", value)]
+
+
+class Small:
+    """The whole model, its halves, and what they know of language."""
+
+    def __init__(self, given):
+        self.given = given
+        self.parts = {}
+        for name in EPOCHS:
+            of_task = copy.copy(given)
+            of_task.set = name
+            self.parts[name] = partial(Parts, of_task, given.work / "small")
+        self.any = self.of("r52")
+        self.place, self.results = self.any.place, self.any.results
+
+    def of(self, name):
+        """The parts of a task, whose rows are read when they are wanted."""
+        if isinstance(self.parts[name], partial):
+            self.parts[name] = self.parts[name]()
+        return self.parts[name]
+
+    def texts(self, names):
+        names = names[1:2] if self.given.quick else names
+        return [self.place.needs(name, "run `scripts/fetch-data.sh 20news r52 spam`") for name in names]
+
+    def corpus(self):
+        """The texts to learn from, and how."""
+        return [*self.texts(CORPUS), "--text", "text", *(["--bf16"] if self.given.bf16 else [])]
+
+    def kept(self, arm, seed, settings, make):
+        settings = settings | {"bf16": self.given.bf16}
+        found, new = kept(self.results / f"language-{arm}-{seed}.json", {"arm": arm, "seed": seed}, settings, self.given.threads, make)
+        if new:
+            print(f"  language {arm} seed {seed}: {100 * found['test']['accuracy']:.2f} % of hidden tokens", flush=True)
+        return found
+
+    def learns(self, out, *command):
+        """A run on the training texts."""
+        said, run = self.place.ours(*command, "--out", out, "--json", "--quiet")
+        run["seconds"] = json.loads(said)["seconds"]
+        return {"test": self.language(out), "parameters": encoder_parameters(out), "run": run}
+
+    def language(self, model):
+        """Loss and accuracy on hidden tokens of test texts: those of one step that moves nothing."""
+        out = self.any.fresh(f"heard-{model.name}")
+        said, _ = self.place.ours("pretrain", *self.texts(UNSEEN), "--text", "text", "--from", model, "--steps", 1, "--learning-rate", 1e-12,
+                                  "--seq-len", 128, "--seed", 1, "--set", "optimizer.weight_decay=0", "--set", "data.valid_share=0.2",
+                                  "--set", f"data.valid_documents={20 if self.given.quick else 2000}", "--out", out, "--json", "--quiet")
+        self.any.fresh(out.name)
+        found = json.loads(said)
+        return {"loss": found["valid_loss"], "accuracy": found["valid_accuracy"], "unigram_entropy": found["unigram_entropy"]}
+
+    def whole(self):
+        """`small`, pre-trained."""
+        out = self.given.work / "small"
+
+        def make():
+            # What was begun and killed goes on, to the same bytes.
+            begun = (out / "run/settings.toml").exists()
+            return self.learns(out, "pretrain", *(["--resume"] if begun else [*self.corpus(), *words(PRETRAIN)]))
+
+        return out, self.kept("whole", PRETRAIN["seed"], PRETRAIN, make)
+
+    def half(self, seed):
+        """Every other layer of it, which has learned language from it."""
+        whole, _ = self.whole()
+        out = self.given.work / f"half-{seed}"
+
+        def make():
+            self.any.fresh(out.name)
+            return self.learns(out, "shrink", "distil", whole, "--corpus", *self.corpus(), *words(GENERAL), "--seed", seed)
+
+        return out, self.kept("half", seed, GENERAL, make)
+
+    def task(self, name, seed):
+        """The half that learns a task from the whole."""
+        parts, student = self.of(name), self.half(seed)[0]
+        whole, _ = teacher(parts, seed)
+        epochs = 1 if self.given.quick else EPOCHS[name]
+
+        def make():
+            out = parts.fresh(parts.made("half", seed).name)
+            said, run = parts.place.ours("shrink", "distil", whole, "--student", student, "--out", out,
+                                         *parts.learning(seed, epochs, LEARNING_RATE))
+            return {"test": parts.tested(out)[0], "epoch": json.loads(said)["results"][0]["epoch"], "run": run}
+
+        return parts.part("half", seed, {"epochs": epochs, "learning_rate": LEARNING_RATE}, make)
+
+    def done(self, arm):
+        """The results in language that are there."""
+        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.results.glob(f"language-{arm}-*.json"))]
+
+
+def of_language(whole, halves):
+    """What was learned of language, in lines."""
+    accuracy = lambda part: 100 * part["test"]["accuracy"]
+    kept_of = [100 * accuracy(half) / accuracy(whole) for half in halves]
+    row = lambda name, part, share: [name, f"{part['test']['loss']:.3f}", f"{accuracy(part):.2f} %", share, f"{part['run']['seconds']:.0f}"]
+    rows = [row("the whole", whole, ""), *(row(f"half, seed {p['seed']}", p, f"{share:.1f} %") for p, share in zip(halves, kept_of))]
+    lines = ["", "## Language", "", f"Hidden tokens of test texts; the entropy of single tokens is {whole['test']['unigram_entropy']:.3f}.", "",
+             *record.table(["", "loss", "said rightly", "kept", "seconds to learn"], rows)]
+    if halves:
+        fewer = 100 * (1 - halves[0]["parameters"] / whole["parameters"])
+        lines += ["", f"Median over {len(halves)} seed(s): {statistics.median(kept_of):.1f} % kept, {fewer:.1f} % fewer in the encoder."]
+    return lines
+
+
+def of_task(parts):
+    """What was learned of a task, in lines, and as it is kept."""
+    wholes, halves = parts.done("teacher"), parts.done("half")
+    if not halves:
+        return [], {}
+    measured = lambda part: 100 * part["test"][parts.measure]
+    kept_of = {seed: 100 * measured(half) / measured(wholes[seed]) for seed, half in halves.items()}
+    rows = [[seed, f"{measured(wholes[seed]):.2f}", f"{measured(half):.2f}", f"{kept_of[seed]:.1f} %"] for seed, half in halves.items()]
+    lines = ["", f"## {parts.given.set}", "", *record.table(["seed", f"test {parts.measure} × 100, whole", "half", "kept"], rows), "",
+             f"Median over {len(rows)} seed(s): {statistics.median(kept_of.values()):.1f} % kept; {told(parts, 'half')}."]
+    return lines, {"teacher": wholes, "half": halves, "race": parts.done("race-half")}
+
+
+def write(small):
+    """The record of all that is done."""
+    share, _, faster = PROMISES["half"]
+    facts = record.facts(small.place.binary) | {"threads": small.given.threads, "trial": small.given.quick}
+    lines = ["# Half of our own `small`", "", *record.header(facts), "",
+             f"`small`: {PRETRAIN['steps']} steps; a half: {GENERAL['steps']} steps with the losses of {GENERAL['preset']}. "
+             f"Wanted: at least {100 * share:.0f} % kept, 40 % fewer in the encoder, {faster} times faster."]
+    facts |= {arm: small.done(arm) for arm in ("whole", "half")}
+    lines += of_language(facts["whole"][0], facts["half"])
+    for name in EPOCHS:
+        more, facts[name] = of_task(small.of(name))
+        lines += more
+    record.write(record.run_folder("distil-small", small.given.record), facts, lines)
+
+
+def main():
+    p = arguments(__doc__, "small")
+    p.add_argument("--tasks", nargs="*", choices=list(EPOCHS), default=list(EPOCHS))
+    given = settled(p.parse_args(), "small")
+    given.work = Path(given.work).resolve()
+    given.teachers = given.work / "teachers"
+    if given.quick:
+        PRETRAIN.update(recipe="tiny", steps=300)
+        GENERAL.update({"steps": 20, "max-length": 128})
+    small = Small(given)
+    for name in given.tasks if given.race else ():
+        race(small.of(name), "half")
+    for seed in () if given.race else given.seeds:
+        small.half(seed)
+        for name in given.tasks:
+            small.task(name, seed)
+    write(small)
+
+
+if __name__ == "__main__":
+    main()
