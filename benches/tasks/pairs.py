@@ -77,10 +77,22 @@ def write(path, texts, vectors, scored, seed):
             if frozenset((of[i], of[j])) not in scored:
                 rows.append((of[i], of[j], round(5 * max(0.0, cosine), 3)))
     rows = [rows[i] for i in rng.permutation(len(rows))]
+    put(path, rows)
+    return len(rows)
+
+
+def mix(path, scores, out):
+    """Writes the pairs of a file with the mean of their scores and these."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [(row["one"], row["two"], float(row["score"])) for row in csv.DictReader(file)]
+    put(out, [(one, two, round((score + other) / 2, 3)) for (one, two, score), other in zip(rows, scores, strict=True)])
+
+
+def put(path, rows):
+    """Writes a file of pairs, whole or not at all."""
     temporary = path.with_suffix(".tmp")
     with open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["one", "two", "score"])
         writer.writerows(rows)
     temporary.rename(path)
-    return len(rows)
