@@ -68,6 +68,16 @@ def commit():
     return output_of("git", "log", "-1", "--format=%h", "--abbrev=12", *sources) + (" with changes" if changed else "")
 
 
+def keep(path, found, threads):
+    """Writes a part of a measurement with what made it, whole or not at all; gives what was written."""
+    found = found | {"commit": commit(), "threads": threads, "processor": processor()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    temporary.rename(path)
+    return found
+
+
 def facts(binary, *packages, python=None):
     """Everything about a measurement but its numbers; the packages are those of `python`, if it is named."""
     return {

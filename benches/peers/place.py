@@ -59,6 +59,11 @@ def short(command):
     return shlex.join(str(record.relative(word)) for word in command).replace(f"{ROOT}/", "")
 
 
+def flags(settings):
+    """Settings as words of a command."""
+    return [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", value)]
+
+
 class Place:
     """Settings, folders, and the two kinds of contenders: our binary and the peers' scripts."""
 

@@ -28,12 +28,7 @@ def kept(path, what, settings, threads, make):
         if found["settings"] == settings:
             return found, False
         sys.exit(f"{record.relative(path)} was made with other settings or rows; remove it, or take another --work")
-    found = what | {"settings": settings, **make(), "commit": record.commit(), "threads": threads, "processor": record.processor()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    temporary.rename(path)
-    return found, True
+    return record.keep(path, what | {"settings": settings, **make()}, threads), True
 
 
 class Parts:

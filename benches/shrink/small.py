@@ -23,17 +23,13 @@ from pathlib import Path
 from parts import Parts, arguments, encoder_parameters, kept, race, settled, teacher, told
 import record  # found by what parts.py adds to the path
 from distil import PROMISES
+from place import flags
 
 CORPUS, UNSEEN = (tuple(f"{name}-{part}.csv" for name in ("20newsgroups", "reuters-r52", "spam")) for part in ("train", "test"))
 PRETRAIN = {"recipe": "small", "steps": 3000, "seed": 1}
 GENERAL = {"preset": "distilbert", "steps": 400}
 EPOCHS = {"r52": 4, "stsb": 4, "20news": 2}  # of a half, told what the whole says; those of the whole are benches/tasks/run.py's
 LEARNING_RATE = 2e-4
-
-
-def words(settings):
-    """Settings as words of a command."""
-    return [word for key, value in settings.items() for word in (f"--{key}", value)]
 
 
 class Small:
@@ -93,7 +89,7 @@ class Small:
         def make():
             # What was begun and killed goes on, to the same bytes.
             begun = (out / "run/settings.toml").exists()
-            return self.learns(out, "pretrain", *(["--resume"] if begun else [*self.corpus(), *words(PRETRAIN)]))
+            return self.learns(out, "pretrain", *(["--resume"] if begun else [*self.corpus(), *flags(PRETRAIN)]))
 
         return out, self.kept("whole", PRETRAIN["seed"], PRETRAIN, make)
 
@@ -104,7 +100,7 @@ class Small:
 
         def make():
             self.any.fresh(out.name)
-            return self.learns(out, "shrink", "distil", whole, "--corpus", *self.corpus(), *words(GENERAL), "--seed", seed)
+            return self.learns(out, "shrink", "distil", whole, "--corpus", *self.corpus(), *flags(GENERAL), "--seed", seed)
 
         return out, self.kept("half", seed, GENERAL, make)
 
@@ -162,7 +158,7 @@ def write(small):
              f"`small`: {PRETRAIN['steps']} steps; a half: {GENERAL['steps']} steps with the losses of {GENERAL['preset']}. "
              f"Wanted: at least {100 * share:.0f} % kept, 40 % fewer in the encoder, {faster} times faster."]
     facts |= {arm: small.done(arm) for arm in ("whole", "half")}
-    lines += of_language(facts["whole"][0], facts["half"])
+    lines += of_language(facts["whole"][0], facts["half"]) if facts["whole"] else []
     for name in EPOCHS:
         more, facts[name] = of_task(small.of(name))
         lines += more

@@ -114,11 +114,8 @@ class Table:
         found = (self.theirs if arm == "transformers" else self.ours)(recipe, arm, files, seed, out)
         if not self.given.keep_models:
             shutil.rmtree(out, ignore_errors=True)
-        found = {"row": name, "arm": arm, "seed": seed, "settings": settings, **found}
-        found |= {"commit": record.commit(), "threads": self.given.threads, "device": self.given.device, "processor": record.processor()}
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        temporary.rename(path)
+        found = {"row": name, "arm": arm, "seed": seed, "settings": settings, **found, "device": self.given.device}
+        record.keep(path, found, self.given.threads)
         shown = ", ".join(f"{key} {found['test'][key]:.4f}" for key in recipe.measure)
         shown += f", epoch {found['epoch']}, {found['wall_seconds']:.0f} s"
         print(f"  {name:7} {arm:13} seed {seed}: {shown}", file=sys.stderr, flush=True)

@@ -27,18 +27,13 @@ from run import BATCH, PACKAGES, RECIPES, Table, arguments, interpreter, numbers
 
 import record
 import sets
-from place import Refused
+from place import Refused, flags
 
 TEACHERS = (1, 2, 3, 4, 5)
 TEACHER = {"epochs": 4, "learning_rate": 5e-5, "r_drop": 5.0}
 SILVER = {"epochs": 1, "learning_rate": 1e-4, "r_drop": 0.0}
 GOLD = {"epochs": 3, "learning_rate": 5e-5, "r_drop": 1.0}
 WANTED = 0.86
-
-
-def flags(how):
-    """Settings as words."""
-    return [word for key, value in how.items() for word in (f"--{key.replace('_', '-')}", value)]
 
 
 class Silver:
@@ -66,9 +61,9 @@ class Silver:
         """The model whose vectors score pairs, and with which the head on the pair begins."""
         out = self.place.work / f"silver-teacher-{seed}"
         path = self.results / f"teacher-{seed}.json"
-        if not path.exists():
+        if not path.exists() or not (out / "model.safetensors").exists():
             found = self.learn(self.place.minilm(), self.files["train"], TEACHER, seed, out, ["similarity", "--similarity-loss", "cosine"])
-            self.keep(path, {"teacher": TEACHER, **found})
+            record.keep(path, {"teacher": TEACHER, **found}, self.given.threads)
         return out
 
     def vectors(self, texts):
@@ -94,7 +89,7 @@ class Silver:
                 texts = {name: of[:100] for name, of in texts.items()}
             scored = {frozenset(row[:2]) for row in rows}
             count = pairs.write(out, texts, {name: self.vectors(of) for name, of in texts.items()}, scored, seed=1)
-            self.keep(self.results / "pairs.json", {"sentences": {name: len(of) for name, of in texts.items()}, "pairs": count})
+            record.keep(self.results / "pairs.json", {"sentences": {name: len(of) for name, of in texts.items()}, "pairs": count}, self.given.threads)
         return out
 
     def head(self, model, silver, seed, out):
@@ -111,19 +106,12 @@ class Silver:
         out, silver = self.place.work / "silver-mixed.csv", self.pairs()
         if not out.exists():
             model, path = self.place.work / "tuned-gold-first", self.results / "first.json"
-            if not path.exists():
+            if not path.exists() or not (model / "model.safetensors").exists():
                 model, runs = self.head(self.teacher(1), silver, 1, "first")
-                self.keep(path, {"silver": SILVER, "gold": GOLD, "runs": runs})
+                record.keep(path, {"silver": SILVER, "gold": GOLD, "runs": runs}, self.given.threads)
             said, _ = self.place.ours("predict", model, silver, "--text", "one", "--pair", "two", "--max-length", self.recipe.max_length, "--quiet")
             pairs.mix(silver, [json.loads(line)["value"] for line in said.splitlines()], out)
         return out
-
-    def keep(self, path, found):
-        """Writes a part, whole or not at all."""
-        found = found | {"commit": record.commit(), "threads": self.given.threads, "processor": record.processor()}
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        temporary.rename(path)
 
     def part(self, arm, seed):
         """The result of a column and a seed; kept once it is made."""
@@ -132,7 +120,7 @@ class Silver:
             return
         found = {"polyseme": self.ours, "transformers": self.theirs}[arm](seed)
         found = {"arm": arm, "seed": seed, "silver": SILVER, "gold": GOLD, "sha256": self.sizes["sha256"], **found}
-        self.keep(path, found)
+        record.keep(path, found, self.given.threads)
         print(f"  {arm:13} seed {seed}: spearman {found['test']['spearman']:.4f}", file=sys.stderr, flush=True)
 
     def ours(self, seed):
