@@ -90,15 +90,12 @@ class Bits:
         size = {key: (folder / "model.safetensors").stat().st_size for key, folder in
                 (("whole", whole), ("rounded", rounded), ("learned", learned))}
         found = {"row": name, "seed": seed, "measure": recipe.measure[0], "test": measured, "bytes": size, "rounding": json.loads(said),
-                 "commands": [run["command"] for run in runs], "sha256": sizes["sha256"], "threads": self.given.threads,
-                 "commit": record.commit()}
+                 "commands": [run["command"] for run in runs], "sha256": sizes["sha256"]}
         for out in (rounded, learned, *([whole] if learns and not self.given.keep_models else [])):
             shutil.rmtree(out)
         if train != files["train"]:
             train.unlink()
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        temporary.rename(path)
+        record.keep(path, found, self.given.threads)
         shown = ", ".join(f"{way} {values[recipe.measure[0]]:.4f}" for way, values in measured.items())
         print(f"  {name:10} seed {seed}: {shown}", file=sys.stderr, flush=True)
 

@@ -90,10 +90,7 @@ class Little:
         shutil.rmtree(out)
         accuracy = json.loads(said)["accuracy"]
         found = {"set": name, "labels": count, "way": way, "seed": seed, "longest": LONGEST, "accuracy": accuracy, **run}
-        found["commit"] = record.commit()
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
-        temporary.rename(path)
+        record.keep(path, found, self.given.threads)
         print(f"  {name:7} {count:3} labels  {way:24} seed {seed}: {100 * accuracy:.1f} %  {run['wall_seconds']:.0f} s", file=sys.stderr, flush=True)
 
     def run(self, names, counts):
