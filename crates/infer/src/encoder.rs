@@ -102,7 +102,10 @@ impl Encoder {
     }
 
     /// The same of ids and segments.
-    pub(crate) fn check_ids(&self, ids: &[u32], type_ids: &[u32]) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`Encoder::check`].
+    pub fn check_ids(&self, ids: &[u32], type_ids: &[u32]) -> Result<()> {
         let config = self.model.config();
         let (vocabulary, segments) = (config.vocab_size, config.type_vocab_size);
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocabulary) {

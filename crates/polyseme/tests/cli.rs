@@ -94,6 +94,29 @@ fn pretraining_learns_more_than_word_frequencies() {
 }
 
 #[test]
+fn a_pretrained_folder_is_measured_on_unseen_texts_also_in_few_bits() {
+    let unseen = corpus(700).split_off(corpus(600).len());
+    write(&WORLD, "unseen.txt", &unseen);
+    let found = json(&WORLD, &["eval", "encoder", "--data", "unseen.txt", "--seed", "5"]);
+    let measure = |found: &serde_json::Value, name: &str| found[name].as_f64().unwrap();
+    let loss = measure(&found, "loss");
+    assert!(loss < measure(&found, "unigram_entropy") - 0.3, "{found}");
+    assert!((measure(&found, "perplexity") - loss.exp()).abs() < 1e-9 && found["task"] == "mlm");
+    let share = measure(&found, "hidden") / measure(&found, "tokens");
+    assert!((share - 0.15).abs() < 0.01, "{share} hidden");
+    let again = |extra: &[&str]| json(&WORLD, &[&["eval", "encoder", "--data", "unseen.txt"][..], extra].concat());
+    assert_eq!(again(&["--seed", "5"]), found);
+    assert_ne!(again(&["--seed", "6"])["hidden"], found["hidden"]);
+    let shown = ok(&WORLD, &["eval", "encoder", "--data", "unseen.txt", "--seed", "5"]);
+    assert!(shown.contains("hidden tokens") && shown.contains(&format!("{loss:.4}")), "{shown}");
+
+    ok(&WORLD, &["shrink", "quantize", "encoder", "--out", "encoder-int8", "--no-timing"]);
+    let rounded = json(&WORLD, &["eval", "encoder-int8", "--data", "unseen.txt", "--seed", "5"]);
+    assert!((measure(&rounded, "loss") - loss).abs() < 0.05, "{rounded} beside {found}");
+    assert_eq!(rounded["hidden"], found["hidden"]);
+}
+
+#[test]
 fn finetuning_beats_chance_by_far_and_eval_agrees() {
     let valid = saved("finetune.json");
     assert!(valid["median"].as_f64().unwrap() > 0.9, "{valid}");

@@ -100,6 +100,12 @@ pub enum Error {
         /// Tokens of held-out documents.
         tokens: u64,
     },
+    /// Texts to measure a language model on of which nothing was hidden.
+    #[error("no token was hidden among {tokens}: they are too few, or all special or unknown")]
+    NothingHidden {
+        /// Tokens of all texts.
+        tokens: u64,
+    },
     /// The tokenizer cannot be used for masked language modelling.
     #[error("the tokenizer in {} has no mask token", folder.display())]
     NoMaskToken {
@@ -332,6 +338,7 @@ impl Error {
             Self::NothingToHoldOut { .. } => "documents are parted by blank lines or stand one a row; give more text",
             Self::CorpusTooSmall { .. } => "give more text, or make data.seq_len smaller",
             Self::NothingToMask { .. } => "use a tokenizer made for this text, or leave out --from to train one",
+            Self::NothingHidden { .. } => "give it more text, in the language that the tokenizer was made for",
             Self::NoMaskToken { .. } => "begin from a checkpoint of an encoder (BERT, RoBERTa, …), or leave out --from",
             Self::VocabularyMismatch { .. } => {
                 "the folder mixes files of two models; put the right tokenizer beside the weights"

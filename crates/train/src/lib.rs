@@ -28,7 +28,7 @@ pub mod tasks;
 pub mod training_loop;
 
 pub use error::{Error, Result};
-pub use evaluate::{EvaluateSettings, evaluate};
+pub use evaluate::{EvaluateSettings, LanguageMetrics, evaluate, evaluate_language};
 pub use finetune::data::Columns;
 pub use finetune::{FinetuneOutcome, FinetuneSettings, finetune};
 pub use observer::{Event, Observer, Stop};

@@ -4,9 +4,15 @@ mod common;
 
 use common::{Listener, bytes, corpus, device, pretraining, story};
 use polyseme_formats::Fault;
+use polyseme_infer::Encoder;
 use polyseme_models::Family;
-use polyseme_train::pretrain::Length;
-use polyseme_train::{Error, PretrainOutcome, PretrainSettings, Result, Stop, pretrain};
+use polyseme_tensor::Stream;
+use polyseme_text::{CorpusReader, Document};
+use polyseme_train::objective::mlm::{Lengths, Masker, Mlm, Said};
+use polyseme_train::pretrain::{Length, MaskingSettings};
+use polyseme_train::{
+    Error, LanguageMetrics, PretrainOutcome, PretrainSettings, Result, Stop, evaluate_language, pretrain,
+};
 use std::path::Path;
 
 fn run(settings: &PretrainSettings, resume: bool) -> Result<(PretrainOutcome, Listener)> {
@@ -50,6 +56,61 @@ fn twenty_steps_are_ten_and_ten_byte_for_byte() {
         assert!(bytes(whole.out.join("model.safetensors")) == bytes(parts.out.join("model.safetensors")));
         assert_eq!(story(&whole.out), story(&parts.out));
     }
+}
+
+/// What a model says of texts, and the same from the objective, group by group of documents.
+fn measured(folder: &Path, corpus: &Path, seed: u64) -> (LanguageMetrics, Said, usize) {
+    let encoder = Encoder::open(folder).unwrap();
+    let texts = CorpusReader::open(&[corpus.to_owned()], None).unwrap();
+    let found = evaluate_language(&encoder, &texts, Some(20), seed, &mut Listener::default(), &Stop::default())
+        .unwrap()
+        .unwrap();
+    let mut groups: Vec<Vec<Vec<u32>>> = vec![Vec::new()];
+    let mut take = |document: Document| {
+        let group = groups.last_mut().unwrap();
+        group.push(encoder.tokenizer.encode_document(&document.text)?);
+        if group.iter().map(Vec::len).sum::<usize>() >= 16_384 {
+            groups.push(Vec::new());
+        }
+        Ok(())
+    };
+    texts.for_each(&mut take, &mut |_| true).unwrap();
+    let masker = Masker::of(&encoder.tokenizer, MaskingSettings::default(), false).unwrap();
+    let lengths = Lengths { sequence: 20, batch: 500, all: usize::MAX };
+    let mut said = Said::default();
+    for (i, group) in groups.iter().enumerate() {
+        let (all, masks) = ((0..group.len()).collect::<Vec<_>>(), Stream::new(seed).named("eval mask"));
+        said.and(&Mlm::new(group, &all, &masker, &lengths, masks.at(i as u64)).asked(&encoder.model));
+    }
+    (found, said, groups.len())
+}
+
+#[test]
+fn a_language_model_is_measured_on_all_of_a_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = corpus(dir.path(), 60);
+    let settings = pretraining(small.clone(), dir.path().join("m"), Length::Steps(5));
+    run(&settings, false).unwrap();
+    std::fs::create_dir(dir.path().join("large")).unwrap();
+    let large = corpus(&dir.path().join("large"), 400);
+    for (texts, in_groups) in [(&small, false), (&large, true)] {
+        let (found, said, groups) = measured(&settings.out, texts, 7);
+        let means = said.means();
+        assert_eq!((groups > 1, found.hidden), (in_groups, said.targets as u64));
+        assert!((found.loss - means["loss"]).abs() < 1e-5 && (found.accuracy - means["accuracy"]).abs() < 1e-9);
+        let share = found.hidden as f64 / found.tokens as f64;
+        assert!((share - 0.15).abs() < 0.01, "{share}");
+        assert!(found.documents > 50 && found.unigram_entropy > 1.0, "{found:?}");
+    }
+    let of = |seed| measured(&settings.out, &small, seed).0;
+    assert_eq!(of(7), of(7));
+    assert_ne!(of(7).loss, of(8).loss);
+
+    let encoder = Encoder::open(&settings.out).unwrap();
+    let texts = CorpusReader::open(&[small], None).unwrap();
+    let stop = Stop::default();
+    stop.request();
+    assert_eq!(evaluate_language(&encoder, &texts, None, 0, &mut Listener::default(), &stop).unwrap(), None);
 }
 
 #[test]

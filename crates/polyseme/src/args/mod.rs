@@ -71,7 +71,7 @@ pub enum Command {
     Finetune(Box<FinetuneArgs>),
     /// Search the settings of finetune, by validation rows
     Sweep(Box<SweepArgs>),
-    /// Measure a fine-tuned model on labelled rows
+    /// Measure a fine-tuned model on labelled rows, a pre-trained one on texts
     Eval(EvalArgs),
     /// Label texts with a fine-tuned model: JSON lines on stdout
     Predict(PredictArgs),

@@ -1,4 +1,4 @@
-//! `polyseme eval`: a fine-tuned model's metrics on labelled rows.
+//! `polyseme eval`: a fine-tuned model's metrics on labelled rows, a language model's on texts.
 
 use crate::args::EvalArgs;
 use crate::commands::{Context, Interrupted};
@@ -6,9 +6,13 @@ use crate::render::confusion::confusion;
 use crate::render::numbers::group;
 use crate::render::table::table;
 use crate::report::evaluation as evaluation_page;
+use crate::settings::Error::Contradiction;
 use polyseme_formats::Error;
 use polyseme_formats::atomic::Pending;
-use polyseme_train::evaluate::{EvaluateSettings, Evaluation, evaluate};
+use polyseme_infer::{Encoder, head_name};
+use polyseme_models::HeadKind;
+use polyseme_text::CorpusReader;
+use polyseme_train::evaluate::{EvaluateSettings, Evaluation, LanguageMetrics, evaluate, evaluate_language};
 use polyseme_train::finetune::data::Columns;
 use polyseme_train::metrics::{ClassScores, ClassifyMetrics, Metrics, metrics_of};
 use std::io::Write;
@@ -16,6 +20,9 @@ use std::io::Write;
 /// Evaluates and shows the metrics.
 pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
     let encoder = context.open(&args.model)?;
+    if encoder.model.head() == HeadKind::MaskedLm {
+        return of_language(args, &encoder, context);
+    }
     // Before the work, so that a path where nothing can be written costs none.
     let report = args.report.as_deref().map(Pending::create).transpose()?;
     let usual = EvaluateSettings::default();
@@ -79,6 +86,58 @@ pub fn run(args: &EvalArgs, context: &Context) -> anyhow::Result<()> {
         Metrics::Retrieval(m) => format!("\neach among {} candidates\n", group(m.candidates)),
     };
     context.result(&json, &text)
+}
+
+/// What a language model says of hidden tokens.
+fn of_language(args: &EvalArgs, encoder: &Encoder, context: &Context) -> anyhow::Result<()> {
+    if let Some(flag) = of_rows_only(args) {
+        return Err(Contradiction {
+            first: flag.into(),
+            second: format!("MODEL, a folder with {}", head_name(&encoder.model.head())),
+            why: "it is measured on hidden tokens of texts, without labels; `polyseme finetune` makes a model of labelled rows"
+                .into(),
+        }
+        .into());
+    }
+    let corpus = CorpusReader::open(std::slice::from_ref(&args.data), args.text.as_deref())?;
+    let mut progress = context.progress();
+    let seed = context.seed.unwrap_or(0);
+    let found = evaluate_language(encoder, &corpus, args.max_length, seed, &mut progress, &context.stop)?;
+    let Some(found) = found else { return Err(Interrupted.into()) };
+    progress.finish();
+    let mut json = serde_json::json!({ "task": "mlm" });
+    if let (Some(keys), serde_json::Value::Object(more)) = (json.as_object_mut(), serde_json::to_value(&found)?) {
+        keys.extend(more);
+    }
+    context.result(&json, &spell(&found))
+}
+
+/// A flag that says something of labelled rows.
+fn of_rows_only(args: &EvalArgs) -> Option<&'static str> {
+    let given = [
+        ("--pair", args.pair.is_some()),
+        ("--label", args.label.is_some()),
+        ("--choices", !args.choices.is_empty()),
+        ("--label-separator", args.label_separator.is_some()),
+        ("--max-new-tokens", args.max_new_tokens.is_some()),
+        ("--report", args.report.is_some()),
+    ];
+    given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+}
+
+fn spell(found: &LanguageMetrics) -> String {
+    let lines = [
+        vec!["loss".to_owned(), format!("{:.4}", found.loss)],
+        vec!["perplexity".to_owned(), format!("{:.2}", found.perplexity)],
+        vec!["accuracy".to_owned(), format!("{:.4}", found.accuracy)],
+    ];
+    let title = format!("{} hidden tokens", group(found.hidden));
+    let (texts, tokens) = (group(found.documents), group(found.tokens));
+    table(&["mlm", &title], &lines)
+        + &format!(
+            "\nof {tokens} tokens of {texts} texts; word frequencies alone: a loss of {:.4}\n",
+            found.unigram_entropy
+        )
 }
 
 fn of_classes(m: &ClassifyMetrics) -> String {

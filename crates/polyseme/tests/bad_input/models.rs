@@ -237,11 +237,48 @@ pub const CASES: &[Case] = &[
         says: &["m", "classif", "finetune"],
     },
     Case {
-        name: "measuring a model that was not fine-tuned",
-        make: |b| b.model("m", Head::MaskedLm),
+        name: "measuring an encoder alone",
+        make: |b| b.model("m", Head::None),
         run: &["eval", "m", "--data", "valid.csv"],
         exit: 1,
         says: &["m", "classif", "finetune"],
+    },
+    Case {
+        name: "labels for a model that is measured without",
+        make: |b| b.model("m", Head::MaskedLm),
+        run: &["eval", "m", "--data", "valid.csv", "--label", "label"],
+        exit: 1,
+        says: &["--label", "a masked-language-modelling head", "without labels", "polyseme finetune"],
+    },
+    Case {
+        name: "texts of which nothing is hidden",
+        make: |b| {
+            b.model("m", Head::MaskedLm);
+            b.write("short.txt", "the\n");
+        },
+        run: &["eval", "m", "--data", "short.txt", "--seed", "1"],
+        exit: 1,
+        says: &["no token was hidden among 1", "more text"],
+    },
+    Case {
+        name: "a language model that is measured on nothing",
+        make: |b| {
+            b.model("m", Head::MaskedLm);
+            b.write("empty.txt", "");
+        },
+        run: &["eval", "m", "--data", "empty.txt"],
+        exit: 1,
+        says: &["empty.txt is empty"],
+    },
+    Case {
+        name: "a mask that the model does not know",
+        make: |b| {
+            b.model("m", Head::MaskedLm);
+            b.write("m/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n");
+        },
+        run: &["eval", "m", "--data", "valid.csv"],
+        exit: 1,
+        says: &["m", "mask"],
     },
     Case {
         name: "no mask in the text",

@@ -314,13 +314,6 @@ pub const CASES: &[Case] = &[
         says: &["`pair`", "choice", "leave --pair out"],
     },
     Case {
-        name: "measuring a model without a head of a task",
-        make: |b| b.model("m", Head::MaskedLm),
-        run: &["eval", "m", "--data", "valid.csv"],
-        exit: 1,
-        says: &["a head of a task", "a masked-language-modelling head", "polyseme finetune"],
-    },
-    Case {
         name: "predicting with a model without a head of a task",
         make: |b| b.model("m", Head::MaskedLm),
         run: &["predict", "m", "valid.csv"],

@@ -7,8 +7,7 @@ use crate::error::{Error, Result};
 use crate::masking::Vocabulary;
 use crate::objective::Objective;
 use crate::objective::document_words::DocumentWords;
-use crate::objective::mlm::{Masker, Mlm, unigram_counts, unigram_entropy};
-use crate::objective::order::Order;
+use crate::objective::mlm::{Lengths, Masker, Mlm, VALID_TOKENS, unigram_counts, unigram_entropy};
 use crate::observer::{Event, Observer, Stop};
 use crate::sampler::hold_out;
 use polyseme_formats::run::RunFolder;
@@ -101,24 +100,22 @@ pub(super) fn prepare(
     };
     // At once, so that a resumed run has it; the model folder gets it with its model.
     tokenizer.save(&tokenizer_folder(settings))?;
-    let no_mask = || Error::NoMaskToken { folder: from.as_ref().map_or(&settings.out, |f| &f.folder).clone() };
-    let vocabulary = Vocabulary::of(&tokenizer).ok_or_else(no_mask)?;
-    let special = tokenizer.special();
     let mut how = settings.masking.clone();
     if settings.head() == HeadKind::None {
         // Nobody is asked for hidden tokens: texts are read as they are.
         (how.replace_mask, how.replace_random) = (0.0, 0.0);
     }
-    let mut masker = Masker { vocabulary, how, words: None, order: None, cls: special.cls, sep: special.sep };
-
-    masker.order = (settings.head() == HeadKind::PreTraining).then(|| Order::of(&tokenizer));
+    let no_mask = || Error::NoMaskToken { folder: from.as_ref().map_or(&settings.out, |f| &f.folder).clone() };
+    let orders = settings.head() == HeadKind::PreTraining;
+    let mut masker = Masker::of(&tokenizer, how, orders).ok_or_else(no_mask)?;
 
     let store = store(corpus, &tokenizer, folder, observer, stop)?;
     let stream = Stream::new(settings.seed);
     let held_out = held_out(settings, &store, stream)?;
     let data = &settings.data;
     let valid_masks = stream.named("valid mask");
-    let objective = Mlm::new(&store, &held_out, &masker, data.seq_len, data.tokens_per_batch, valid_masks);
+    let lengths = Lengths { sequence: data.seq_len, batch: data.tokens_per_batch, all: VALID_TOKENS };
+    let objective = Mlm::new(&store, &held_out, &masker, &lengths, valid_masks);
     if objective.targets() == 0 {
         return Err(Error::NothingToMask { tokens: held_out.iter().map(|&i| store.doc_len(i) as u64).sum() });
     }

@@ -6,6 +6,7 @@ use crate::masking::{self, Vocabulary};
 use crate::pretrain::MaskingSettings;
 use crate::sampler::{Documents, Piece};
 use polyseme_tensor::{Sequence, Stream};
+use polyseme_text::Tokenizer;
 
 /// Sequences with some tokens hidden.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +43,13 @@ pub struct Masker {
 }
 
 impl Masker {
+    /// Of a tokenizer; `orders`: whether texts are parted. `None` if it has no mask token or nothing but special ones.
+    pub fn of(tokenizer: &Tokenizer, how: MaskingSettings, orders: bool) -> Option<Self> {
+        let (vocabulary, special) = (Vocabulary::of(tokenizer)?, tokenizer.special());
+        let order = orders.then(|| Order::of(tokenizer));
+        Some(Self { vocabulary, how, words: None, order, cls: special.cls, sep: special.sep })
+    }
+
     /// Special tokens around a piece and, if it is parted, between its parts.
     pub fn specials(&self) -> usize {
         if self.order.is_some() { 3 } else { 2 }

@@ -25,6 +25,17 @@ use std::time::Instant;
 /// which see the same masks.
 pub const VALID_TOKENS: usize = 65_536;
 
+/// What is measured at most, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// Of a sequence, special ones included.
+    pub sequence: usize,
+    /// Of a batch.
+    pub batch: usize,
+    /// Of all pieces of documents.
+    pub all: usize,
+}
+
 /// The objective with its fixed validation batches.
 pub struct Mlm {
     valid: Vec<MlmBatch>,
@@ -32,18 +43,58 @@ pub struct Mlm {
     teacher: Option<Language>,
 }
 
+/// What a model says of hidden tokens and of the order of parts: sums over all that it was asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Said {
+    /// Hidden tokens.
+    pub targets: f64,
+    /// Of their losses.
+    pub loss: f64,
+    /// Said rightly; `None` of a model that says none.
+    pub right: Option<f64>,
+    /// Sequences of two parts.
+    pub orders: f64,
+    /// Of their losses.
+    pub order_loss: f64,
+    /// Told rightly.
+    pub in_order: f64,
+}
+
+impl Said {
+    /// With what was said of more.
+    pub fn and(&mut self, more: &Self) {
+        self.targets += more.targets;
+        self.loss += more.loss;
+        self.right = self.right.zip(more.right).map(|(a, b)| a + b).or(self.right).or(more.right);
+        self.orders += more.orders;
+        self.order_loss += more.order_loss;
+        self.in_order += more.in_order;
+    }
+
+    /// By name: `loss`, `accuracy`, and of orders, where there were any, `order_loss` and `order_accuracy`.
+    pub fn means(&self) -> BTreeMap<String, f64> {
+        let of_orders = |sum: f64| (self.orders > 0.0).then(|| sum / self.orders);
+        let means = [
+            ("loss", Some(self.loss / self.targets)),
+            ("accuracy", self.right.map(|right| right / self.targets)),
+            ("order_loss", of_orders(self.order_loss)),
+            ("order_accuracy", of_orders(self.in_order)),
+        ];
+        means.into_iter().filter_map(|(name, mean)| Some((name.to_owned(), mean?))).collect()
+    }
+}
+
 impl Mlm {
     /// Cuts held-out documents into sequences and masks them once and for all: first pieces of all
-    /// documents first, then second ones, … until [`VALID_TOKENS`].
+    /// documents first, then second ones, … until there are `length.all` tokens.
     pub fn new(
         documents: &impl Documents,
         held_out: &[usize],
         masker: &Masker,
-        seq_len: usize,
-        tokens_per_batch: usize,
+        length: &Lengths,
         masks: Stream,
     ) -> Self {
-        let len = seq_len - masker.specials();
+        let len = length.sequence - masker.specials();
         let mut pieces: Vec<Piece> = Vec::new();
         let mut tokens = 0;
         for round in 0.. {
@@ -51,7 +102,7 @@ impl Mlm {
             for &document in held_out {
                 let from = round * len;
                 let to = (from + len).min(documents.length(document));
-                if from < to && tokens + (to - from) <= VALID_TOKENS {
+                if from < to && tokens + (to - from) <= length.all {
                     any = true;
                     tokens += to - from;
                     pieces.push(Piece { document, from, to });
@@ -66,7 +117,7 @@ impl Mlm {
         let mut valid = vec![MlmBatch::default()];
         for piece in pieces {
             let batch = valid.last_mut().expect("never empty");
-            if batch.tokens > 0 && batch.tokens + piece.to - piece.from + masker.specials() > tokens_per_batch {
+            if batch.tokens > 0 && batch.tokens + piece.to - piece.from + masker.specials() > length.batch {
                 valid.push(MlmBatch::default());
             }
             masker.add(documents, piece, masks, valid.last_mut().expect("never empty"));
@@ -75,10 +126,13 @@ impl Mlm {
         Self { valid, teacher: None }
     }
 
-    /// Measures a model on some batches.
-    fn measured(&self, model: &Model, batches: &[MlmBatch]) -> BTreeMap<String, f64> {
-        let (mut loss, mut right, mut targets) = (0.0, None, 0.0);
-        let (mut order, mut in_order, mut orders) = (0.0, 0.0, 0.0);
+    /// Asks a model for what is hidden in all batches.
+    pub fn asked(&self, model: &Model) -> Said {
+        self.asked_of(model, &self.valid)
+    }
+
+    fn asked_of(&self, model: &Model, batches: &[MlmBatch]) -> Said {
+        let mut all = Said::default();
         for batch in batches {
             let (packed, rows) = pack(batch);
             let mean = match &self.teacher {
@@ -87,31 +141,25 @@ impl Mlm {
                 }
                 _ if !batch.orders.is_empty() => {
                     let (mean, correct, said) = with_orders(model, batch, &packed, &rows, Mode::Eval);
-                    right = Some(right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
+                    all.right = Some(all.right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
                     let logits: Vec<f32> = said.clone().into_data().iter::<f32>().collect();
                     let said_right = |(pair, &(_, order)): (&[f32], &(usize, u32))| (pair[1] > pair[0]) == (order == 1);
-                    in_order += logits.chunks(2).zip(&batch.orders).filter(|pair| said_right(*pair)).count() as f64;
-                    orders += batch.orders.len() as f64;
-                    order += f64::from(order_loss(said, batch).into_scalar::<f32>()) * batch.orders.len() as f64;
+                    all.in_order += logits.chunks(2).zip(&batch.orders).filter(|pair| said_right(*pair)).count() as f64;
+                    all.orders += batch.orders.len() as f64;
+                    let loss = f64::from(order_loss(said, batch).into_scalar::<f32>());
+                    all.order_loss += loss * batch.orders.len() as f64;
                     mean
                 }
                 _ => {
                     let (mean, correct) = model.masked_lm_loss(&packed, &rows, &batch.labels, Mode::Eval);
-                    right = Some(right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
+                    all.right = Some(all.right.unwrap_or(0.0) + f64::from(correct.into_scalar::<f32>()));
                     mean
                 }
             };
-            loss += f64::from(mean.into_scalar::<f32>()) * batch.labels.len() as f64;
-            targets += batch.labels.len() as f64;
+            all.loss += f64::from(mean.into_scalar::<f32>()) * batch.labels.len() as f64;
+            all.targets += batch.labels.len() as f64;
         }
-        let measures = [("loss", Some(loss)), ("accuracy", right)];
-        let mut found: BTreeMap<String, f64> =
-            measures.into_iter().filter_map(|(name, sum)| Some((name.to_owned(), sum? / targets))).collect();
-        if orders > 0.0 {
-            found.insert("order_loss".into(), order / orders);
-            found.insert("order_accuracy".into(), in_order / orders);
-        }
-        found
+        all
     }
 
     /// With a teacher, whose words and insides are learned besides, or in place of what is true.
@@ -173,7 +221,7 @@ impl Objective for Mlm {
 
     /// The loss and the share of tokens predicted right; of a model that predicts none, how far it is from its teacher.
     fn validate(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
-        Ok(self.measured(model, &self.valid))
+        Ok(self.asked(model).means())
     }
 
     fn validation_seconds(&self, model: &Model) -> Result<f64> {
@@ -182,7 +230,7 @@ impl Objective for Mlm {
         // The first pass warms caches; the second is measured.
         for _ in 0..2 {
             let begun = Instant::now();
-            self.measured(model, std::slice::from_ref(middle));
+            self.asked_of(model, std::slice::from_ref(middle));
             seconds = begun.elapsed().as_secs_f64();
         }
         let tokens: usize = self.valid.iter().map(|b| b.tokens).sum();

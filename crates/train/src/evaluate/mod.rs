@@ -1,4 +1,8 @@
-//! Scores of a fine-tuned model on labelled rows.
+//! Scores of a fine-tuned model on labelled rows, and of a language model on texts.
+
+mod language;
+
+pub use language::{LanguageMetrics, evaluate_language};
 
 use crate::analysis::Analysis;
 use crate::error::Result;
