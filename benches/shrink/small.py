@@ -15,6 +15,7 @@ and the half learns the task from that. Test rows choose nothing.
 """
 
 import copy
+import csv
 import json
 import statistics
 from functools import partial
@@ -26,6 +27,7 @@ from distil import PROMISES
 from place import flags
 
 CORPUS, UNSEEN = (tuple(f"{name}-{part}.csv" for name in ("20newsgroups", "reuters-r52", "spam")) for part in ("train", "test"))
+EVERY = 20  # of these texts one is read
 PRETRAIN = {"recipe": "small", "steps": 3000, "seed": 1}
 GENERAL = {"preset": "distilbert", "steps": 400}
 EPOCHS = {"r52": 4, "stsb": 4, "20news": 2}  # of a half, told what the whole says; those of the whole are benches/tasks/run.py's
@@ -55,58 +57,64 @@ class Small:
         names = names[1:2] if self.given.quick else names
         return [self.place.needs(name, "run `scripts/fetch-data.sh 20news r52 spam`") for name in names]
 
+    def unseen(self):
+        """One in `EVERY` of the test texts, without their labels."""
+        texts = []
+        for path in self.texts(UNSEEN):
+            with open(path, newline="", encoding="utf-8") as source:
+                texts += [row["text"] for row in csv.DictReader(source)][::EVERY]
+        out = self.given.work / "unseen.jsonl"
+        out.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+        return out
+
     def corpus(self):
         """The texts to learn from, and how."""
         return [*self.texts(CORPUS), "--text", "text", *(["--bf16"] if self.given.bf16 else [])]
 
     def kept(self, arm, seed, settings, make):
-        settings = settings | {"bf16": self.given.bf16}
-        found, new = kept(self.results / f"language-{arm}-{seed}.json", {"arm": arm, "seed": seed}, settings, self.given.threads, make)
+        """A model's folder, made with these settings or there already; and its parts of learning and of hidden tokens are kept."""
+        settings, what = settings | {"bf16": self.given.bf16}, {"arm": arm, "seed": seed}
+        out = self.given.work / ("small" if arm == "whole" else f"{arm}-{seed}")
+        kept(self.results / f"language-{arm}-{seed}.json", what, settings, self.given.threads, lambda: make(out))
+        found, new = kept(self.results / f"hidden-{arm}-{seed}.json", what, settings | {"every": EVERY}, self.given.threads, lambda: self.language(out))
         if new:
             print(f"  language {arm} seed {seed}: {100 * found['test']['accuracy']:.2f} % of hidden tokens", flush=True)
-        return found
+        return out
 
     def learns(self, out, *command):
         """A run on the training texts."""
         said, run = self.place.ours(*command, "--out", out, "--json", "--quiet")
         run["seconds"] = json.loads(said)["seconds"]
-        return {"test": self.language(out), "parameters": encoder_parameters(out), "run": run}
+        return {"parameters": encoder_parameters(out), "run": run}
 
     def language(self, model):
-        """Loss and accuracy on hidden tokens of test texts: those of one step that moves nothing."""
-        out = self.any.fresh(f"heard-{model.name}")
-        said, _ = self.place.ours("pretrain", *self.texts(UNSEEN), "--text", "text", "--from", model, "--steps", 1, "--learning-rate", 1e-12,
-                                  "--seq-len", 128, "--seed", 1, "--set", "optimizer.weight_decay=0", "--set", "data.valid_share=0.2",
-                                  "--set", f"data.valid_documents={20 if self.given.quick else 2000}", "--out", out, "--json", "--quiet")
-        self.any.fresh(out.name)
-        found = json.loads(said)
-        return {"loss": found["valid_loss"], "accuracy": found["valid_accuracy"], "unigram_entropy": found["unigram_entropy"]}
+        """What it says of hidden tokens of test texts."""
+        said, run = self.place.ours("eval", model, "--data", self.unseen(), "--text", "text", "--max-length", 128, "--seed", 1, "--json", "--quiet")
+        return {"test": json.loads(said), "run": run}
 
     def whole(self):
         """`small`, pre-trained."""
-        out = self.given.work / "small"
 
-        def make():
+        def make(out):
             # What was begun and killed goes on, to the same bytes.
             begun = (out / "run/settings.toml").exists()
             return self.learns(out, "pretrain", *(["--resume"] if begun else [*self.corpus(), *flags(PRETRAIN)]))
 
-        return out, self.kept("whole", PRETRAIN["seed"], PRETRAIN, make)
+        return self.kept("whole", PRETRAIN["seed"], PRETRAIN, make)
 
     def half(self, seed):
         """Every other layer of it, which has learned language from it."""
-        whole, _ = self.whole()
-        out = self.given.work / f"half-{seed}"
+        whole = self.whole()
 
-        def make():
+        def make(out):
             self.any.fresh(out.name)
             return self.learns(out, "shrink", "distil", whole, "--corpus", *self.corpus(), *flags(GENERAL), "--seed", seed)
 
-        return out, self.kept("half", seed, GENERAL, make)
+        return self.kept("half", seed, GENERAL, make)
 
     def task(self, name, seed):
         """The half that learns a task from the whole."""
-        parts, student = self.of(name), self.half(seed)[0]
+        parts, student = self.of(name), self.half(seed)
         whole, _ = teacher(parts, seed)
         epochs = 1 if self.given.quick else EPOCHS[name]
 
@@ -119,8 +127,11 @@ class Small:
         return parts.part("half", seed, {"epochs": epochs, "learning_rate": LEARNING_RATE}, make)
 
     def done(self, arm):
-        """The results in language that are there."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.results.glob(f"language-{arm}-*.json"))]
+        """The results in language that are there: of learning, and of hidden tokens."""
+        read = lambda path: json.loads(path.read_text(encoding="utf-8"))
+        learned = sorted(self.results.glob(f"language-{arm}-*.json"))
+        pairs = [(path, path.with_name(path.name.replace("language", "hidden"))) for path in learned]
+        return [read(path) | {"test": read(hidden)["test"], "hidden": read(hidden)} for path, hidden in pairs if hidden.exists()]
 
 
 def of_language(whole, halves):
