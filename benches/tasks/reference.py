@@ -329,7 +329,10 @@ def train(model, task, given, pad):
     for epoch in range(1, given.epochs + 1):
         model.train()
         for features in epoch_of(learned, given.batch_size, rng):
-            loss_of(model, placed(batch_of(features, pad), model), given.r_drop).backward()
+            batch = placed(batch_of(features, pad), model)
+            with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=given.bf16):
+                loss = loss_of(model, batch, given.r_drop)
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -377,7 +380,8 @@ def arguments():
     p.add_argument("--warmup", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--device", default="cpu", help="by torch's name; in f32 everywhere")
+    p.add_argument("--device", default="cpu", help="by torch's name")
+    p.add_argument("--bf16", action="store_true", help="learn with products in bfloat16, by autocast; measured in f32")
     return p.parse_args()
 
 

@@ -12,7 +12,8 @@ their cosines scores further pairs, near ones and any, of the training sentences
 head on the pair learns these, beginning with a teacher, then the training pairs with their true scores (gold). It errs
 elsewhere than vectors do, so that the mean of both is the better score: with that, each seed does the same again,
 beginning with its own teacher. Both columns have the same silver pairs, begin with the same model, and do these two steps
-with the same recipe. Validation rows chose the recipe and choose the epoch; test rows are looked at once.
+with the same recipe; with `--bf16` both multiply in bfloat16 while they learn. Validation rows chose the recipe and
+choose the epoch; test rows are looked at once.
 """
 
 import csv
@@ -134,7 +135,7 @@ class Silver:
             "--first", self.mixed(), "--first-epochs", SILVER["epochs"], "--first-learning-rate", SILVER["learning_rate"],
             "--train", self.files["train"], "--valid", self.files["valid"], "--metric", "spearman", "--epochs", GOLD["epochs"],
             "--batch-size", BATCH, "--max-length", self.recipe.max_length, "--learning-rate", GOLD["learning_rate"],
-            "--r-drop", GOLD["r_drop"], "--seed", seed])
+            "--r-drop", GOLD["r_drop"], "--seed", seed, *(["--bf16"] if self.given.bf16 else [])])
         return {"test": found["test"], "runs": [{"epoch": found["epoch"], "valid": found["valid"], **run}]}
 
     def record(self):
