@@ -8,10 +8,13 @@
     python benches/shrink/small.py --race                 # their speed, on a quiet machine
     python benches/shrink/small.py --quick                # does it work? few steps of `tiny`, a hundred rows
 
+(STS-B wants numpy: `.data/peers/venv/bin/python` has it.)
+
 The recipe `small` (4 layers of 512) is pre-trained once, on the training texts of 20 Newsgroups, R52 and SpamAssassin
 without their labels. For each seed every other layer of it learns from the whole on these texts with the losses of
 DistilBERT. Both say the hidden tokens of the test texts, which neither has seen. Then the whole is fine-tuned on a task,
-and the half learns the task from that. Test rows choose nothing.
+and the half learns the task from that; STS-B, which has few rows, also from what the whole says of further pairs of the
+same sentences. Test rows choose nothing.
 """
 
 import copy
@@ -30,8 +33,10 @@ CORPUS, UNSEEN = (tuple(f"{name}-{part}.csv" for name in ("20newsgroups", "reute
 EVERY = 20  # of these texts one is read
 PRETRAIN = {"recipe": "small", "steps": 3000, "seed": 1}
 GENERAL = {"preset": "distilbert", "steps": 400}
-EPOCHS = {"r52": 4, "stsb": 4, "20news": 2}  # of a half, told what the whole says; those of the whole are benches/tasks/run.py's
+# How a half learns a task from the whole, whose own recipes are those of benches/tasks/run.py.
+TASKS = {"r52": {"epochs": 4}, "stsb": {"epochs": 3, "preset": "tinybert"}, "20news": {"epochs": 2}}
 LEARNING_RATE = 2e-4
+PAIRS = {"stsb": 20_000}  # without scores, besides the rows
 
 
 class Small:
@@ -40,7 +45,7 @@ class Small:
     def __init__(self, given):
         self.given = given
         self.parts = {}
-        for name in EPOCHS:
+        for name in TASKS:
             of_task = copy.copy(given)
             of_task.set = name
             self.parts[name] = partial(Parts, of_task, given.work / "small")
@@ -116,15 +121,35 @@ class Small:
         """The half that learns a task from the whole."""
         parts, student = self.of(name), self.half(seed)
         whole, _ = teacher(parts, seed)
-        epochs = 1 if self.given.quick else EPOCHS[name]
+        settings = TASKS[name] | {"learning_rate": LEARNING_RATE} | ({"epochs": 1} if self.given.quick else {})
+        more = flags({key: value for key, value in settings.items() if key == "preset"})
+        more += ["--unlabelled", self.pairs(name)] if name in PAIRS else []
 
         def make():
             out = parts.fresh(parts.made("half", seed).name)
-            said, run = parts.place.ours("shrink", "distil", whole, "--student", student, "--out", out,
-                                         *parts.learning(seed, epochs, LEARNING_RATE))
+            said, run = parts.place.ours("shrink", "distil", whole, "--student", student, "--out", out, *more,
+                                         *parts.learning(seed, settings["epochs"], LEARNING_RATE))
             return {"test": parts.tested(out)[0], "epoch": json.loads(said)["results"][0]["epoch"], "run": run}
 
-        return parts.part("half", seed, {"epochs": epochs, "learning_rate": LEARNING_RATE}, make)
+        return parts.part("half", seed, settings | ({"pairs": PAIRS[name]} if name in PAIRS else {}), make)
+
+    def pairs(self, name):
+        """Pairs of the sentences of a task's training rows, near ones and any, by the vectors of the whole."""
+        out = self.given.work / f"{name}-pairs.csv"
+        if not out.exists():
+            # The other tasks do without numpy.
+            import numpy as np
+            import pairs
+
+            rows = pairs.read(self.of(name).files["train"])
+            texts = pairs.stsb(rows)
+            listed, vectors = out.with_suffix(".jsonl"), out.with_suffix(".npy")
+            listed.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+            self.place.ours("embed", self.whole(), listed, "--text", "text", "--normalize", "--out", vectors, "--quiet")
+            pairs.write(out, {"stsb": texts}, {"stsb": np.load(vectors)}, rows, seed=1, most=PAIRS[name])
+            listed.unlink()
+            vectors.unlink()
+        return out
 
     def done(self, arm):
         """The results in language that are there: of learning, and of hidden tokens."""
@@ -170,7 +195,7 @@ def write(small):
              f"Wanted: at least {100 * share:.0f} % kept, 40 % fewer in the encoder, {faster} times faster."]
     facts |= {arm: small.done(arm) for arm in ("whole", "half")}
     lines += of_language(facts["whole"][0], facts["half"]) if facts["whole"] else []
-    for name in EPOCHS:
+    for name in TASKS:
         more, facts[name] = of_task(small.of(name))
         lines += more
     record.write(record.run_folder("distil-small", small.given.record), facts, lines)
@@ -178,13 +203,14 @@ def write(small):
 
 def main():
     p = arguments(__doc__, "small")
-    p.add_argument("--tasks", nargs="*", choices=list(EPOCHS), default=list(EPOCHS))
+    p.add_argument("--tasks", nargs="*", choices=list(TASKS), default=list(TASKS))
     given = settled(p.parse_args(), "small")
     given.work = Path(given.work).resolve()
     given.teachers = given.work / "teachers"
     if given.quick:
         PRETRAIN.update(recipe="tiny", steps=300)
         GENERAL.update({"steps": 20, "max-length": 128})
+        given.tasks = [name for name in given.tasks if name != "20news"]  # a hundred rows of twenty labels teach nobody
     small = Small(given)
     for name in given.tasks if given.race else ():
         race(small.of(name), "half")

@@ -1,4 +1,4 @@
-"""Pairs of sentences without scores, for `silver.py`: where sentences come from, and which of them stand together."""
+"""Pairs of sentences without scores, for `silver.py` and `benches/shrink/small.py`: where sentences come from, and which of them stand together."""
 
 import csv
 import re
@@ -14,6 +14,12 @@ NEAR = {
     "mails": ((1, 9, 1), (9, 200, 1), (0, None, 1)),
 }
 MOST = 16_000  # sentences of a source that is not the task's own
+
+
+def read(path):
+    """The pairs of a file with their scores."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [(row["one"], row["two"], float(row["score"])) for row in csv.DictReader(file)]
 
 
 def stsb(rows):
@@ -68,24 +74,24 @@ def partners(vectors, ranks, rng):
     return found
 
 
-def write(path, texts, vectors, scored, seed):
-    """Writes a file of pairs with their cosine times five as the score; those that have a score already are left out."""
+def write(path, texts, vectors, scored, seed, most=None):
+    """Writes a file of at most so many pairs with their cosine times five as the score; those that are scored already are
+    left out."""
+    scored = {frozenset(row[:2]) for row in scored}
     rng = np.random.default_rng(seed)
     rows = []
     for name, of in texts.items():
         for (i, j), cosine in partners(vectors[name], NEAR[name], rng).items():
             if frozenset((of[i], of[j])) not in scored:
                 rows.append((of[i], of[j], round(5 * max(0.0, cosine), 3)))
-    rows = [rows[i] for i in rng.permutation(len(rows))]
+    rows = [rows[i] for i in rng.permutation(len(rows))][:most]
     put(path, rows)
     return len(rows)
 
 
 def mix(path, scores, out):
     """Writes the pairs of a file with the mean of their scores and these."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [(row["one"], row["two"], float(row["score"])) for row in csv.DictReader(file)]
-    put(out, [(one, two, round((score + other) / 2, 3)) for (one, two, score), other in zip(rows, scores, strict=True)])
+    put(out, [(one, two, round((score + other) / 2, 3)) for (one, two, score), other in zip(read(path), scores, strict=True)])
 
 
 def put(path, rows):

@@ -16,7 +16,6 @@ with the same recipe; with `--bf16` both multiply in bfloat16 while they learn. 
 choose the epoch; test rows are looked at once.
 """
 
-import csv
 import json
 import shutil
 import statistics
@@ -83,13 +82,11 @@ class Silver:
         """A file of pairs without scores, with the mean of the teachers' cosines as the score."""
         out = self.place.work / "silver.csv"
         if not out.exists():
-            with open(self.files["train"], newline="", encoding="utf-8") as source:
-                rows = [tuple(row.values()) for row in csv.DictReader(source)]
+            rows = pairs.read(self.files["train"])
             texts = pairs.sentences(self.place, rows, seed=1)
             if self.given.quick:
                 texts = {name: of[:100] for name, of in texts.items()}
-            scored = {frozenset(row[:2]) for row in rows}
-            count = pairs.write(out, texts, {name: self.vectors(of) for name, of in texts.items()}, scored, seed=1)
+            count = pairs.write(out, texts, {name: self.vectors(of) for name, of in texts.items()}, rows, seed=1)
             record.keep(self.results / "pairs.json", {"sentences": {name: len(of) for name, of in texts.items()}, "pairs": count}, self.given.threads)
         return out
 
@@ -154,7 +151,8 @@ class Silver:
         lines = ["# STS-B by a head on the pair, with pairs that vectors have scored", "", *record.header(found), "",
                  f"Spearman × 100; wanted are {100 * WANTED:.0f} on the test rows.", "",
                  *record.table(["", "validation, median", "test, median", "from – to", "each seed"], rows)]
-        record.write(record.run_folder("silver", self.given.record), found, lines)
+        folder = self.given.record or (self.place.work / "record" if self.given.quick else None)
+        record.write(record.run_folder("silver", folder), found, lines)
 
 
 def main():
