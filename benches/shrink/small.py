@@ -156,16 +156,16 @@ class Small:
         read = lambda path: json.loads(path.read_text(encoding="utf-8"))
         learned = sorted(self.results.glob(f"language-{arm}-*.json"))
         pairs = [(path, path.with_name(path.name.replace("language", "hidden"))) for path in learned]
-        return [read(path) | {"test": read(hidden)["test"], "hidden": read(hidden)} for path, hidden in pairs if hidden.exists()]
+        return [read(path) | {"hidden": read(hidden)} for path, hidden in pairs if hidden.exists()]
 
 
 def of_language(whole, halves):
     """What was learned of language, in lines."""
-    accuracy = lambda part: 100 * part["test"]["accuracy"]
+    accuracy = lambda part: 100 * part["hidden"]["test"]["accuracy"]
     kept_of = [100 * accuracy(half) / accuracy(whole) for half in halves]
-    row = lambda name, part, share: [name, f"{part['test']['loss']:.3f}", f"{accuracy(part):.2f} %", share, f"{part['run']['seconds']:.0f}"]
+    row = lambda name, part, share: [name, f"{part['hidden']['test']['loss']:.3f}", f"{accuracy(part):.2f} %", share, f"{part['run']['seconds']:.0f}"]
     rows = [row("the whole", whole, ""), *(row(f"half, seed {p['seed']}", p, f"{share:.1f} %") for p, share in zip(halves, kept_of))]
-    lines = ["", "## Language", "", f"Hidden tokens of test texts; the entropy of single tokens is {whole['test']['unigram_entropy']:.3f}.", "",
+    lines = ["", "## Language", "", f"Hidden tokens of test texts; the entropy of single tokens is {whole['hidden']['test']['unigram_entropy']:.3f}.", "",
              *record.table(["", "loss", "said rightly", "kept", "seconds to learn"], rows)]
     if halves:
         fewer = 100 * (1 - halves[0]["parameters"] / whole["parameters"])

@@ -1,4 +1,5 @@
-"""Pairs of sentences without scores, for `silver.py` and `benches/shrink/small.py`: where sentences come from, and which of them stand together."""
+"""Pairs of sentences without scores, for `silver.py` and `benches/shrink/small.py`: where sentences come from, and which of
+them stand together."""
 
 import csv
 import re

@@ -39,7 +39,8 @@ pub struct EvalArgs {
     /// What stands between the labels of a row [default: a comma; lists in JSON need none]
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
-    /// Longest input in tokens; longer ones are cut, or read in windows by taggers and readers
+    /// Longest input in tokens; longer ones are cut, read in windows by taggers and readers, or in pieces by a
+    /// pre-trained model
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
     /// Tokens of the longest text that is generated [default: 48]

@@ -241,7 +241,7 @@ pub const CASES: &[Case] = &[
         make: |b| b.model("m", Head::None),
         run: &["eval", "m", "--data", "valid.csv"],
         exit: 1,
-        says: &["m", "classif", "finetune"],
+        says: &["need a head of a task", "has no head", "polyseme finetune"],
     },
     Case {
         name: "labels for a model that is measured without",
@@ -271,14 +271,14 @@ pub const CASES: &[Case] = &[
         says: &["empty.txt is empty"],
     },
     Case {
-        name: "a mask that the model does not know",
+        name: "hidden tokens where the tokenizer has no mask",
         make: |b| {
             b.model("m", Head::MaskedLm);
             b.write("m/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n");
         },
         run: &["eval", "m", "--data", "valid.csv"],
         exit: 1,
-        says: &["m", "mask"],
+        says: &["the tokenizer of this model has no mask token", "`mask_token`"],
     },
     Case {
         name: "no mask in the text",
