@@ -48,14 +48,18 @@ class Silver:
         self.results.mkdir(parents=True, exist_ok=True)
 
     def learn(self, model, file, how, seed, out, task):
-        """Fine-tunes a model on a file of pairs; the best validation epoch, and what is kept of the run."""
-        shutil.rmtree(out, ignore_errors=True)
+        """Fine-tunes a model on a file of pairs; the best validation epoch, and what is kept of the run. What was begun with these
+        settings goes on, to the same bytes; the run's seconds are then those of its last part."""
+        begun = (out / "run/settings.toml").exists()
+        if not begun:
+            shutil.rmtree(out, ignore_errors=True)
         said, run = self.place.ours(
             "finetune", model, "--task", *task, "--train", file, "--valid", self.files["valid"], "--out", out, *self.recipe.columns,
             "--max-length", self.recipe.max_length, *flags(how), "--metric", "spearman", "--batch-size", BATCH, "--patience", 0,
-            "--set", "probe_first=false", "--seed", seed, *(["--bf16"] if self.given.bf16 else []), "--json", "--quiet")
+            "--set", "probe_first=false", "--seed", seed, *(["--bf16"] if self.given.bf16 else []), *(["--resume"] if begun else []),
+            "--json", "--quiet")
         best = json.loads(said)["results"][0]
-        return {"epoch": best["epoch"], "valid": numbers(best["valid"]), **run}
+        return {"epoch": best["epoch"], "valid": numbers(best["valid"]), **run} | ({"resumed": True} if begun else {})
 
     def teacher(self, seed):
         """The model whose vectors score pairs, and with which the head on the pair begins."""
