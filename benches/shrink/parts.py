@@ -17,7 +17,7 @@ from place import Place
 from run import RECIPES
 
 # R52 is learned as R8 is.
-SETS = {name: RECIPES[of] for name, of in (("20news", "20news"), ("r8", "r8"), ("r52", "r8"), ("stsb", "stsb"), ("wnut", "wnut"))}
+SETS = {name: RECIPES[name] for name in ("20news", "r8", "stsb", "cosine", "wnut")} | {"r52": RECIPES["r8"]}
 
 
 def kept(path, what, settings, threads, make):
@@ -48,7 +48,7 @@ class Parts:
         """The words that every arm is given alike."""
         return ["--train", self.files["train"], "--valid", self.files["valid"], *self.recipe.columns, "--max-length", self.recipe.max_length,
                 "--epochs", epochs, "--patience", 0, "--learning-rate", learning_rate or self.recipe.learning_rate, "--seed", seed,
-                *(["--bf16"] if self.given.bf16 else []), "--json", "--quiet"]
+                *self.recipe.more, *(["--bf16"] if self.given.bf16 else []), "--json", "--quiet"]
 
     def part(self, arm, seed, settings, make):
         """The result of an arm and a seed: kept if it was made with these settings and rows, else made."""

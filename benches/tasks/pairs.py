@@ -1,5 +1,4 @@
-"""Pairs of sentences without scores, for `silver.py` and `benches/shrink/small.py`: where sentences come from, and which of
-them stand together."""
+"""Pairs of sentences without scores, for `silver.py`: where sentences come from, and which of them stand together."""
 
 import csv
 import re
@@ -75,9 +74,8 @@ def partners(vectors, ranks, rng):
     return found
 
 
-def write(path, texts, vectors, scored, seed, most=None):
-    """Writes a file of at most so many pairs with their cosine times five as the score; those that are scored already are
-    left out."""
+def write(path, texts, vectors, scored, seed):
+    """Writes a file of pairs with their cosine times five as the score; those that are scored already are left out."""
     scored = {frozenset(row[:2]) for row in scored}
     rng = np.random.default_rng(seed)
     rows = []
@@ -85,8 +83,7 @@ def write(path, texts, vectors, scored, seed, most=None):
         for (i, j), cosine in partners(vectors[name], NEAR[name], rng).items():
             if frozenset((of[i], of[j])) not in scored:
                 rows.append((of[i], of[j], round(5 * max(0.0, cosine), 3)))
-    rows = [rows[i] for i in rng.permutation(len(rows))][:most]
-    put(path, rows)
+    put(path, [rows[i] for i in rng.permutation(len(rows))])
     return len(rows)
 
 
