@@ -92,6 +92,12 @@ def mix(path, scores, out):
     put(out, [(one, two, round((score + other) / 2, 3)) for (one, two, score), other in zip(read(path), scores, strict=True)])
 
 
+def among(path, texts, out):
+    """Writes the pairs of a file whose sentences are both among these."""
+    texts = set(texts)
+    put(out, [row for row in read(path) if row[0] in texts and row[1] in texts])
+
+
 def put(path, rows):
     """Writes a file of pairs, whole or not at all."""
     temporary = path.with_suffix(".tmp")

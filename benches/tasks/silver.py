@@ -10,10 +10,10 @@ vectors, where a head on the pair does not see it. So it is told, as in augmente
 parts exchanged. Five teachers, one a seed, learn the training pairs by the squared error of the cosine; the mean of
 their cosines scores further pairs, near ones and any, of the training sentences, of Brown's and of mails (silver). A first
 head on the pair learns these, beginning with a teacher, then the training pairs with their true scores (gold). It errs
-elsewhere than vectors do, so that the mean of both is the better score: with that, each seed does the same again,
-beginning with its own teacher. Both columns have the same silver pairs, begin with the same model, and do these two steps
-with the same recipe; with `--bf16` both multiply in bfloat16 while they learn. Validation rows chose the recipe and
-choose the epoch; test rows are looked at once.
+elsewhere than vectors do, so that the mean of both is the better score. With that each seed learns the silver pairs,
+beginning with its own teacher, then once more those of the training sentences, which are nearest to what is asked. Both
+columns have the same silver pairs, begin with the same model, and do these two steps with the same recipe; with `--bf16`
+both multiply in bfloat16 while they learn. Validation rows chose the recipe and choose the epoch.
 """
 
 import json
@@ -32,6 +32,7 @@ from place import Refused, flags
 TEACHERS = (1, 2, 3, 4, 5)
 TEACHER = {"epochs": 4, "learning_rate": 5e-5, "r_drop": 5.0}
 SILVER = {"epochs": 1, "learning_rate": 1e-4, "r_drop": 0.0}
+OWN = {"epochs": 1, "learning_rate": 5e-5, "r_drop": 0.0}
 GOLD = {"epochs": 3, "learning_rate": 5e-5, "r_drop": 1.0}
 WANTED = 0.86
 
@@ -94,10 +95,10 @@ class Silver:
             record.keep(self.results / "pairs.json", {"sentences": {name: len(of) for name, of in texts.items()}, "pairs": count}, self.given.threads)
         return out
 
-    def head(self, model, silver, seed, out):
-        """A head on the pair that learns silver pairs, then gold ones; its folder, and what is kept of both runs."""
+    def head(self, model, stages, seed, out):
+        """A head on the pair that learns files of pairs in turn, each in its way; its folder, and what is kept of the runs."""
         runs = []
-        for name, file, how in (("silver", silver, SILVER), ("gold", self.files["train"], GOLD)):
+        for name, (file, how) in stages.items():
             learned = self.place.work / f"tuned-{name}-{out}"
             runs.append(self.learn(model, file, how, seed, learned, ["regress"]))
             model = learned
@@ -109,10 +110,17 @@ class Silver:
         if not out.exists():
             model, path = self.place.work / "tuned-gold-first", self.results / "first.json"
             if not path.exists() or not (model / "model.safetensors").exists():
-                model, runs = self.head(self.teacher(1), silver, 1, "first")
+                model, runs = self.head(self.teacher(1), {"silver": (silver, SILVER), "gold": (self.files["train"], GOLD)}, 1, "first")
                 record.keep(path, {"silver": SILVER, "gold": GOLD, "runs": runs}, self.given.threads)
             said, _ = self.place.ours("predict", model, silver, "--text", "one", "--pair", "two", "--max-length", self.recipe.max_length, "--quiet")
             pairs.mix(silver, [json.loads(line)["value"] for line in said.splitlines()], out)
+        return out
+
+    def own(self):
+        """Those of them that are two sentences of the training pairs."""
+        out = self.place.work / "silver-own.csv"
+        if not out.exists():
+            pairs.among(self.mixed(), pairs.stsb(pairs.read(self.files["train"])), out)
         return out
 
     def part(self, arm, seed):
@@ -121,12 +129,12 @@ class Silver:
         if path.exists():
             return
         found = {"polyseme": self.ours, "transformers": self.theirs}[arm](seed)
-        found = {"arm": arm, "seed": seed, "silver": SILVER, "gold": GOLD, "sha256": self.sizes["sha256"], **found}
+        found = {"arm": arm, "seed": seed, "silver": SILVER, "own": OWN, "sha256": self.sizes["sha256"], **found}
         record.keep(path, found, self.given.threads)
         print(f"  {arm:13} seed {seed}: spearman {found['test']['spearman']:.4f}", file=sys.stderr, flush=True)
 
     def ours(self, seed):
-        model, runs = self.head(self.teacher(seed), self.mixed(), seed, f"polyseme-{seed}")
+        model, runs = self.head(self.teacher(seed), {"silver": (self.mixed(), SILVER), "own": (self.own(), OWN)}, seed, f"polyseme-{seed}")
         tested, _ = self.place.ours("eval", model, "--data", self.files["test"], *self.recipe.columns, "--max-length", self.recipe.max_length,
                                     "--json", "--quiet")
         return {"test": numbers(json.loads(tested)), "runs": runs}
@@ -134,9 +142,9 @@ class Silver:
     def theirs(self, seed):
         found, run = self.table.reference(self.recipe, self.teacher(seed), self.files, [
             "--first", self.mixed(), "--first-epochs", SILVER["epochs"], "--first-learning-rate", SILVER["learning_rate"],
-            "--train", self.files["train"], "--valid", self.files["valid"], "--metric", "spearman", "--epochs", GOLD["epochs"],
-            "--batch-size", BATCH, "--max-length", self.recipe.max_length, "--learning-rate", GOLD["learning_rate"],
-            "--r-drop", GOLD["r_drop"], "--seed", seed, *(["--bf16"] if self.given.bf16 else [])])
+            "--train", self.own(), "--valid", self.files["valid"], "--metric", "spearman", "--epochs", OWN["epochs"],
+            "--batch-size", BATCH, "--max-length", self.recipe.max_length, "--learning-rate", OWN["learning_rate"],
+            "--r-drop", OWN["r_drop"], "--seed", seed, *(["--bf16"] if self.given.bf16 else [])])
         return {"test": found["test"], "runs": [{"epoch": found["epoch"], "valid": found["valid"], **run}]}
 
     def record(self):
