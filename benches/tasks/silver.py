@@ -13,7 +13,8 @@ head on the pair learns these, beginning with a teacher, then the training pairs
 elsewhere than vectors do, so that the mean of both is the better score. With that each seed learns the silver pairs,
 beginning with its own teacher, then once more those of the training sentences, which are nearest to what is asked. Both
 columns have the same silver pairs, begin with the same model, and do these two steps with the same recipe; with `--bf16`
-both multiply in bfloat16 while they learn. Validation rows chose the recipe and choose the epoch.
+both multiply in bfloat16 while they learn. There is no dropout then: each pair is seen once or twice. Validation rows chose
+the recipe and choose the epoch.
 """
 
 import json
@@ -69,6 +70,16 @@ class Silver:
         if not path.exists() or not (out / "model.safetensors").exists():
             found = self.learn(self.place.minilm(), self.files["train"], TEACHER, seed, out, ["similarity", "--similarity-loss", "cosine"])
             record.keep(path, {"teacher": TEACHER, **found}, self.given.threads)
+        return out
+
+    def start(self, seed):
+        """The teacher as a head on the pair begins with it: without dropout, since it learns a pair once or twice."""
+        teacher, out = self.teacher(seed), self.place.work / f"silver-start-{seed}"
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(teacher, out, ignore=shutil.ignore_patterns("run"))
+        config = json.loads((teacher / "config.json").read_text(encoding="utf-8"))
+        config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         return out
 
     def vectors(self, texts):
@@ -134,13 +145,13 @@ class Silver:
         print(f"  {arm:13} seed {seed}: spearman {found['test']['spearman']:.4f}", file=sys.stderr, flush=True)
 
     def ours(self, seed):
-        model, runs = self.head(self.teacher(seed), {"silver": (self.mixed(), SILVER), "own": (self.own(), OWN)}, seed, f"polyseme-{seed}")
+        model, runs = self.head(self.start(seed), {"silver": (self.mixed(), SILVER), "own": (self.own(), OWN)}, seed, f"polyseme-{seed}")
         tested, _ = self.place.ours("eval", model, "--data", self.files["test"], *self.recipe.columns, "--max-length", self.recipe.max_length,
                                     "--json", "--quiet")
         return {"test": numbers(json.loads(tested)), "runs": runs}
 
     def theirs(self, seed):
-        found, run = self.table.reference(self.recipe, self.teacher(seed), self.files, [
+        found, run = self.table.reference(self.recipe, self.start(seed), self.files, [
             "--first", self.mixed(), "--first-epochs", SILVER["epochs"], "--first-learning-rate", SILVER["learning_rate"],
             "--train", self.own(), "--valid", self.files["valid"], "--metric", "spearman", "--epochs", OWN["epochs"],
             "--batch-size", BATCH, "--max-length", self.recipe.max_length, "--learning-rate", OWN["learning_rate"],
